@@ -1,0 +1,88 @@
+"""The app: registers the commands. `main` is the only error boundary."""
+
+import os
+import sys
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from ldmcli import __version__
+from ldmcli.commands import generate, train_unet, train_vae
+from ldmcli.console import output
+from ldmcli.errors import LdmError
+
+EPILOG = (
+    "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
+    "5 out of memory, 6 model or file missing, 130 Ctrl-C, 143 SIGTERM."
+)
+
+app = typer.Typer(
+    name="ldm",
+    help="The command line for latent diffusion: train it, run it, take it apart, measure it.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # importing Rich for the help alone doubles its time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate", epilog=EPILOG)(generate.generate)
+app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
+app.command("train-unet", epilog=EPILOG)(train_unet.train_unet_command)
+
+
+def show_version(wanted: bool) -> None:
+    """Print our version and those that decide the numbers; read from the installed packages' metadata, not by importing them."""
+    if not wanted:
+        return
+    lines = [f"ldm {__version__}"]
+    for package in ("torch", "diffusers", "transformers"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} not installed")
+    typer.echo("\n".join(lines))
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    show: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print versions and exit.")] = False,
+) -> None:
+    pass
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = [with_dashes(a) for a in (sys.argv[1:] if argv is None else argv)]
+    debug = "--debug" in arguments or bool(os.environ.get("LDM_DEBUG"))
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        return app(arguments, standalone_mode=True) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except LdmError as error:
+        if debug:
+            traceback.print_exc()
+        output.show_error(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        output.show_error("interrupted.", "")
+        return 130
+    except MemoryError:
+        output.show_error("out of memory.", "Try a smaller --batch-size or picture size.")
+        return 5
+    except Exception as error:
+        if debug or "out of memory" not in str(error).lower():
+            raise
+        output.show_error(f"out of memory: {str(error).splitlines()[0]}", "Try a smaller --batch-size, a smaller picture or --dtype fp16.")
+        return 5
+
+
+def with_dashes(argument: str) -> str:
+    """`--guidance_scale=3` means `--guidance-scale=3`: underscores and dashes are the same in option names."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value

@@ -1,0 +1,88 @@
+"""Option types that several commands share, and the small conversions that belong to parsing."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ldmcli.errors import UsageError
+
+ModelOption = Annotated[str, typer.Option("-m", "--model", help="`bundled`, a training run or a diffusers folder.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")]
+SeedOption = Annotated[int | None, typer.Option("-s", "--seed", help="Picture i has seed + i. Omitted or -1: drawn and printed.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")]
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder with COCO pictures and captions.")]
+ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder of pictures, with --captions.")]
+CaptionsOption = Annotated[Path | None, typer.Option("--captions", help="COCO captions file, with --images.")]
+AllowMissingOption = Annotated[bool | None, typer.Option("--allow-missing", help="Go on when more than 1 % of the pictures are missing.")]
+RunOption = Annotated[Path | None, typer.Option("-o", "--output", "--output-dir", help="Run folder (default runs/COMMAND-N).")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with option names as keys; flags win.")]
+SizeOption = Annotated[int | None, typer.Option("--size", "--resolution", help="Side of the training pictures in pixels.")]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", "--num-train-epochs")]
+MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", "--max-train-steps", help="Optimizer steps; wins over --epochs.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", "--train-batch-size", help="Pictures per process.")]
+LrOption = Annotated[float | None, typer.Option("--lr", "--learning-rate")]
+LrScheduleOption = Annotated[str | None, typer.Option("--lr-schedule", "--lr-scheduler", help="constant, linear or cosine.")]
+WarmupOption = Annotated[int | None, typer.Option("--warmup", "--lr-warmup-steps", help="Steps.")]
+WeightDecayOption = Annotated[float | None, typer.Option("--weight-decay")]
+GradAccumOption = Annotated[int | None, typer.Option("--grad-accum", "--gradient-accumulation-steps")]
+MaxGradNormOption = Annotated[float | None, typer.Option("--max-grad-norm", help="0: no clipping.")]
+MixedPrecisionOption = Annotated[str | None, typer.Option("--mixed-precision", help="auto, no, fp16 or bf16.")]
+EmaOption = Annotated[float | None, typer.Option("--ema", help="Decay of the weight average; 0 turns it off.")]
+SaveEveryOption = Annotated[int | None, typer.Option("--save-every", "--checkpointing-steps", help="Steps.")]
+KeepOption = Annotated[int | None, typer.Option("--keep", help="Checkpoints to keep.")]
+ResumeOption = Annotated[str | None, typer.Option("--resume", help="auto, or the path of a checkpoint.")]
+ForceOption = Annotated[bool | None, typer.Option("--force", help="Resume although settings or data have changed.")]
+SampleEveryOption = Annotated[int | None, typer.Option("--sample-every", help="Steps.")]
+ValEveryOption = Annotated[int | None, typer.Option("--val-every", help="Steps.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", "--max-train-samples", help="Use only the first so many pictures.")]
+HeldOutOption = Annotated[float | None, typer.Option("--held-out", help="Share of the pictures kept for validation.")]
+CompileOption = Annotated[bool | None, typer.Option("--compile", help="torch.compile the network: slower start, faster steps.")]
+MaxBadOption = Annotated[int | None, typer.Option("--max-bad", help="More unusable pictures than this end the run.")]
+MaxHoursOption = Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")]
+LogEveryOption = Annotated[int | None, typer.Option("--log-every", help="Steps.")]
+CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded pictures and encoded data are kept (default: the run).")]
+TrainSeedOption = Annotated[int | None, typer.Option("-s", "--seed", help="Everything random follows from it (default 0).")]
+TrainDeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+
+
+def whole_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """ "32,64,128" -> (32, 64, 128). Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: whole numbers with commas between are needed.") from error
+
+
+def picture_size(text: str | None) -> tuple[int | None, int | None]:
+    """ "512x384" -> (512, 384); "64" -> (64, 64). Raises UsageError."""
+    if text is None:
+        return None, None
+    width, _, height = text.lower().partition("x")
+    if not width.isdigit() or (height and not height.isdigit()):
+        raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, such as 64x64.")
+    return int(width), int(height or width)
+
+
+LONG_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def dtype_name(text: str) -> str:
+    """Both spellings to the short one. Raises UsageError."""
+    short = LONG_DTYPES.get(text, text)
+    if short not in ("auto", "fp32", "fp16", "bf16"):
+        raise UsageError(f"--dtype {text}: auto, fp32, fp16 or bf16.")
+    return short
+
+
+def device_name(text: str) -> str:
+    """Raises UsageError for what cannot be a device."""
+    kind, _, number = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdigit())):
+        raise UsageError(f"--device {text}: auto, cpu, cuda, cuda:N or mps.")
+    return text

@@ -1,0 +1,42 @@
+"""`ldm train-unet`: the conditional U-Net."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ldmcli.commands.options import whole_numbers
+from ldmcli.commands.training import resolve_config, training_command
+from ldmcli.config import TrainUNetConfig
+from ldmcli.console import output
+from ldmcli.models.source import find_component
+
+
+@training_command
+def train_unet_command(
+    given: dict[str, Any],
+    vae: Annotated[str | None, typer.Option("--vae", help="A train-vae run, a diffusers folder or `bundled` (frozen).")] = None,
+    text_encoder: Annotated[str | None, typer.Option("--text-encoder", help="A diffusers folder or `bundled` (frozen).")] = None,
+    cfg_dropout: Annotated[float | None, typer.Option("--cfg-dropout", help="Share of captions replaced by the empty one.")] = None,
+    schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, scaled-linear or linear.")] = None,
+    prediction: Annotated[str | None, typer.Option("--prediction", help="v or epsilon.")] = None,
+    snr_gamma: Annotated[float | None, typer.Option("--snr-gamma", help="Min-SNR weighting, such as 5.")] = None,
+    channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full latent down, such as 128,256.")] = None,
+    layers: Annotated[int | None, typer.Option("--layers", help="ResNet and transformer blocks per resolution.")] = None,
+    heads: Annotated[int | None, typer.Option("--heads", help="Attention heads.")] = None,
+    text_mask: Annotated[bool | None, typer.Option("--text-mask", help="Hide pads from cross-attention.")] = None,
+    prompts: Annotated[Path | None, typer.Option("--prompts", "--validation-prompts", help="Sample prompts, one a line.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
+) -> None:
+    """Train a text-conditional U-Net in the latent space of a frozen VAE."""
+    own = {"vae": vae, "text_encoder": text_encoder, "cfg_dropout": cfg_dropout, "schedule": schedule, "prediction": prediction,
+           "snr_gamma": snr_gamma, "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
+           "text_mask": text_mask, "prompts": prompts}  # fmt: skip
+    config = resolve_config(TrainUNetConfig, {**given, **own}, "train-unet")
+    find_component(config.vae, "vae")
+    find_component(config.text_encoder, "text_encoder")
+
+    from ldmcli.engine.train_unet import train_unet
+
+    output.show_training(train_unet(config), as_json=as_json, quiet=quiet)

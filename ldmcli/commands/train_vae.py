@@ -1,0 +1,32 @@
+"""`ldm train-vae`: the autoencoder."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ldmcli.commands.options import whole_numbers
+from ldmcli.commands.training import resolve_config, training_command
+from ldmcli.config import TrainVAEConfig
+from ldmcli.console import output
+
+
+@training_command
+def train_vae_command(
+    given: dict[str, Any],
+    latent_channels: Annotated[int | None, typer.Option("--latent-channels")] = None,
+    channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full picture down, such as 32,64,128,128.")] = None,
+    layers: Annotated[int | None, typer.Option("--layers", help="ResNet blocks per resolution.")] = None,
+    kl_weight: Annotated[float | None, typer.Option("--kl-weight", help="Weight of the KL in nats per picture.")] = None,
+    recon: Annotated[str | None, typer.Option("--recon", help="l1 or l2.")] = None,
+    perceptual_weight: Annotated[float | None, typer.Option("--perceptual-weight", help="Weight of the edge term.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
+) -> None:
+    """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back."""
+    own = {"latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers, "kl_weight": kl_weight,
+           "recon": recon, "perceptual_weight": perceptual_weight}  # fmt: skip
+    config = resolve_config(TrainVAEConfig, {**given, **own}, "train-vae")
+
+    from ldmcli.engine.train_vae import train_vae
+
+    output.show_training(train_vae(config), as_json=as_json, quiet=quiet)

@@ -1,0 +1,17 @@
+"""Options from a TOML file."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ldmcli.errors import NotFound, UsageError
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Keys are option names, with _ or -. Raises NotFound or UsageError."""
+    try:
+        return {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text(encoding="utf-8")).items()}
+    except FileNotFoundError as error:
+        raise NotFound(f"--config {path}: no such file.") from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config {path}: {error}") from error

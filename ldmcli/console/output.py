@@ -1,0 +1,99 @@
+"""What the user sees: results on stdout, talk on stderr. Draws the records that the engine yields."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ldmcli.console.text import printable
+from ldmcli.records import Event, GenerateReport, ImageRecord, Note, Saved, TrainDone
+
+
+def show_error(message: str, hint: str) -> None:
+    """One line of what is wrong, one of what to do."""
+    print(f"error: {printable(message)}", file=sys.stderr)
+    if hint:
+        print(printable(hint), file=sys.stderr)
+
+
+def show_note(note: Note) -> None:
+    """A sentence on stderr."""
+    print(f"{'warning: ' if note.warning else ''}{printable(note.text)}", file=sys.stderr)
+
+
+def show_json(body: Any) -> None:
+    """The one document of --json."""
+    print(json.dumps(body, ensure_ascii=True))
+
+
+def show_schedulers(rows: Iterable[Any], *, as_json: bool) -> None:
+    """The table of --list-schedulers; rows: catalogue entries."""
+    listed = [
+        {
+            "name": row.name,
+            "title": row.title,
+            "stochastic": row.stochastic,
+            "calls_for_20_steps": row.calls(20),
+            "aliases": list(row.aliases),
+        }
+        for row in rows
+    ]
+    if as_json:
+        return show_json(listed)
+    print(f"{'name':20} {'U-Net calls':>11}  also known as")
+    print(f"{'':20} {'(20 steps)':>11}")
+    for row in listed:
+        others = ", ".join(dict.fromkeys([row["title"], *row["aliases"]]))
+        print(f"{row['name']:20} {row['calls_for_20_steps']:>11}  {others[:45]}")
+
+
+def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """Paths on stdout as they are written, or the report as JSON."""
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, ImageRecord) and not as_json:
+            print(event.path, flush=True)
+        elif isinstance(event, GenerateReport):
+            if as_json:
+                show_json(dataclasses.asdict(event))
+            elif not quiet:
+                timing = event.timing
+                print(
+                    f"{len(event.images)} pictures in {timing['total_s']:.2f} s: load {timing['load_s']:.2f}, "
+                    f"encode {timing['encode_s']:.2f}, "
+                    f"denoise {timing['denoise_s']:.2f}, decode {timing['decode_s']:.2f}; peak memory {_peak(event.memory)}",
+                    file=sys.stderr,
+                )
+
+
+def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """Live progress, then the model folder on stdout, or everything measured as JSON."""
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, Saved) and event.what == "samples" and not quiet:
+            print(f"samples: {event.path}", file=sys.stderr)
+        elif isinstance(event, TrainDone):
+            if as_json:
+                show_json({"run": str(event.run), "model": str(event.model), "step": event.step, **event.figures})
+            else:
+                if not quiet:
+                    print("  ".join(f"{name} {value:.5g}" for name, value in event.figures.items()), file=sys.stderr)
+                print(event.model)
+
+
+def _shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
+    """Pass everything on; notes and progress are drawn on stderr (warnings even when quiet)."""
+    from ldmcli.console.progress import LiveProgress
+
+    with LiveProgress(enabled=not quiet) as live:
+        for event in events:
+            if isinstance(event, Note):
+                if event.warning or not quiet:
+                    live.aside(event)
+            else:
+                live.update(event)
+                yield event
+
+
+def _peak(memory: dict[str, int | None]) -> str:
+    vram = memory["peak_vram_bytes"]
+    return f"{vram / 2**20:.0f} MiB VRAM" if vram is not None else f"{(memory['peak_rss_bytes'] or 0) / 2**20:.0f} MiB RSS"

@@ -1,0 +1,24 @@
+"""Classifier-free guidance: two predictions become one."""
+
+from torch import Tensor
+
+# B pictures, C latent channels, h w latent size
+
+
+def guide(uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
+    """Away from `uncond`, towards `cond`; scale 1 gives `cond` (Ho & Salimans 2022). All (B, C, h, w).
+
+    Their eq. 6 with scale = 1 + w, as Stable Diffusion counts it.
+    """
+    return uncond + scale * (cond - uncond)
+
+
+def rescale(guided: Tensor, cond: Tensor, phi: float) -> Tensor:
+    """Give the guided prediction the spread of `cond`, mixed in by phi in 0 .. 1 (Lin et al. 2023, sec. 3.4).
+
+    guided, cond: (B, C, h, w); the standard deviation is taken per picture. Against over-exposure at high scales.
+    """
+    per_picture = tuple(range(1, cond.dim()))
+    spread_cond = cond.std(dim=per_picture, keepdim=True)  # (B, 1, 1, 1)
+    spread_guided = guided.std(dim=per_picture, keepdim=True)
+    return phi * (guided * (spread_cond / spread_guided)) + (1 - phi) * guided

@@ -1,0 +1,175 @@
+"""A solver by name for a schedule and a number of steps: which timesteps it visits, what it calls itself, and how it walks."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from torch import Tensor
+
+from ldmcli.diffusion.catalogue import Scheduler, Spacing, check_steps, resolve
+from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
+from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
+from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
+from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
+from ldmcli.diffusion.solvers_sigma import euler, euler_ancestral, heun
+from ldmcli.diffusion.solvers_vp import ddim, ddpm, pndm, pndm_timesteps
+from ldmcli.errors import UsageError
+
+METHODS: dict[str, Callable[[Plan, Tensor, StepNoiseSource], Walk]] = {
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "pndm": pndm,
+    "dpm++2m": dpmpp_2m,
+    "dpm++2m-sde": dpmpp_2m_sde,
+    "unipc": unipc,
+    "euler": euler,
+    "euler-a": euler_ancestral,
+    "heun": heun,
+}
+
+MULTISTEP = ("dpm++2m", "dpm++2m-sde", "unipc")
+"""Methods whose state keeps unit variance although their grid is one of sigmas."""
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """A way from noise to latents, laid out for one schedule and one number of steps."""
+
+    row: Scheduler = field(repr=False)
+    timesteps: tuple[float, ...]
+    """One per U-Net call, in the order of the calls."""
+    init_noise_sigma: float
+    """What standard normal noise is multiplied by before the first step."""
+    settings: dict[str, Any]
+    """Everything that was decided, to be recorded beside the picture."""
+    notes: tuple[str, ...]
+    """What the user should know, in sentences."""
+    plan: Plan = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def stochastic(self) -> bool:
+        return self.row.stochastic
+
+    @property
+    def prediction(self) -> Prediction:
+        return self.plan.prediction
+
+    @property
+    def num_calls(self) -> int:
+        return len(self.timesteps)
+
+    def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None) -> Walk:
+        """Coroutine from noise (B, C, h, w), standard normal, to latents (B, C, h, w) in the same dtype and on the same device.
+
+        Yields a Call, is sent the network's answer (B, C, h, w), returns the latents. step_noise: for stochastic solvers only.
+        """
+        assert step_noise is not None or not self.stochastic, f"{self.name} needs step_noise"
+
+        def on_device(step: int) -> Tensor:
+            assert step_noise is not None
+            return step_noise(step).to(noise, non_blocking=True)
+
+        return METHODS[self.row.method](self.plan, noise * self.init_noise_sigma, on_device)
+
+
+def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str | None = None, sigma_clip: bool = True) -> Solver:
+    """The solver that `name` means, in any tool's spelling. Raises UsageError for a name, step count or spacing that cannot be.
+
+    spacing: None follows the schedule's file where it says trailing, else the method's own. sigma_clip: start at sigma 164
+    where the schedule goes far beyond it (cosine). Equal to the class of diffusers in `settings["class"]`, except for that clip,
+    and that there are always exactly `steps` different stops.
+    """
+    row = resolve(name)
+    check_steps(row, steps, schedule.num_timesteps)
+    chosen = choose_spacing(row, schedule, spacing)
+    sigmas = training_sigmas(schedule)
+    clipped = row.sigma_space and sigma_clip and sigmas[-1] > SIGMA_CLIP
+    top = sum(sigma <= SIGMA_CLIP for sigma in sigmas) if clipped else len(sigmas)
+
+    plan = _plan(row, schedule, steps, chosen, sigmas[:top])
+    timesteps = _calls(row, plan)
+    init_noise_sigma = 1.0
+    if row.sigma_space and row.method not in MULTISTEP:
+        # `leading` does not start at the schedule's end, so the picture's own variance is still in x
+        init_noise_sigma = math.sqrt(plan.sigmas[0] ** 2 + (chosen == "leading"))
+
+    visited = plan.sigmas[:-1] if row.sigma_space else [sigmas[int(t)] for t in plan.timesteps]
+    settings = {
+        "name": row.name,
+        "class": row.class_name,
+        "steps": steps,
+        "calls": len(timesteps),
+        "spacing": chosen,
+        "karras": row.karras,
+        "order": row.order,
+        "stochastic": row.stochastic,
+        "prediction": schedule.prediction,
+        "schedule": schedule.name,
+        "sigma_max": max(visited),
+        "sigma_min": min(visited),
+        "sigma_clipped": clipped,
+        "init_noise_sigma": init_noise_sigma,
+    }
+    notes = []
+    if clipped:
+        notes.append(
+            f"{row.name} starts at sigma {plan.sigmas[0]:.0f} (timestep {timesteps[0]:.0f}) and not at the schedule's {sigmas[-1]:.0f}; "
+            "--no-sigma-clip turns this off."
+        )
+    if timesteps[0] < 0.9 * len(sigmas):
+        notes.append(
+            f"The first timestep is {timesteps[0]:.0f} of {len(sigmas)}: the network is handed pure noise where it expects part of "
+            "a picture. Another number of steps or --spacing trailing avoids this."
+        )
+    return Solver(row, timesteps, init_noise_sigma, settings, tuple(notes), plan)
+
+
+def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -> Spacing:
+    """What was asked for; else trailing where the model's file says so; else the method's own, whatever the file says.
+
+    diffusers changes the other two on the way through save and load, so a file that says them means nothing.
+    """
+    if asked is None:
+        return "trailing" if schedule.file_spacing == "trailing" else row.spacing
+    if asked not in get_args(Spacing):
+        raise UsageError(f"No spacing is called {asked!r}.", hint=f"Use one of {', '.join(get_args(Spacing))}.")
+    if asked == "linspace" and row.method in ("ddim", "pndm"):
+        raise UsageError(
+            f"{row.name} cannot use linspace spacing: it steps by a fixed number of timesteps, and linspace visits others.",
+            hint="Use --spacing leading or --spacing trailing.",
+        )
+    return asked  # type: ignore[return-value]  # one of get_args(Spacing)
+
+
+def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigmas: list[float]) -> Plan:
+    """sigmas: of the training timesteps that may be visited, rising."""
+    multistep = row.method in MULTISTEP
+    whole = multistep or not row.sigma_space
+    timesteps = spread(spacing, len(sigmas), steps, schedule.steps_offset, spare=int(multistep), whole=whole)
+    if not row.sigma_space:
+        return Plan(schedule, tuple(timesteps), ())
+    if not multistep:
+        timesteps = float32(timesteps)
+    stops = [sigma_at(t, sigmas) for t in timesteps]
+    if row.karras:
+        # multistep solvers of diffusers span the whole schedule, the others what their spacing spans
+        stops = karras_sigmas(*(sigmas[-1], sigmas[0]) if multistep else (stops[0], stops[-1]), steps)
+        log_sigmas = float32([math.log(sigma) for sigma in sigmas])
+        timesteps = float32([timestep_at(sigma, log_sigmas) for sigma in stops])
+        if multistep and schedule.name != "cosine":  # there the last timesteps lie so far apart that rounding would misname the noise
+            timesteps = [float(round(t)) for t in timesteps]
+    return Plan(schedule, tuple(timesteps), (*float32(stops), 0.0))
+
+
+def _calls(row: Scheduler, plan: Plan) -> tuple[float, ...]:
+    """The timestep of every U-Net call, of which pndm makes one more than steps and heun almost twice as many."""
+    if row.method == "pndm":
+        return tuple(map(float, pndm_timesteps([int(t) for t in plan.timesteps])))
+    if row.method == "heun":
+        return (plan.timesteps[0], *(t for t in plan.timesteps[1:] for _ in range(2)))
+    return plan.timesteps

@@ -1,0 +1,134 @@
+"""A model on a device, ready to sample: joins networks, text, codec, solver and loop. Every command that samples goes through here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ldmcli.autoencoder.codec import LatentCodec
+from ldmcli.diffusion.loop import DenoiseStep, denoise
+from ldmcli.diffusion.noise import StepNoise, noise_for
+from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
+from ldmcli.diffusion.solver import Solver
+from ldmcli.errors import LdmError
+from ldmcli.models.loading import load_unet, load_vae, read_json
+from ldmcli.models.text import TextConditioner, load_conditioner
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.unet import UNet
+from ldmcli.networks.vae import VAE
+from ldmcli.runtime.device import Runtime
+
+# B pictures, C latent channels, h w latent size, L tokens, D text width
+
+
+@dataclass
+class Session:
+    """Everything one model needs to draw."""
+
+    unet: UNet
+    vae: VAE
+    text: TextConditioner
+    schedule: NoiseSchedule
+    device: torch.device
+
+    @property
+    def codec(self) -> LatentCodec:
+        """Scaled latents in and out."""
+        return make_codec(self.vae)
+
+    @property
+    def native_size(self) -> int:
+        """Side in pixels of the pictures the U-Net was trained on."""
+        size = self.unet.config.sample_size or 64
+        return (size if isinstance(size, int) else size[0]) * self.vae.config.downscale
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, h, w) of a picture of this size in pixels."""
+        scale = self.vae.config.downscale
+        return self.unet.config.in_channels, height // scale, width // scale
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[str], negatives: Sequence[str], *, guided: bool) -> TextContext:
+        """The context of a batch: with guidance the negative prompts come first, (2B, L, D), else (B, L, D)."""
+        texts = [*negatives, *prompts] if guided else list(prompts)
+        unique = [self.text.tokens(text) for text in dict.fromkeys(texts)]
+        states, mask = self.text.states(unique), self.text.mask(unique)
+        place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        rows = torch.tensor([place[text] for text in texts])
+        dtype = self.unet.conv_in.weight.dtype
+        states = states[rows.to(states.device)].to(self.device, dtype)
+        return TextContext(states, None if mask is None else mask[rows].to(self.device), remember=True)
+
+    def denoise(
+        self,
+        context: TextContext,
+        seeds: Sequence[int],
+        shape: tuple[int, int, int],
+        solver: Solver,
+        *,
+        guidance: float,
+        rescale: float = 0.0,
+    ) -> Iterator[DenoiseStep]:
+        """The loop for one batch: seeds name the pictures, shape is (C, h, w). The context decides whether guidance is computed."""
+        guided = len(context.states) == 2 * len(seeds)
+        timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
+        dtype = self.unet.conv_in.weight.dtype
+
+        def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:
+            x = model_input.to(dtype)
+            x = torch.cat([x, x]) if guided else x
+            answer = self.unet(x, timesteps[index].expand(len(x)), context)
+            if not guided:
+                return None, answer
+            uncond, cond = answer.chunk(2)
+            return uncond, cond
+
+        noise = noise_for(seeds, shape).to(self.device)
+        step_noise = StepNoise(seeds, shape) if solver.stochastic else None
+        yield from denoise(predict, solver, noise, guidance=guidance, rescale=rescale, step_noise=step_noise)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in [-1, 1], float32."""
+        dtype = next(self.vae.parameters()).dtype
+        return self.codec.decode(latents.to(dtype)).float()
+
+
+def make_codec(vae: VAE) -> LatentCodec:
+    """The codec of a VAE, with the scaling factor of its config."""
+
+    def encode(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        posterior = vae.encode(pictures)
+        return posterior.mean, posterior.std
+
+    return LatentCodec(encode, vae.decode, vae.config.scaling_factor)
+
+
+def open_session(folder: Path, runtime: Runtime) -> Session:
+    """Load a pipeline folder. The VAE stays in fp32 on a CPU and wherever its config asks for it."""
+    index = read_json(folder / "model_index.json")
+    unet, vae = load_unet(folder), load_vae(folder)
+    text = load_conditioner(folder, use_mask=bool(index.get("_ldm", {}).get("text_mask", False)))
+    check_fit(unet, vae, text)
+    schedule = schedule_from_file(read_json(folder / "scheduler" / "scheduler_config.json"))
+    vae_dtype = torch.float32 if vae.config.force_upcast else runtime.dtype
+    unet.to(runtime.device, runtime.dtype)
+    vae.to(runtime.device, vae_dtype)
+    text.encoder.to(runtime.device, runtime.dtype)
+    return Session(unet, vae, text, schedule, runtime.device)
+
+
+def check_fit(unet: UNet, vae: VAE, text: TextConditioner) -> None:
+    """Raise LdmError unless the three parts belong together."""
+    if unet.config.in_channels != vae.config.latent_channels:
+        raise LdmError(
+            f"the U-Net takes {unet.config.in_channels} latent channels and the VAE makes {vae.config.latent_channels}; "
+            "they do not belong together."
+        )
+    if unet.config.cross_attention_dim != text.encoder.config.hidden_size:
+        raise LdmError(
+            f"the U-Net attends to text of width {unet.config.cross_attention_dim}, "
+            f"the text encoder's is {text.encoder.config.hidden_size}."
+        )

@@ -1,0 +1,96 @@
+"""Train the autoencoder: reconstruction plus a small KL, latents measured at the end so that the U-Net sees unit variance."""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.config import TrainConfig, TrainVAEConfig
+from ldmcli.data.cache import Entry, decoded_pictures
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.coco import load_captioned
+from ldmcli.engine.run_folder import resume, run_folder, settings_of
+from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop
+from ldmcli.engine.vae_run import VAERun
+from ldmcli.errors import LdmError
+from ldmcli.networks.configs import VAEConfig
+from ldmcli.networks.vae import VAE
+from ldmcli.records import Event, Note, TrainDone
+from ldmcli.reports.loss_plot import plot_losses
+from ldmcli.training.order import SampleOrder, generator_for
+
+
+def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
+    """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
+    data = load_captioned(
+        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
+    )
+    yield from (Note(text, warning=True) for text in data.problems)
+    accelerator, note = make_accelerator(config)
+    yield note
+    with run_folder(config):
+        pixels, usable = yield from usable_pixels(data, config, accelerator)
+        train_rows, val_rows = split(usable, config.seed, config.held_out)
+        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source}")
+        torch.manual_seed(config.seed)  # initial weights
+        vae = VAE(vae_config(config))
+        state, prepared = make_state(vae, config, accelerator)
+        settings = settings_of(config, data)
+        yield from resume(state, config, settings)
+        loop = loop_config(config, len(train_rows), accelerator.num_processes)
+        order = SampleOrder(len(train_rows), config.seed)
+        run = VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step)
+        hooks = Hooks(run.save_model, run.sample, run.validate)
+        yield from run_loop(
+            state,
+            run.loss,
+            loop,
+            config,
+            settings,
+            accelerator,
+            hooks,
+            lambda step: str(order.batch(step, loop.pictures_per_step).tolist()),
+        )
+        plot_losses(config.output / "log.jsonl", config.output / "loss.png")
+        yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": run.scaling_factor, **run.validate(state)})
+
+
+def vae_config(config: TrainVAEConfig) -> VAEConfig:
+    """The network that the options describe."""
+    levels = len(config.channels)
+    return VAEConfig(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        latent_channels=config.latent_channels,
+        norm_num_groups=next(g for g in (32, 16, 8, 4) if all(c % g == 0 for c in config.channels)),
+        sample_size=config.size,
+        scaling_factor=1.0,
+    )
+
+
+def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) -> Generator[Event, None, tuple[Tensor, list[int]]]:
+    """Decode all pictures (cached). Returns (pixels (N, 3, S, S) uint8, usable row numbers) as the generator's value."""
+    cache = config.cache or config.output / "cache"
+    entry: Entry | None = None
+    with accelerator.main_process_first():
+        for event in decoded_pictures(data, config.size, cache):
+            if isinstance(event, Entry):
+                entry = event
+            else:
+                yield event
+    assert entry is not None
+    bad = entry.facts["bad"]
+    if len(bad) > config.max_bad:
+        raise LdmError(f"{len(bad)} unusable pictures, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]))
+    yield from (Note(f"left out {reason}", warning=True) for reason in bad.values())
+    return entry.arrays["pixels"], [row for row in range(len(data)) if str(row) not in bad]
+
+
+def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:
+    """(training, held-out) rows, by picture, as a function of the seed. Holds out at least one picture unless share is 0."""
+    count = min(max(round(len(rows) * share), 1), 256) if share else 0
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=generator_for(seed, "split")).tolist()]
+    return sorted(shuffled[count:]), sorted(shuffled[:count])

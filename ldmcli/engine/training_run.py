@@ -1,0 +1,150 @@
+"""What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+from ldmcli.config import TrainConfig
+from ldmcli.errors import Stopped, UsageError
+from ldmcli.records import Event, Note, Saved, TrainStep
+from ldmcli.runtime.device import select_device
+from ldmcli.runtime.memory import memory
+from ldmcli.training import checkpoints, signals
+from ldmcli.training.ema import EMA
+from ldmcli.training.loop import LoopConfig, Terms, train
+from ldmcli.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the two trainers do in their own way. Each may yield records."""
+
+    save_model: Callable[[TrainState], Iterator[Event]]
+    sample: Callable[[TrainState], Iterator[Event]]
+    validate: Callable[[TrainState], dict[str, float]]
+
+
+def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
+    """accelerate's Accelerator for the device and precision, and why these."""
+    from accelerate import Accelerator
+
+    device, reason = select_device(config.device)
+    precision = config.mixed_precision
+    if precision == "auto":
+        on_gpu = device.type == "cuda"
+        precision = ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16") if on_gpu else "no"
+    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}")
+
+
+def make_state(network: nn.Module, config: TrainConfig, accelerator: Any) -> tuple[TrainState, nn.Module]:
+    """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes)."""
+    network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        betas=(0.9, 0.99),
+        fused=accelerator.device.type in ("cpu", "cuda"),
+    )
+    prepared = accelerator.prepare_model(network)
+    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler)
+    return state, prepared
+
+
+def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:
+    """Turn epochs into steps. Raises UsageError when there are fewer pictures than one batch holds."""
+    per_step = config.batch_size * config.grad_accum * processes
+    if pictures < per_step:
+        raise UsageError(f"{pictures} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
+    steps = config.max_steps or max(round(config.epochs * pictures / per_step), 1)
+    return LoopConfig(
+        max_steps=steps,
+        lr=config.lr,
+        lr_schedule=config.lr_schedule,
+        warmup=config.warmup,
+        max_grad_norm=config.max_grad_norm,
+        grad_accum=config.grad_accum,
+        pictures_per_step=per_step,
+    )
+
+
+def run_loop(
+    state: TrainState,
+    loss_of: Callable[[int, int], Terms],
+    loop: LoopConfig,
+    config: TrainConfig,
+    settings: dict[str, Any],
+    accelerator: Any,
+    hooks: Hooks,
+    describe: Callable[[int], str],
+) -> Iterator[Event]:
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal."""
+    run, main = config.output, accelerator.is_main_process
+    if main:
+        (run / "config.toml").write_text(tomli_w.dumps(settings))
+    _trim_log(run / "log.jsonl", state.step)
+    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else None
+    saved = -1
+
+    def save() -> Iterator[Event]:
+        nonlocal saved
+        if main and saved != state.step:
+            saved = state.step
+            yield Saved("checkpoint", state.save(run / "checkpoints", {"settings": settings}))
+            yield from (Note(text, warning=True) for text in checkpoints.prune(run / "checkpoints", config.keep))
+            yield from hooks.save_model(state)
+
+    with signals.listening() as requests:
+        for record in train(state, loss_of, loop, accelerator, describe):
+            last = record.step == loop.max_steps
+            figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
+            if main and (record.step % config.log_every == 0 or figures or last):
+                _log(run / "log.jsonl", record, figures)
+            yield TrainStep(**{**_fields(record), "terms": {**record.terms, **figures}, "memory": memory(accelerator.device)})
+            if main and (record.step % config.sample_every == 0 or last):
+                yield from hooks.sample(state)
+            if record.step % config.save_every == 0 or last or requests.take_save():
+                yield from save()
+            if requests.stop is not None:
+                yield from save()
+                raise Stopped(
+                    f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
+                    exit_code=signals.EXIT_CODES[requests.stop],
+                    hint="Go on with --resume auto.",
+                )
+            if deadline and time.monotonic() > deadline and not last:
+                yield from save()
+                yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                return
+
+
+def _fields(record: TrainStep) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in ("step", "total", "terms", "lr", "images_per_s", "seconds")}
+
+
+def _log(path: Path, record: TrainStep, figures: dict[str, float]) -> None:
+    body = {"step": record.step, **record.terms, **figures, "lr": record.lr, "images_per_s": record.images_per_s, "seconds": record.seconds}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(body) + "\n")
+
+
+def _trim_log(path: Path, step: int) -> None:
+    """Drop lines of steps that a resumed run will do again, and a line that a kill cut short."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

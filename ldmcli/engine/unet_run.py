@@ -1,0 +1,162 @@
+"""One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.config import TrainUNetConfig
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.diffusion.objective import add_noise, denoising_loss, draw_timesteps, min_snr_weight, snr, target
+from ldmcli.diffusion.schedule import NoiseSchedule
+from ldmcli.diffusion.solver import make_solver
+from ldmcli.engine.session import Session
+from ldmcli.errors import LdmError, NotFound
+from ldmcli.images import to_pillow
+from ldmcli.models.saving import copy_component, save_component, save_pipeline_files
+from ldmcli.models.text import TextConditioner
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.unet import UNet
+from ldmcli.networks.vae import VAE
+from ldmcli.records import Event, Saved
+from ldmcli.reports.sheets import contact_sheet, save_sheet
+from ldmcli.training.loop import Terms
+from ldmcli.training.order import SampleOrder, generator_for, pick
+from ldmcli.training.state import TrainState
+
+SAMPLE_STEPS, SAMPLE_GUIDANCE = 25, 4.0
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What does not train, and where its files are."""
+
+    vae: VAE
+    vae_folder: Path
+    text: TextConditioner
+    text_folder: Path
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What the loop draws from, memory-mapped fp16. Row numbers of mean and std are those of the pictures.
+
+    mean, std: (N, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last;
+    mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
+    """
+
+    mean: Tensor
+    std: Tensor
+    states: Tensor
+    mask: Tensor | None
+    caption_rows: Tensor
+    first: Tensor
+    counts: Tensor
+
+
+class UNetRun:
+    """The closures of one U-Net run: loss, validation, samples and saving share these things."""
+
+    def __init__(
+        self,
+        config: TrainUNetConfig,
+        data: CaptionedImages,
+        unet: UNet,
+        prepared: Any,
+        accelerator: Any,
+        schedule: NoiseSchedule,
+        frozen: Frozen,
+        cached: Cached,
+        train_rows: list[int],
+        val_rows: list[int],
+        order: SampleOrder,
+        per_step: int,
+    ) -> None:
+        self.config, self.unet, self.accelerator, self.schedule = config, unet, accelerator, schedule
+        self.network = torch.compile(prepared) if config.compile else prepared
+        self.frozen, self.cached, self.order, self.per_step = frozen, cached, order, per_step
+        self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
+        self.prompts = sample_prompts(config, data, val_rows or train_rows)
+
+    def loss(self, step: int, part: int) -> Terms:
+        """One accumulation part of this process's share of the global batch."""
+        size = self.config.batch_size
+        first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
+        rows = self.train_rows[self.order.batch(step, self.per_step)]
+        generator = generator_for(self.config.seed, "unet", step)
+        per_picture = self._terms(self.network, rows, generator, self.config.cfg_dropout, slice(first, first + size))
+        return {"loss": per_picture}
+
+    @torch.no_grad()
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """Loss on held-out pictures with noise, timesteps and captions that never change, with the weights that would be shipped."""
+        if not len(self.val_rows):
+            return {}
+        shipped = self._shipped(state)
+        generator = generator_for(self.config.seed, "validation")
+        rows = self.val_rows.repeat(-(-256 // len(self.val_rows)))[:256]
+        return {"val_loss": self._terms(shipped, rows, generator, 0.0, slice(None)).item()}
+
+    def sample(self, state: TrainState) -> Iterator[Event]:
+        """The fixed prompts with fixed seeds."""
+        session = Session(self._shipped(state), self.frozen.vae, self.frozen.text, self.schedule, self.accelerator.device)
+        context = session.encode_prompts(self.prompts, [""] * len(self.prompts), guided=True)
+        solver = make_solver("ddim", self.schedule, SAMPLE_STEPS)
+        shape, seeds = session.latent_shape(self.config.size, self.config.size), range(len(self.prompts))
+        latents = None
+        for step in session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE):
+            latents = step.final
+        assert latents is not None
+        sheet = contact_sheet(to_pillow(session.decode(latents)), columns=8, labels=self.prompts)
+        yield Saved("samples", save_sheet(sheet, self.config.output / "samples" / f"step-{state.step:06d}.png"))
+
+    def save_model(self, state: TrainState) -> Iterator[Event]:
+        """Write RUN/model: the averaged U-Net and the frozen parts."""
+        model = self.config.output / "model"
+        save_component(model, "unet", self.unet.config, state.weights())
+        if not (model / "model_index.json").is_file():
+            copy_component(self.frozen.vae_folder / "vae", model, "vae")
+            for name in ("text_encoder", "tokenizer"):
+                copy_component(self.frozen.text_folder / name, model, name)
+            own = {"text_mask": self.config.text_mask, "cfg_dropout": self.config.cfg_dropout}
+            save_pipeline_files(model, self.schedule.to_file(), {"_ldm": own})
+        yield Saved("model", model)
+
+    def _terms(self, network: Any, rows: Tensor, generator: torch.Generator, dropout: float, share: slice) -> Tensor:
+        """Mean loss over `share` of a batch; everything random is drawn for the whole batch, so that shares agree."""
+        cached, device = self.cached, self.accelerator.device
+        captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
+        dropped = torch.rand(len(rows), generator=generator) < dropout
+        captions = captions.masked_fill(dropped, len(cached.states) - 1)[share]
+        shape = (len(rows), *cached.mean.shape[1:])
+        drawn, noise = torch.randn(shape, generator=generator)[share], torch.randn(shape, generator=generator)[share].to(device)
+        t = draw_timesteps(self.schedule, len(rows), generator)[share].to(device)
+        latents = (cached.mean[rows[share]].float() + cached.std[rows[share]].float() * drawn).to(device)
+        mask = None if cached.mask is None else cached.mask[captions].to(device)
+        context = TextContext(cached.states[captions].float().to(device), mask)
+        noisy = add_noise(self.schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
+        gamma = self.config.snr_gamma
+        weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
+        return denoising_loss(network(noisy, t, context), target(self.schedule, latents, noise, t), weight)
+
+    def _shipped(self, state: TrainState) -> UNet:
+        shipped = UNet(self.unet.config).to(self.accelerator.device).eval().requires_grad_(False)
+        shipped.load_state_dict(state.weights())
+        return shipped
+
+
+def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[int]) -> list[str]:
+    """--prompts FILE, one a line, or the first captions of eight pictures of the data."""
+    if config.prompts is None:
+        return [data.images[row].captions[0] for row in rows[:: max(len(rows) // 8, 1)][:8]]
+    try:
+        lines = config.prompts.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise NotFound(f"--prompts {config.prompts}: no such file.") from error
+    prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not prompts:
+        raise LdmError(f"--prompts {config.prompts} holds no prompt.")
+    return prompts

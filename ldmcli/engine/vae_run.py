@@ -1,0 +1,109 @@
+"""One VAE training run from the inside: the loss of a step, validation, samples, saving."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.autoencoder.losses import gradient_difference, kl_to_standard_normal, reconstruction
+from ldmcli.config import TrainVAEConfig
+from ldmcli.data.cache import to_unit_range
+from ldmcli.images import to_pillow
+from ldmcli.metrics.psnr import psnr
+from ldmcli.models.saving import save_component
+from ldmcli.networks.vae import VAE
+from ldmcli.records import Event, Saved
+from ldmcli.reports.sheets import contact_sheet, save_sheet
+from ldmcli.training.loop import Terms
+from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.state import TrainState
+
+
+class VAERun:
+    """The closures of one VAE run: loss, validation, samples and saving share these things."""
+
+    def __init__(
+        self,
+        config: TrainVAEConfig,
+        vae: VAE,
+        prepared: Any,
+        accelerator: Any,
+        pixels: Tensor,
+        train_rows: list[int],
+        val_rows: list[int],
+        order: SampleOrder,
+        per_step: int,
+    ) -> None:
+        self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
+        self.pixels, self.order, self.per_step = pixels, order, per_step
+        self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
+        self.scaling_factor = 1.0
+
+    def loss(self, step: int, part: int) -> Terms:
+        """One accumulation part of this process's share of the global batch."""
+        size = self.config.batch_size
+        first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
+        rows = self.train_rows[self.order.batch(step, self.per_step)[first : first + size]]
+        noise_shape = (self.per_step, self.config.latent_channels, *self._latent_side())
+        noise = torch.randn(noise_shape, generator=generator_for(self.config.seed, "posterior", step))[first : first + size]
+        pictures = to_unit_range(self.pixels[rows]).to(self.accelerator.device, memory_format=torch.channels_last)
+        decoded, mean, logvar = self.prepared(pictures, noise.to(self.accelerator.device))
+        decoded, mean, logvar = decoded.float(), mean.float(), logvar.float()
+        recon = reconstruction(decoded, pictures, self.config.recon).mean()
+        kl = kl_to_standard_normal(mean, logvar).mean()
+        terms = {"recon": recon, "kl": kl}
+        loss = recon + self.config.kl_weight * kl
+        if self.config.perceptual_weight:
+            terms["edges"] = gradient_difference(decoded, pictures).mean()
+            loss = loss + self.config.perceptual_weight * terms["edges"]
+        return {"loss": loss, **terms}
+
+    @torch.no_grad()
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """PSNR of held-out pictures through mean latents, with the weights that would be shipped."""
+        if not len(self.val_rows):
+            return {}
+        pictures = to_unit_range(self.pixels[self.val_rows])
+        decoded = self._reconstruct(state, pictures)
+        return {"val_psnr": psnr(decoded, pictures).mean().item()}
+
+    @torch.no_grad()
+    def sample(self, state: TrainState) -> Iterator[Event]:
+        """Pictures, held out where there are such, above their reconstructions."""
+        pictures = to_unit_range(self.pixels[(self.val_rows if len(self.val_rows) else self.train_rows)[:16]])
+        sheet = contact_sheet(to_pillow(torch.cat([pictures, self._reconstruct(state, pictures)])), columns=len(pictures))
+        path = self.config.output / "samples" / f"step-{state.step:06d}.png"
+        yield Saved("samples", save_sheet(sheet, path))
+
+    def save_model(self, state: TrainState) -> Iterator[Event]:
+        """Measure the scaling factor and write RUN/model/vae."""
+        self.scaling_factor = self._measure_scale(state)
+        model = self.config.output / "model"
+        save_component(model, "vae", replace(self.vae.config, scaling_factor=self.scaling_factor), state.weights())
+        yield Saved("model", model)
+
+    def _reconstruct(self, state: TrainState, pictures: Tensor) -> Tensor:
+        shipped = self._shipped(state)
+        parts = [shipped.decode(shipped.encode(p.to(self.accelerator.device)).mean).clamp(-1, 1).cpu() for p in pictures.split(64)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _measure_scale(self, state: TrainState) -> float:
+        """1 / standard deviation of sampled latents over up to 1,024 training pictures (Rombach et al. 2022, app. G)."""
+        shipped, generator = self._shipped(state), generator_for(self.config.seed, "scale")
+        drawn = []
+        for rows in self.train_rows[:: max(len(self.train_rows) // 1024, 1)][:1024].split(64):
+            posterior = shipped.encode(to_unit_range(self.pixels[rows]).to(self.accelerator.device))
+            noise = torch.randn(posterior.mean.shape, generator=generator)
+            drawn.append(posterior.sample(noise.to(self.accelerator.device)).flatten().cpu())
+        return 1 / torch.cat(drawn).double().std().item()
+
+    def _shipped(self, state: TrainState) -> VAE:
+        shipped = VAE(self.vae.config).to(self.accelerator.device).eval()
+        shipped.load_state_dict(state.weights())
+        return shipped
+
+    def _latent_side(self) -> tuple[int, int]:
+        return (self.config.size // self.vae.config.downscale,) * 2

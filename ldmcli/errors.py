@@ -1,0 +1,50 @@
+"""What the user is told when something in their world is wrong. Each family has one exit code (see `ldm --help`)."""
+
+
+class LdmError(Exception):
+    """Something the user can mend: `message` says what and where, `hint` what to type next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(LdmError):
+    """A value that was typed (command line, config file, prompts file) cannot be used."""
+
+    exit_code = 2
+
+
+class PartlyFailed(LdmError):
+    """A batch of which some items finished and some did not."""
+
+    exit_code = 3
+
+
+class NonFinite(LdmError):
+    """NaN or infinity appeared where numbers were needed."""
+
+    exit_code = 4
+
+
+class OutOfMemory(LdmError):
+    """The device or the machine has too little memory for what was asked."""
+
+    exit_code = 5
+
+
+class NotFound(LdmError):
+    """A model, file or folder is not there, or the hub cannot be reached."""
+
+    exit_code = 6
+
+
+class Stopped(LdmError):
+    """A signal asked the run to end; it saved what it had. 130 after Ctrl-C, 143 after SIGTERM."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code

@@ -1,0 +1,71 @@
+"""Writing models in the layout of diffusers, so that every tool reads them."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ldmcli.networks.configs import DIFFUSERS_VERSION, CLIPTextConfig, UNetConfig, VAEConfig
+
+WEIGHT_FILES = {
+    "vae": "diffusion_pytorch_model.safetensors",
+    "unet": "diffusion_pytorch_model.safetensors",
+    "text_encoder": "model.safetensors",
+}
+
+
+def save_component(
+    model: Path, name: str, config: VAEConfig | UNetConfig | CLIPTextConfig, state: Mapping[str, Tensor], dtype: torch.dtype | None = None
+) -> None:
+    """Write `model/name/` (vae, unet or text_encoder): config.json and the weights, in `dtype` if given."""
+    folder = model / name
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in state.items()}
+    temporary = folder / f".{WEIGHT_FILES[name]}.tmp"
+    save_file(tensors, temporary, metadata={"format": "pt"})
+    os.replace(temporary, folder / WEIGHT_FILES[name])
+    write_json(folder / "config.json", config.to_dict())
+
+
+def save_pipeline_files(model: Path, scheduler: dict[str, Any], extra: dict[str, Any] | None = None) -> None:
+    """Write model_index.json and scheduler/: with the components this makes a StableDiffusionPipeline folder.
+
+    extra: our own entries of model_index.json; their names start with an underscore, which diffusers skips.
+    """
+    write_json(model / "scheduler" / "scheduler_config.json", scheduler)
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": DIFFUSERS_VERSION,
+        **(extra or {}),
+        "feature_extractor": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", scheduler["_class_name"]],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    write_json(model / "model_index.json", index)
+
+
+def copy_component(source: Path, model: Path, name: str) -> None:
+    """Copy a component folder (tokenizer, text_encoder, ...) as it is."""
+    target = model / name
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target)
+
+
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """Write it whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

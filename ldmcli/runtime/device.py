@@ -1,0 +1,70 @@
+"""Which device and which precision, and why."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from ldmcli.errors import UsageError
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and in what precision to compute. The reasons are sentences for the user."""
+
+    device: torch.device
+    dtype: torch.dtype
+    device_reason: str
+    dtype_reason: str
+
+    @property
+    def dtype_name(self) -> str:
+        """fp32, fp16 or bf16."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+
+
+def select_runtime(device: str, dtype: str) -> Runtime:
+    """device: auto, cpu, cuda, cuda:N or mps; dtype: auto, fp32, fp16 or bf16. Raises UsageError for a device that is not there."""
+    chosen, device_reason = select_device(device)
+    if dtype == "auto":
+        precision, dtype_reason = _best_precision(chosen)
+    else:
+        precision, dtype_reason = DTYPES[dtype], "as asked"
+        if precision != torch.float32 and chosen.type == "cpu":
+            dtype_reason = "as asked; half precision is emulated on most CPUs, and slow there"
+    return Runtime(chosen, precision, device_reason, dtype_reason)
+
+
+def select_device(name: str) -> tuple[torch.device, str]:
+    """The device and the reason."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda"), f"found {torch.cuda.get_device_name()}"
+        if torch.backends.mps.is_available():
+            return torch.device("mps"), "found Apple's GPU"
+        return torch.device("cpu"), "no GPU found"
+    device = torch.device(name)
+    missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
+        device.type == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise UsageError(f"--device {name}: there is no such device here.", hint="Try --device auto.")
+    return device, "as asked"
+
+
+def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:
+    if device.type != "cuda":
+        return torch.float32, f"{device.type} has no fast half precision that we trust"
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16, "the GPU has it natively"
+    return torch.float16, "the GPU predates bf16"
+
+
+def set_threads() -> int:
+    """Use the cores this process may run on, unless OMP_NUM_THREADS says otherwise. A fixed rule, so that results do not depend on load."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = int(os.environ.get("OMP_NUM_THREADS") or count)
+    torch.set_num_threads(threads)
+    return threads

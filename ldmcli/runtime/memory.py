@@ -1,0 +1,22 @@
+"""How much memory this process and its GPU hold, now and at most."""
+
+import resource
+import sys
+
+import psutil
+import torch
+
+from ldmcli.records import Memory
+
+
+def memory(device: torch.device) -> Memory:
+    """Bytes in use now and at the peak. VRAM is what torch's allocator holds, None without a GPU."""
+    # Linux counts ru_maxrss in KiB, macOS in bytes.
+    peak_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    on_gpu = device.type == "cuda"
+    return Memory(
+        rss_bytes=psutil.Process().memory_info().rss,
+        peak_rss_bytes=peak_rss,
+        vram_bytes=torch.cuda.memory_allocated(device) if on_gpu else None,
+        peak_vram_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else None,
+    )

@@ -1,0 +1,31 @@
+"""Exponential moving average of the weights: the copy that is sampled from and shipped."""
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """Shadow weights with the usual warm-up: decay_t = min(decay, (1 + t) / (10 + t)) after t updates (as in TensorFlow and diffusers)."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.shadow = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Call after each optimizer step that really changed the weights."""
+        self.updates += 1
+        weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current = network.state_dict()
+        torch._foreach_lerp_(list(self.shadow.values()), [current[name].detach() for name in self.shadow], weight)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights under the network's own key names."""
+        return self.shadow
+
+    def load(self, shadow: dict[str, Tensor], updates: int) -> None:
+        """Continue from a checkpoint."""
+        for name, value in self.shadow.items():
+            value.copy_(shadow[name])
+        self.updates = updates

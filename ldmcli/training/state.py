@@ -1,0 +1,60 @@
+"""What a training run is, apart from its settings: weights, their average, the optimizer and the position."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmcli.training import checkpoints
+from ldmcli.training.checkpoints import Checkpoint
+from ldmcli.training.ema import EMA
+
+
+@dataclass
+class TrainState:
+    """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: EMA | None
+    step: int = 0
+    scaler: Any = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """What should be sampled from and shipped: the average if there is one."""
+        return self.ema.state_dict() if self.ema else self.network.state_dict()
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> Path:
+        """Write a checkpoint of this very moment. facts: JSON-able, returned by `restore`."""
+        tensors = {"network": self.network.state_dict(), "optimizer": _optimizer_tensors(self.optimizer)}
+        if self.ema:
+            tensors["ema"] = self.ema.state_dict()
+        own = {"ema_updates": self.ema.updates if self.ema else 0, "scaler": self.scaler.state_dict() if self.scaler else None}
+        return checkpoints.save(folder, self.step, tensors, {**facts, "state": own})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue exactly where the checkpoint was taken."""
+        self.network.load_state_dict(checkpoint.tensors("network"))
+        _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
+        own = checkpoint.facts["state"]
+        if self.ema:
+            self.ema.load(checkpoint.tensors("ema"), own["ema_updates"])
+        if self.scaler and own["scaler"]:
+            self.scaler.load_state_dict(own["scaler"])
+        self.step = checkpoint.step
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory, flat: `{parameter number}.{name}` -> tensor."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": torch.as_tensor(value) for number, entry in state.items() for name, value in entry.items()}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

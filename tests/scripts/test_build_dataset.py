@@ -1,0 +1,175 @@
+"""The emoji data set, built from a made-up node_modules of a few pictures."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "bundle"
+sys.path.insert(0, str(SCRIPTS))
+
+import build_dataset  # noqa: E402
+import captions  # noqa: E402
+import selection  # noqa: E402
+import sources  # noqa: E402
+
+ROWS = [
+    ("1F436", "DOG FACE", "Animals & Nature", "animal-mammal"),
+    ("1F347", "GRAPES", "Food & Drink", "food-fruit"),
+    ("2764-FE0F", "RED HEART", "Smileys & Emotion", "heart"),
+    ("1F1EB-1F1F7", "FRANCE FLAG", "Flags", "country-flag"),
+    ("1F44B-1F3FD", "WAVING HAND: MEDIUM SKIN TONE", "People & Body", "hand-fingers-open"),
+    ("1F468-200D-1F373", "MAN COOK", "People & Body", "person-role"),
+]
+CLDR = {"🐶": ("dog face", ["animal", "dog", "pet", "puppy"]), "🍇": ("grapes", ["fruit", "grape"]), "❤": ("red heart", ["love"])}
+
+
+def write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A disc of yellow in each file; fully transparent pixels are black underneath, as in the real packages."""
+    root = tmp_path / "node_modules"
+    table = [
+        {"unified": code, "image": f"{code.lower()}.png", "name": name, "category": category, "subcategory": sub, "sort_order": order}
+        for order, (code, name, category, sub) in enumerate(ROWS)
+    ]
+    write_json(root / "emoji-datasource-google/emoji.json", table)
+    write_json(root / "emojilib/dist/emoji-en-US.json", {"🐶": ["dog_face", "animal", "puppy", "woof"]})
+    rows = {key: {"default": words, "tts": [name]} for key, (name, words) in CLDR.items()}
+    write_json(root / "cldr-annotations-full/annotations/en/annotations.json", {"annotations": {"annotations": rows}})
+    for style in sources.STYLES:
+        folder = root / style.folder
+        folder.mkdir(parents=True)
+        side = 256 if style.suffix == ".webp" else 64
+        picture = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+        picture.paste((255, 220, 0, 255), (side // 4, side // 4, side * 3 // 4 + 1, side * 3 // 4 + 1))
+        for row in table:
+            picture.save(folder / row["image"].replace(".png", style.suffix), lossless=True, exact=True)
+    return root
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_layout_is_coco_2017(packages, tmp_path):
+    out = tmp_path / "out"
+    counts = build_dataset.build(out, packages)
+    notes = json.loads((out / "annotations/captions_train2017.json").read_text())
+    assert counts["concepts"] == 3 and counts["pictures"] == counts["written"] == 9
+    assert [image["emoji"] for image in notes["images"][::3]] == ["1F436", "1F347", "2764"]
+    assert {image["style"] for image in notes["images"]} == {"cartoon style", "flat style", "3d style"}
+    assert {image["license"] for image in notes["images"]} == {licence["id"] for licence in notes["licenses"]}
+    assert {row["image_id"] for row in notes["annotations"]} == {image["id"] for image in notes["images"]}
+    for image in notes["images"]:
+        with Image.open(out / "train2017" / image["file_name"]) as picture:
+            assert picture.size == (64, 64) == (image["width"], image["height"]) and picture.mode == "RGB"
+    assert "Twemoji" in (out / "ATTRIBUTION.md").read_text()
+
+
+def test_two_runs_give_the_same_bytes(packages, tmp_path):
+    build_dataset.build(tmp_path / "first", packages)
+    build_dataset.build(tmp_path / "second", packages)
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+
+
+def test_a_second_run_draws_only_what_is_missing_or_wrong(packages, tmp_path):
+    out = tmp_path / "out"
+    build_dataset.build(out, packages)
+    before = contents(out)
+    (out / "train2017/000000000002.png").unlink()
+    (out / "train2017/000000000003.png").write_bytes(b"half a file")
+    os.replace(out / "train2017/000000000001.png", out / "train2017/000000000005.png")
+    (out / "train2017/000000000099.png").write_bytes(b"left over from a larger selection")
+    assert build_dataset.build(out, packages)["written"] == 4
+    assert contents(out) == before
+
+
+def test_no_dark_fringe_on_white(packages, tmp_path):
+    build_dataset.build(tmp_path / "out", packages)
+    for path in (tmp_path / "out/train2017").iterdir():
+        with Image.open(path) as picture:
+            # Yellow and white both have red 255 and green >= 220: anything darker came from the transparent black.
+            red, green, _ = (low for low, _ in picture.getextrema())
+            assert red >= 253 and green >= 215, path.name
+
+
+@pytest.mark.parametrize(
+    ("code", "variant"),
+    [
+        ("1F44B-1F3FD", True),
+        ("1F468-200D-1F373", True),
+        ("1F3C3-200D-2642", True),
+        ("1F9D1-200D-1F373", False),
+        ("1F43B-200D-2744", False),
+        ("1F436", False),
+    ],
+)
+def test_skin_and_gender_variants_are_known(code, variant):
+    assert selection.is_variant(code) is variant
+
+
+@pytest.mark.parametrize(
+    ("noun", "phrase"),
+    [
+        ("dog", "a dog"),
+        ("apple", "an apple"),
+        ("grapes", "grapes"),
+        ("fire", "fire"),
+        ("unicorn", "a unicorn"),
+        ("x-ray", "an x-ray"),
+        ("cactus", "a cactus"),
+        ("hourglass", "an hourglass"),
+        ("bag of chips", "a bag of chips"),
+        ("octopus", "an octopus"),
+        ("glass of milk", "a glass of milk"),
+        ("umbrella with rain drops", "an umbrella with rain drops"),
+    ],
+)
+def test_articles(noun, phrase):
+    assert captions.with_article(noun) == phrase
+
+
+def test_captions_hold_the_plain_word_and_name_the_style_in_part(packages, tmp_path):
+    build_dataset.build(tmp_path / "out", packages)
+    notes = json.loads((tmp_path / "out/annotations/captions_train2017.json").read_text())
+    by_image: dict[int, list[str]] = {}
+    for row in notes["annotations"]:
+        by_image.setdefault(row["image_id"], []).append(row["caption"])
+    plain = {1: "a dog", 4: "grapes", 7: "a heart"}
+    for start, phrase in plain.items():
+        for image in notes["images"][start - 1 : start + 2]:
+            lines = by_image[image["id"]]
+            assert phrase in lines and f"{phrase} in {image['style']}" in lines
+            assert 6 <= len(lines) <= 8 and len(set(lines)) == len(lines) and all(line == line.lower() for line in lines)
+            assert sum(image["style"] in line for line in lines) == 3
+            assert "animal" not in lines and "an animal" not in lines
+
+
+def test_concepts_are_a_hundred_in_five_groups():
+    concepts = json.loads((SCRIPTS / "concepts.json").read_text())
+    groups = [concept["group"] for concept in concepts]
+    assert len({concept["prompt"] for concept in concepts}) == 100
+    assert set(groups) == {"animal", "food", "vehicle", "thing", "weather"} and min(map(groups.count, groups)) >= 10
+
+
+def test_concepts_agree_with_the_built_data_set():
+    """Needs the real data: LDM_EMOJI=DIR pytest. Each prompt is a caption, and of the listed emoji only."""
+    if "LDM_EMOJI" not in os.environ:
+        pytest.skip("LDM_EMOJI names no data set")
+    notes = json.loads((Path(os.environ["LDM_EMOJI"]) / "annotations/captions_train2017.json").read_text())
+    code = {image["id"]: image["emoji"] for image in notes["images"]}
+    captioned: dict[str, set[str]] = {}
+    for row in notes["annotations"]:
+        captioned.setdefault(row["caption"], set()).add(code[row["image_id"]])
+    for concept in json.loads((SCRIPTS / "concepts.json").read_text()):
+        listed = set(concept["emoji"])
+        assert listed <= set(code.values()), concept
+        assert captioned[concept["prompt"]] and captioned[concept["prompt"]] <= listed, concept

@@ -4,6 +4,7 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 temporary name and renamed when complete.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -68,6 +69,7 @@ class EntryWriter:
     def put(self, name: str, first: int, rows: Tensor) -> None:
         """rows: (n, ...) written at first..first+n."""
         array = self.arrays[name]
+        rows = rows.float() if rows.dtype == torch.bfloat16 else rows  # numpy has no bfloat16
         array[first : first + len(rows)] = rows.cpu().numpy().astype(array.dtype)
 
     def finish(self, facts: dict[str, Any]) -> Entry:
@@ -75,10 +77,11 @@ class EntryWriter:
         for array in self.arrays.values():
             array.flush()
         (self.temporary / "entry.json").write_text(json.dumps(facts))
-        if not self.folder.exists():
-            os.replace(self.temporary, self.folder)
-        else:
-            shutil.rmtree(self.temporary)
+        if open_entry(self.folder) is None:
+            shutil.rmtree(self.folder, ignore_errors=True)  # half an entry, from a copy that was cut short
+            with contextlib.suppress(OSError):  # another process was faster by a moment
+                os.replace(self.temporary, self.folder)
+        shutil.rmtree(self.temporary, ignore_errors=True)
         entry = open_entry(self.folder)
         assert entry is not None
         return entry

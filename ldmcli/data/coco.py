@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def load_coco(captions: Path, pictures: Path, *, limit: int | None = None, allow
         path = _inside(pictures, coco.imgs[number].get("file_name"), captions)
         if not texts:
             dropped["picture without a caption"] += 1
-        elif not path.is_file():
+        elif not os.path.isfile(path):  # unlike Path.is_file, also answers for a name that is too long
             missing.append(path)
         else:
             images.append(CaptionedImage(str(number), path, tuple(texts)))
@@ -96,10 +97,10 @@ def load_captioned(
 def _parse(captions: Path) -> Any:
     """A checked pycocotools COCO object. The library itself accepts almost anything and prints to stdout."""
     try:
-        raw = json.loads(captions.read_text(encoding="utf-8-sig"))
+        raw = json.loads(captions.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise NotFound(f"{captions}: no such file.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LdmError(f"{captions} is not readable JSON: {error}") from error
     for key, needed in (("images", ("id", "file_name")), ("annotations", ("id", "image_id", "caption"))):
         rows = raw.get(key) if isinstance(raw, dict) else None
@@ -108,6 +109,8 @@ def _parse(captions: Path) -> Any:
         bad = next((row for row in rows if not isinstance(row, dict) or any(name not in row for name in needed)), None)
         if bad is not None:
             raise LdmError(f"{captions}: an entry of `{key}` lacks one of {', '.join(needed)}: {str(bad)[:80]}")
+        if {type(row["id"]) for row in rows} not in ({int}, {str}) or any(isinstance(row.get("image_id"), list | dict) for row in rows):
+            raise LdmError(f"{captions}: the ids of `{key}` are neither all whole numbers nor all texts.")
         twice = [number for number, count in Counter(str(row["id"]) for row in rows).items() if count > 1]
         if twice:
             raise LdmError(f"{captions}: duplicate ids in `{key}`: {', '.join(twice[:5])}")
@@ -125,13 +128,19 @@ def _clean(caption: object) -> str | None:
     """One line of text, or None if there is nothing to learn from."""
     if not isinstance(caption, str) or len(caption) > MAX_CAPTION_CHARS:
         return None
-    return " ".join(caption.split()) or None
+    text = " ".join(caption.split())
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can hold it, no tokenizer takes it
+        return None
+    return text or None
 
 
 def _inside(folder: Path, name: object, captions: Path) -> Path:
     """The path of a picture, which must lie inside the folder. Raises LdmError for anything that points elsewhere."""
-    if isinstance(name, str) and name and "\0" not in name and "\\" not in name:
+    if isinstance(name, str) and name and "\0" not in name and "\\" not in name and not Path(name).is_absolute():
         path = folder / name
-        if path.resolve().is_relative_to(folder.resolve()):
-            return path
+        with contextlib.suppress(ValueError):  # half a surrogate pair
+            if path.resolve().is_relative_to(folder.resolve()):
+                return path
     raise LdmError(f"{captions}: file_name {name!r} points outside {folder}; refused.")

@@ -31,7 +31,7 @@ def read_square(path: Path, size: int) -> Tensor:
                 picture = on_white(ImageOps.exif_transpose(file))
     except BadPicture:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged files make Pillow raise almost anything, struct.error and RuntimeError among it
         raise BadPicture(str(error) or type(error).__name__) from error
     square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
@@ -41,7 +41,8 @@ def on_white(picture: Image.Image) -> Image.Image:
     """RGB, transparent parts white, 16-bit grey scaled to 8 bits (Pillow's own conversion would clip it)."""
     if picture.mode.startswith("I"):
         grey = np.asarray(picture, dtype=np.float64)
-        scale = 255 / 65535 if grey.max() > 255 else 1.0
+        sixteen = picture.mode != "I" or grey.max() > 255  # "I" has 32 bits and does not say how many are used
+        scale = 255 / 65535 if sixteen else 1.0
         return Image.fromarray((grey * scale).round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")

@@ -30,6 +30,16 @@ class Scheduler:
     max_steps: int = 999
     sigma_space: bool = True
     """Its grid is one of sigmas, whose largest a cosine schedule makes huge."""
+    two_calls: bool = False
+    """Every step but the last evaluates the network twice."""
+    ours: bool = True
+    """False: walked by diffusers' own class, through adapter.py."""
+    options: tuple[tuple[str, object], ...] = ()
+    """What that class is built with beside the model's schedule."""
+    clips: bool = False
+    """That class can start at a lower sigma than the schedule's largest."""
+    needs: str | None = None
+    """A package that is not installed with ldm."""
 
     @property
     def method(self) -> str:
@@ -42,7 +52,7 @@ class Scheduler:
 
     def calls(self, steps: int) -> int:
         """How often the U-Net is evaluated in `steps` steps."""
-        if self.method == "heun":
+        if self.two_calls:
             return 2 * steps - 1
         # PLMS repeats its second timestep; with one step there is none to repeat
         return steps + 1 if self.method == "pndm" and steps > 1 else steps
@@ -61,7 +71,42 @@ _DPM_2M = Scheduler("dpm++2m", "DPM++ 2M", _MULTISTEP, ("dpm++", "dpmsolver++"),
 _DPM_2M_SDE = Scheduler("dpm++2m-sde", "DPM++ 2M SDE", _MULTISTEP, ("sde-dpmsolver++", "dpmpp_2m_sde_gpu"), order=2, stochastic=True)
 _UNIPC = Scheduler("unipc", "UniPC", "UniPCMultistepScheduler", ("uni_pc", "uni_pc_bh2"), order=2)
 _EULER = Scheduler("euler", "Euler", "EulerDiscreteScheduler")
-_HEUN = Scheduler("heun", "Heun", "HeunDiscreteScheduler", order=2)
+_HEUN = Scheduler("heun", "Heun", "HeunDiscreteScheduler", order=2, two_calls=True)
+
+_SINGLESTEP, _ORDER_3 = "DPMSolverSinglestepScheduler", (("solver_order", 3),)
+_DEIS = Scheduler("deis", "DEIS", "DEISMultistepScheduler", order=2, ours=False)
+_LMS = Scheduler("lms", "LMS", "LMSDiscreteScheduler", order=4, ours=False, needs="scipy")
+_DPM_2 = Scheduler("dpm2", "DPM2", "KDPM2DiscreteScheduler", ("dpm_2", "kdpm_2"), order=2, two_calls=True, ours=False)
+_DPM_2_A = Scheduler(
+    "dpm2-a", "DPM2 a", "KDPM2AncestralDiscreteScheduler", ("dpm_2_ancestral", "dpm_2_a", "kdpm_2_a"), order=2, two_calls=True,
+    stochastic=True, ours=False,
+)  # fmt: skip
+_DPM_SDE = Scheduler(
+    "dpm++sde", "DPM++ SDE", "DPMSolverSDEScheduler", ("dpmpp_sde", "dpmpp_sde_gpu"), order=2, two_calls=True, stochastic=True, ours=False,
+    needs="torchsde",
+)  # fmt: skip
+_DISTILLED = {"spacing": "leading", "sigma_space": False, "stochastic": True, "ours": False}
+
+_FOREIGN = (
+    Scheduler("dpm++3m", "DPM++ 3M", _MULTISTEP, order=3, options=_ORDER_3, clips=True, ours=False),
+    Scheduler("dpm++2s", "DPM++ 2S", _SINGLESTEP, ("dpmsingle",), order=2, options=(("lower_order_final", True),), clips=True, ours=False),
+    Scheduler(
+        "dpmsolver", "DPM-Solver", _MULTISTEP, order=2, clips=True, ours=False,
+        options=(("algorithm_type", "dpmsolver"), ("final_sigmas_type", "sigma_min")),
+    ),
+    _DEIS,
+    _karras(_DEIS),
+    _LMS,
+    _karras(_LMS),
+    _DPM_2,
+    _karras(_DPM_2),
+    _DPM_2_A,
+    _karras(_DPM_2_A),
+    _DPM_SDE,
+    _karras(_DPM_SDE),
+    Scheduler("lcm", "LCM", "LCMScheduler", **_DISTILLED),  # type: ignore[arg-type]
+    Scheduler("tcd", "TCD", "TCDScheduler", **_DISTILLED),  # type: ignore[arg-type]
+)  # fmt: skip
 
 SCHEDULERS: tuple[Scheduler, ...] = (
     Scheduler("ddim", "DDIM", "DDIMScheduler", spacing="leading", sigma_space=False),
@@ -78,8 +123,9 @@ SCHEDULERS: tuple[Scheduler, ...] = (
     Scheduler("euler-a", "Euler a", "EulerAncestralDiscreteScheduler", ("euler_ancestral",), stochastic=True),
     _HEUN,
     _karras(_HEUN),
+    *_FOREIGN,
 )
-"""The headline set, in the order in which it is listed."""
+"""In the order in which they are listed: the headline set, which is ours, then what diffusers adds."""
 
 
 def normalise(text: str) -> str:

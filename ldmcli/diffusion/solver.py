@@ -70,6 +70,11 @@ class Solver:
         """
         assert step_noise is not None or not self.stochastic, f"{self.name} needs step_noise"
 
+        if not self.row.ours:
+            from ldmcli.diffusion.adapter import foreign
+
+            return foreign(self.plan, noise * self.init_noise_sigma, step_noise)
+
         def on_device(step: int) -> Tensor:
             assert step_noise is not None
             return step_noise(step).to(noise, non_blocking=True)
@@ -87,6 +92,8 @@ def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str 
     row = resolve(name)
     check_steps(row, steps, schedule.num_timesteps)
     chosen = choose_spacing(row, schedule, spacing)
+    if not row.ours:
+        return _foreign_solver(row, schedule, steps, chosen, sigma_clip)
     sigmas = training_sigmas(schedule)
     clipped = row.sigma_space and sigma_clip and sigmas[-1] > SIGMA_CLIP
     top = sum(sigma <= SIGMA_CLIP for sigma in sigmas) if clipped else len(sigmas)
@@ -127,6 +134,32 @@ def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str 
             "a picture. Another number of steps or --spacing trailing avoids this."
         )
     return Solver(row, timesteps, init_noise_sigma, settings, tuple(notes), plan)
+
+
+def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigma_clip: bool) -> Solver:
+    """One that diffusers walks."""
+    from ldmcli.diffusion.adapter import plan_foreign
+
+    plan = plan_foreign(row, schedule, steps, spacing, sigma_clip=sigma_clip)
+    settings = {
+        "name": row.name,
+        "class": row.class_name,
+        "steps": steps,
+        "calls": len(plan.timesteps),
+        "spacing": spacing,
+        "karras": row.karras,
+        "order": row.order,
+        "stochastic": row.stochastic,
+        "prediction": schedule.prediction,
+        "schedule": schedule.name,
+        "sigma_clipped": "lambda_min_clipped" in plan.config and plan.config["lambda_min_clipped"] > -100,
+        "init_noise_sigma": plan.init_noise_sigma,
+        "config": plan.config,
+    }
+    notes = [f"{row.name} is walked by diffusers' {row.class_name}"]
+    if row.name in ("lcm", "tcd"):
+        notes.append(f"{row.name} is made for distilled models; others come out blurred or broken.")
+    return Solver(row, plan.timesteps, plan.init_noise_sigma, settings, tuple(notes), plan)
 
 
 def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -> Spacing:

@@ -20,7 +20,15 @@ from ldmcli.networks.vae import VAE, with_current_names
 
 def load_vae(model: Path) -> VAE:
     """The `vae/` of a model folder, fp32, on the CPU, in eval mode."""
-    return _filled(lambda: VAE(VAEConfig.from_dict(read_json(model / "vae" / "config.json"))), model, "vae", with_current_names)
+
+    def build() -> VAE:
+        path = model / "vae" / "config.json"
+        raw = read_json(path)
+        if "scaling_factor" not in raw:  # diffusers would take Stable Diffusion 1.x's for any model
+            raise LdmError(f"{path} states no scaling_factor.", hint='Write it there; Stable Diffusion 1.x has "scaling_factor": 0.18215.')
+        return VAE(VAEConfig.from_dict(raw))
+
+    return _filled(build, model, "vae", with_current_names)
 
 
 def load_unet(model: Path) -> UNet:
@@ -58,8 +66,11 @@ def _filled(build: Callable[[], nn.Module], model: Path, name: str, rename: Call
     """Build on the meta device (no time is lost on initial values) and put the file's tensors in place, checked one by one."""
     path = model / name / WEIGHT_FILES[name]
     state = rename(_read_weights(path))
-    with torch.device("meta"):
-        network = build()
+    try:
+        with torch.device("meta"):
+            network = build()
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise LdmError(f"{path.with_name('config.json')} describes no {name} that can be built: {error}") from error
     wanted = network.state_dict()
     missing, surplus = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or surplus:
@@ -90,6 +101,21 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:
-        raise LdmError(
-            f"{path} is damaged or not a safetensors file: {error}", hint=f"The file has {path.stat().st_size} bytes; get it again."
-        ) from error
+        size, wanted = path.stat().st_size, _stated_size(path)
+        if wanted and size < wanted:
+            raise LdmError(f"{path} is truncated: got {size} of {wanted} bytes.", hint="Get the file again.") from error
+        raise LdmError(f"{path} is damaged or not a safetensors file: {error}", hint="Get the file again.") from error
+
+
+def _stated_size(path: Path) -> int | None:
+    """Bytes that a safetensors file must have by its own header, None if the header cannot be read."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        start = file.read(length) if length <= 100_000_000 else b""
+    if len(start) < length:
+        return 8 + length if start.startswith(b'{"') else None
+    try:
+        header = json.loads(start)
+        return 8 + length + max((tensor["data_offsets"][1] for key, tensor in header.items() if key != "__metadata__"), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None

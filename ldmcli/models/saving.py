@@ -56,11 +56,16 @@ def save_pipeline_files(model: Path, scheduler: dict[str, Any], extra: dict[str,
 
 
 def copy_component(source: Path, model: Path, name: str) -> None:
-    """Copy a component folder (tokenizer, text_encoder, ...) as it is."""
+    """Copy a component folder (tokenizer, text_encoder, ...) as it is. One that is in its place already stays."""
     target = model / name
+    if target.exists() and target.samefile(source):
+        return
+    temporary = model / f".{name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
     if target.exists():
         shutil.rmtree(target)
-    shutil.copytree(source, target)
+    os.replace(temporary, target)
 
 
 def write_json(path: Path, body: dict[str, Any]) -> None:

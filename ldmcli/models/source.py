@@ -36,16 +36,21 @@ def find_component(text: str, name: str) -> Path:
     source = _locate(text)
     if (source.folder / name).is_dir():
         return source.folder
-    if (source.folder / "config.json").is_file() and source.folder.name == name:
-        return source.folder.parent
+    own = source.folder.absolute()
+    if (own / "config.json").is_file() and own.name == name:
+        return own.parent
     raise NotFound(f"{text} has no {name}/.", hint=f"Pass `bundled`, a training run or a diffusers folder with {name}/ in it.")
 
 
 def _locate(text: str) -> Source:
     if text == "bundled":
         return Source("bundled", BUNDLED)
-    path = Path(text).expanduser()
-    if not path.exists():
+    try:
+        path = Path(text).expanduser()
+        there = bool(text) and path.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a home of nobody
+        there = False
+    if not there:
         raise NotFound(f"no model at {text!r}.", hint="Pass `bundled`, a training run or a diffusers folder.")
     if not path.is_dir():
         raise NotFound(f"{text} is a file; a model is a folder here.", hint="Pass `bundled`, a training run or a diffusers folder.")

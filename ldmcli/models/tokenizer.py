@@ -1,8 +1,9 @@
-"""CLIP's byte-pair tokenizer from vocab.json and merges.txt, by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
+"""CLIP's byte-pair tokenizer by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -11,6 +12,7 @@ from torch import Tensor
 from ldmcli.errors import LdmError, NotFound
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+_ROLES = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
@@ -31,7 +33,8 @@ class Tokens:
 class ClipTokenizer:
     """Text to ids of a fixed length (77 for Stable Diffusion)."""
 
-    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], *, length: int, pad: str) -> None:
+    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], special: list[AddedToken], *, length: int, pad: str) -> None:
+        """special: what is cut out of the text before anything else, if it is spelled out there."""
         self.length = length
         self.start, self.end = vocab[START], vocab[END]
         self.pad = vocab[pad]
@@ -47,7 +50,7 @@ class ClipTokenizer:
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
         )
-        self._tokenizer.add_special_tokens([AddedToken(START, normalized=False), AddedToken(END, normalized=False)])
+        self._tokenizer.add_special_tokens(special)
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""
@@ -68,22 +71,50 @@ class ClipTokenizer:
 def load_tokenizer(model: Path, length: int) -> ClipTokenizer:
     """The `tokenizer/` of a model folder; `length`: positions of the text encoder. Raises NotFound that names missing files."""
     folder = model / "tokenizer"
-    missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise NotFound(f"{folder} lacks {' and '.join(missing)}.", hint="Copy the CLIP tokenizer's files there.")
     try:
-        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
-        merges = [(a, b) for line in lines if not line.startswith("#version") and line for a, b in [line.split(" ")]]
-        config = (
-            json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            if (folder / "tokenizer_config.json").is_file()
-            else {}
-        )
-        special_file = folder / "special_tokens_map.json"
-        special = json.loads(special_file.read_text(encoding="utf-8")) if special_file.is_file() else {}
-        pad = special.get("pad_token") or config.get("pad_token") or END
-        pad = pad["content"] if isinstance(pad, dict) else pad
-        return ClipTokenizer(vocab, merges, length=min(length, int(config.get("model_max_length", length))), pad=pad)
-    except (ValueError, KeyError, TypeError) as error:
-        raise LdmError(f"{folder} does not hold a CLIP tokenizer: {error}") from error
+        # transformers 5 writes tokenizer.json alone, everything before it the other two.
+        whole = _json(folder / "tokenizer.json")
+        if whole:
+            vocab = whole["model"]["vocab"]
+            pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in whole["model"]["merges"]]
+        else:
+            vocab = _json(folder / "vocab.json")
+            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+            pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+        config = _json(folder / "tokenizer_config.json")
+        special, pad = _special_tokens(config, _json(folder / "special_tokens_map.json"), whole.get("added_tokens"))
+        room = min(length, int(config.get("model_max_length") or length))
+        return ClipTokenizer(vocab, [(a, b) for a, b in pairs], special, length=room, pad=pad)
+    except Exception as error:  # the tokenizers library raises nothing more special
+        raise LdmError(f"{folder} does not hold a CLIP tokenizer: {error!r}") from error
+
+
+def _special_tokens(config: dict[str, Any], legacy: dict[str, Any], saved: list[dict[str, Any]] | None) -> tuple[list[AddedToken], str]:
+    """The special tokens and the content of the pad token, as transformers 5 works them out from all the places that state them.
+
+    A token that is "normalized" is also found in other capitals. SD 2.x pads with "!", which so becomes special in prompts too.
+    """
+    stated = [*config.get("added_tokens_decoder", {}).values(), *(saved or [])]
+    known = {token["content"]: _added(token) for token in stated}
+    roles = {**_ROLES, **{key: value for key, value in config.items() if key in _ROLES}}
+    if "added_tokens_decoder" not in config:
+        roles |= {key: value for key, value in legacy.items() if key in _ROLES}
+    named = [_added(value) for value in roles.values() if value is not None]
+    special = {token.content: token for token in (*known.values(), *(known.get(token.content, token) for token in named))}
+    pad = roles["pad_token"]
+    return list(special.values()), END if pad is None else _added(pad).content
+
+
+def _added(token: str | dict[str, Any]) -> AddedToken:
+    if isinstance(token, str):
+        return AddedToken(token, normalized=False, special=True)
+    flags = {key: bool(token.get(key, False)) for key in ("single_word", "lstrip", "rstrip", "normalized")}
+    return AddedToken(token["content"], special=True, **flags)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -12,13 +12,19 @@ from ldmcli.networks.configs import CLIPTextConfig
 # B captions, L tokens, D width
 
 
+def embedding(count: int, width: int) -> nn.Embedding:
+    """nn.Embedding. On the meta device no initial values are drawn: torch would import its compiler for that, which takes a second."""
+    table = torch.empty(count, width)
+    return nn.Embedding.from_pretrained(table if table.is_meta else nn.init.normal_(table), freeze=False)
+
+
 class Embeddings(nn.Module):
     """Token plus learned position."""
 
     def __init__(self, config: CLIPTextConfig) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embedding = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_embedding = embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = embedding(config.max_position_embeddings, config.hidden_size)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]

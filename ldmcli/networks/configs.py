@@ -1,5 +1,6 @@
 """config.json of the three networks: what we honour becomes a field, what we cannot honour is an error that names it."""
 
+import math
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -64,10 +65,8 @@ class VAEConfig(NetworkConfig):
     mid_block_add_attention: bool = True
 
     def __post_init__(self) -> None:
-        bad = {*self.down_block_types, *self.up_block_types} - {"DownEncoderBlock2D", "UpDecoderBlock2D"}
-        if bad:
-            raise LdmError(f"AutoencoderKL config: block type {sorted(bad)[0]!r} is not supported.")
-        if not isinstance(self.scaling_factor, int | float) or not self.scaling_factor > 0:
+        _check_levels(self, {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)})
+        if not isinstance(self.scaling_factor, int | float) or not 0 < self.scaling_factor < math.inf:
             raise LdmError(f"AutoencoderKL config: scaling_factor = {self.scaling_factor!r}; a number above 0 is needed.")
 
     @property
@@ -115,10 +114,9 @@ class UNetConfig(NetworkConfig):
     upcast_attention: bool = False
 
     def __post_init__(self) -> None:
-        allowed = {"CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"}
-        bad = {*self.down_block_types, *self.up_block_types} - allowed
-        if bad:
-            raise LdmError(f"UNet2DConditionModel config: block type {sorted(bad)[0]!r} is not supported.")
+        down, up = ("CrossAttnDownBlock2D", "DownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
+        lists = ["attention_head_dim"] if isinstance(self.attention_head_dim, tuple) else []
+        _check_levels(self, {"down_block_types": down, "up_block_types": up}, *lists)
         for name in ("layers_per_block", "cross_attention_dim", "transformer_layers_per_block"):
             if not isinstance(getattr(self, name), int):
                 raise LdmError(f"UNet2DConditionModel config: {name} = {getattr(self, name)!r}; one whole number is needed.")
@@ -161,3 +159,15 @@ class CLIPTextConfig(NetworkConfig):
         body = {f.name: getattr(self, f.name) for f in fields(self)}
         # Without a stated dtype, transformers 5 keeps fp16 weights in fp16, which the fp32 U-Net of a pipeline cannot take.
         return {"architectures": [self.CLASS_NAME], "model_type": "clip_text_model", "dtype": "float32", **body}
+
+
+def _check_levels(config: VAEConfig | UNetConfig, allowed: dict[str, tuple[str, ...]], *per_level: str) -> None:
+    """Block types that we have, and one entry per level in every key of `allowed` and `per_level`."""
+    levels = len(config.block_out_channels)
+    for key in (*allowed, *per_level):
+        value = getattr(config, key)
+        bad = sorted(set(value) - set(allowed.get(key, value)))
+        if bad:
+            raise LdmError(f"{config.CLASS_NAME} config: {key} has {bad[0]!r}; supported: {', '.join(allowed[key])}.")
+        if len(value) != levels:
+            raise LdmError(f"{config.CLASS_NAME} config: {key} has {len(value)} entries, block_out_channels has {levels}.")

@@ -94,7 +94,8 @@ def main() -> None:
     vocab, merges = train_vocabulary([c for group in captions for c in group], args.merges)
     save_vocabulary(args.output / "tokenizer", vocab, merges)
     tokenizer = load_tokenizer(args.output, LENGTH)
-    print(f"{len(vocab)} tokens; longest caption {max(tokenizer.encode(c).length for g in captions for c in g)} tokens", flush=True)
+    tokens = {caption: tokenizer.encode(caption) for group in captions for caption in group}
+    print(f"{len(vocab)} tokens; longest caption {max(t.length for t in tokens.values())} tokens", flush=True)
 
     concepts: dict[str, list[int]] = defaultdict(list)
     for number, image in enumerate(data.images):
@@ -119,7 +120,7 @@ def main() -> None:
         chosen = [number for name in rng.sample(names, args.concepts) for number in concepts[name]]
         texts = [rng.choice(captions[number]) for number in chosen]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            encoded = [tokenizer.encode(t) for t in texts]
+            encoded = [tokens[t] for t in texts]
             longest = max(e.length for e in encoded)  # causal: what follows the end token cannot matter here
             ids = torch.stack([e.ids[:longest] for e in encoded])
             t = F.normalize(text.pooled(text(ids), ids).float(), dim=-1)

@@ -22,8 +22,8 @@ EXTRA: dict[str, dict[str, Any]] = {
     "dpm++2m-sde": {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "solver_type": "midpoint"},
     "unipc": {"solver_order": 2, "solver_type": "bh2", "predict_x0": True},
 }
-ROWS = {row.name: row for row in SCHEDULERS}
-NAMES = [row.name for row in SCHEDULERS]
+ROWS = {row.name: row for row in SCHEDULERS if row.ours}
+NAMES = [row.name for row in SCHEDULERS if row.ours]
 
 
 def theirs(solver: Solver, schedule: NoiseSchedule, steps: int, **changes: object) -> Any:

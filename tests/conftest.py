@@ -1,0 +1,20 @@
+"""Fixtures of every folder here. The helpers behind them are modules beside this one."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> Path:
+    """A tiny pipeline folder as diffusers saves it."""
+    from published import write_pipeline  # diffusers takes seconds to import; most tests do without
+
+    return write_pipeline(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def own_copy(published, tmp_path) -> Path:
+    """The same folder, to be changed at will."""
+    return Path(shutil.copytree(published, tmp_path / "tiny"))

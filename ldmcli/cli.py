@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,12 @@ EPILOG = (
     "5 out of memory, 6 model or file missing, 130 Ctrl-C, 143 SIGTERM."
 )
 
+BadCommandLine: Any = typer.BadParameter.__base__
+"""The parser's own complaint; its module is typer's or click's, as Typer's version goes."""
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+"""What torch says on a GPU and on a CPU."""
+
 app = typer.Typer(
     name="ldm",
     help="The command line for latent diffusion: train it, run it, take it apart, measure it.",
@@ -25,7 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # importing Rich for the help alone doubles its time
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),  # names of options and commands, never values
+    },
 )
 app.command("generate", epilog=EPILOG)(generate.generate)
 app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
@@ -55,11 +64,18 @@ def root(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = [with_dashes(a) for a in (sys.argv[1:] if argv is None else argv)]
-    debug = "--debug" in arguments or bool(os.environ.get("LDM_DEBUG"))
-    arguments = [a for a in arguments if a != "--debug"]
+    arguments, debug = without_debug(sys.argv[1:] if argv is None else argv)
     try:
-        return app(arguments, standalone_mode=True) or 0
+        code = app(arguments, prog_name="ldm", standalone_mode=False) or 0
+        if code == 130:  # how Typer reports Ctrl-C
+            output.show_error("interrupted.", "")
+        return code
+    except BadCommandLine as error:
+        if not arguments:
+            error.show()  # a bare `ldm` shows the help
+        else:
+            output.show_error(error.format_message(), f"Try: {error.ctx.command_path if error.ctx else 'ldm'} --help")
+        return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except LdmError as error:
@@ -67,22 +83,18 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         output.show_error(error.message, error.hint)
         return error.exit_code
-    except KeyboardInterrupt:
-        output.show_error("interrupted.", "")
-        return 130
     except MemoryError:
         output.show_error("out of memory.", "Try a smaller --batch-size or picture size.")
         return 5
     except Exception as error:
-        if debug or "out of memory" not in str(error).lower():
+        if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
         output.show_error(f"out of memory: {str(error).splitlines()[0]}", "Try a smaller --batch-size, a smaller picture or --dtype fp16.")
         return 5
 
 
-def with_dashes(argument: str) -> str:
-    """`--guidance_scale=3` means `--guidance-scale=3`: underscores and dashes are the same in option names."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+def without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Take --debug out; what stands after -- is text and stays."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument != "--debug"]
+    return kept + arguments[end:], len(kept) < end or bool(os.environ.get("LDM_DEBUG"))

@@ -173,6 +173,7 @@ class GenerateConfig:
             check(
                 value is None or (0 < value <= 8192 and value % 8 == 0),
                 f"--{name} must be a multiple of 8 between 8 and 8192, got {value}.",
+                f"A square of that side takes {value**2 * 12 / 2**30:,.1f} GiB before any network has run." if (value or 0) > 8192 else "",
             )
         check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")

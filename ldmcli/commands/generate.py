@@ -48,11 +48,11 @@ def generate(
     row = catalogue.resolve(scheduler) if scheduler is not None else None
     if steps is not None:
         catalogue.check_steps(row or catalogue.resolve("ddim"), steps)
-    size_width, size_height = options.picture_size(size)
+    width, height = options.picture_size(size, width, height)
     config = GenerateConfig(
-        prompts=(*(prompts or ()), *(more or ())), negative_prompt=negative_prompt, model=model, scheduler=row.name if row else None, steps=steps,
-        cfg=cfg, cfg_rescale=cfg_rescale, spacing=spacing, sigma_clip=sigma_clip, seed=None if seed == -1 else seed, num_images=num_images,
-        batch_size=batch_size, width=width or size_width, height=height or size_height, output=out, overwrite=overwrite, metadata=metadata,
+        prompts=(*(prompts or ()), *(more or ())), negative_prompt=negative_prompt, model=model, scheduler=row.name if row else None,
+        steps=steps, cfg=cfg, cfg_rescale=cfg_rescale, spacing=spacing, sigma_clip=sigma_clip, seed=None if seed == -1 else seed,
+        num_images=num_images, batch_size=batch_size, width=width, height=height, output=out, overwrite=overwrite, metadata=metadata,
         upscale=upscale, resample=resample, strict=strict, device=options.device_name(device), dtype=options.dtype_name(dtype),
     )  # fmt: skip
     source = find_model(config.model)

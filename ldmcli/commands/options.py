@@ -59,14 +59,14 @@ def whole_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         raise UsageError(f"{option} {text}: whole numbers with commas between are needed.") from error
 
 
-def picture_size(text: str | None) -> tuple[int | None, int | None]:
-    """ "512x384" -> (512, 384); "64" -> (64, 64). Raises UsageError."""
+def picture_size(text: str | None, width: int | None, height: int | None) -> tuple[int | None, int | None]:
+    """--size "512x384" is (512, 384), "64" is (64, 64); --width and --height win. Raises UsageError."""
     if text is None:
-        return None, None
-    width, _, height = text.lower().partition("x")
-    if not width.isdigit() or (height and not height.isdigit()):
+        return width, height
+    across, _, down = text.lower().partition("x")
+    if not across.isdecimal() or (down and not down.isdecimal()):
         raise UsageError(f"--size {text}: WIDTHxHEIGHT is needed, such as 64x64.")
-    return int(width), int(height or width)
+    return (int(across) if width is None else width), (int(down or across) if height is None else height)
 
 
 LONG_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}

@@ -31,7 +31,9 @@ class LiveProgress:
                 TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(),
                 TextColumn("{task.fields[extra]}", markup=False), TextColumn("{task.fields[memory]}", markup=False),
             )  # fmt: skip
-            self.bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
+            # Rich would print a redirected stdout on its own console, which is stderr: paths would miss the pipe.
+            on_screen = sys.stdout.isatty()
+            self.bar = RichProgress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=on_screen)
             self.bar.start()
         return self
 

@@ -64,9 +64,12 @@ def run_generate(config: GenerateConfig, source: Source) -> Iterator[Event]:
     records: list[ImageRecord] = []
     for first in range(0, len(jobs), config.batch_size):
         batch = jobs[first : first + config.batch_size]
+        began = time.perf_counter()
         pictures = yield from draw(session, settings, config, batch, timing)
+        seconds = (time.perf_counter() - began) / len(batch)
         for job, picture in zip(batch, pictures, strict=True):
-            record = save_picture(picture, job, config, settings, facts, outputs, timing)
+            truncated = session.text.tokens(job.prompt).dropped_tokens
+            record = save_picture(picture, job, config, settings, facts, outputs, truncated_tokens=truncated, seconds=seconds)
             records.append(record)
             yield record
     timing["total_s"] = time.perf_counter() - started
@@ -164,16 +167,17 @@ def save_picture(
     settings: Settings,
     facts: dict[str, Any],
     outputs: OutputPlan,
-    timing: dict[str, float],
+    *,
+    truncated_tokens: int,
+    seconds: float,
 ) -> ImageRecord:
-    """Enlarge if asked, write, and say what was written."""
+    """Enlarge if asked, write, and say what was written. seconds: this picture's share of its batch."""
     if config.upscale > 1:
         filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
         picture = picture.resize((picture.width * config.upscale, picture.height * config.upscale), filters[config.resample])
     row = resolve(settings.solver.name)
     chunks = png_chunks({**facts, "prompt": job.prompt, "seed": job.seed}, row.title, row.schedule_type) if config.metadata else None
     path: Path = write_new(picture, chunks, outputs, job.number, job.seed)
-    done = job.number + 1
     return ImageRecord(
         path=str(path),
         prompt=job.prompt,
@@ -185,6 +189,6 @@ def save_picture(
         cfg=settings.cfg,
         width=picture.width,
         height=picture.height,
-        truncated_tokens=0,
-        seconds=round((timing["denoise_s"] + timing["decode_s"]) / done, 4),
+        truncated_tokens=truncated_tokens,
+        seconds=round(seconds, 4),
     )

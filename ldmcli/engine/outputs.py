@@ -38,11 +38,15 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
             raise UsageError(f"-o {config.output}: the name of a .png file is needed, or a folder with / at its end.")
         if count > 1:
             raise UsageError(f"-o {config.output} names one file for {count} pictures.", hint="Name a folder, with / at its end.")
-        if target.is_symlink() or (target.exists() and not config.overwrite):
+        if target.is_symlink():
+            raise UsageError(f"-o {config.output} is a link to somewhere else.", hint="Name the file itself.")
+        if target.exists() and not config.overwrite:
             raise UsageError(f"-o {config.output} already exists.", hint="--overwrite replaces it; a folder takes the next free number.")
         folder, file = target.parent, target
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
     except OSError as error:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
     if not os.access(folder, os.W_OK):

@@ -12,7 +12,7 @@ from ldmcli.diffusion.loop import DenoiseStep, denoise
 from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
-from ldmcli.errors import LdmError
+from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.loading import load_unet, load_vae, read_json
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
@@ -103,7 +103,13 @@ def make_codec(vae: VAE) -> LatentCodec:
         posterior = vae.encode(pictures)
         return posterior.mean, posterior.std
 
-    return LatentCodec(encode, vae.decode, vae.config.scaling_factor)
+    def decode(latents: Tensor) -> Tensor:
+        pictures = vae.decode(latents)
+        if not pictures.isfinite().all():  # asked here, because the codec's clamp turns infinity into plain black or white
+            raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
+        return pictures
+
+    return LatentCodec(encode, decode, vae.config.scaling_factor)
 
 
 def open_session(folder: Path, runtime: Runtime) -> Session:

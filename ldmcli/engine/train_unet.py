@@ -15,7 +15,7 @@ from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train_vae import split, usable_pixels
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop
+from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, Frozen, UNetRun
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_component
@@ -63,7 +63,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
             settings,
             accelerator,
             hooks,
-            lambda step: str(order.batch(step, loop.pictures_per_step).tolist()),
+            sample_ids(data, train_rows, order, loop.pictures_per_step),
         )
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         yield TrainDone(config.output, config.output / "model", state.step, run.validate(state))

@@ -11,7 +11,7 @@ from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.coco import load_captioned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop
+from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.networks.configs import VAEConfig
@@ -50,10 +50,11 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
             settings,
             accelerator,
             hooks,
-            lambda step: str(order.batch(step, loop.pictures_per_step).tolist()),
+            sample_ids(data, train_rows, order, loop.pictures_per_step),
         )
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
-        yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": run.scaling_factor, **run.validate(state)})
+        scale = run.scaling_factor or run.measure_scale(state)  # a run that was finished already has saved nothing
+        yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
 
 
 def vae_config(config: TrainVAEConfig) -> VAEConfig:

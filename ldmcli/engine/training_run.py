@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ldmcli.config import TrainConfig
+from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import Stopped, UsageError
 from ldmcli.records import Event, Note, Saved, TrainStep
 from ldmcli.runtime.device import select_device
@@ -19,6 +20,7 @@ from ldmcli.runtime.memory import memory
 from ldmcli.training import checkpoints, signals
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
+from ldmcli.training.order import SampleOrder
 from ldmcli.training.state import TrainState
 
 
@@ -40,8 +42,11 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     if precision == "auto":
         on_gpu = device.type == "cuda"
         precision = ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16") if on_gpu else "no"
+    if precision == "fp16" and device.type == "cpu":  # accelerate would go on in fp32 without a word
+        raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
+    slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
     accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
-    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}")
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}")
 
 
 def make_state(network: nn.Module, config: TrainConfig, accelerator: Any) -> tuple[TrainState, nn.Module]:
@@ -74,6 +79,11 @@ def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfi
         grad_accum=config.grad_accum,
         pictures_per_step=per_step,
     )
+
+
+def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_step: int) -> Callable[[int], str]:
+    """A function from a step to the ids of its pictures, for messages."""
+    return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
 
 
 def run_loop(

@@ -128,9 +128,7 @@ class UNetRun:
     def _terms(self, network: Any, rows: Tensor, generator: torch.Generator, dropout: float, share: slice) -> Tensor:
         """Mean loss over `share` of a batch; everything random is drawn for the whole batch, so that shares agree."""
         cached, device = self.cached, self.accelerator.device
-        captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
-        dropped = torch.rand(len(rows), generator=generator) < dropout
-        captions = captions.masked_fill(dropped, len(cached.states) - 1)[share]
+        captions = draw_captions(cached, rows, generator, dropout)[share]
         shape = (len(rows), *cached.mean.shape[1:])
         drawn, noise = torch.randn(shape, generator=generator)[share], torch.randn(shape, generator=generator)[share].to(device)
         t = draw_timesteps(self.schedule, len(rows), generator)[share].to(device)
@@ -146,6 +144,13 @@ class UNetRun:
         shipped = UNet(self.unet.config).to(self.accelerator.device).eval().requires_grad_(False)
         shipped.load_state_dict(state.weights())
         return shipped
+
+
+def draw_captions(cached: Cached, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
+    """One caption of each picture, the empty one with probability `dropout`. rows: (B,). Returns (B,) rows of cached.states."""
+    captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
+    dropped = torch.rand(len(rows), generator=generator) < dropout
+    return captions.masked_fill(dropped, len(cached.states) - 1)
 
 
 def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[int]) -> list[str]:

@@ -1,5 +1,6 @@
 """One VAE training run from the inside: the loss of a step, validation, samples, saving."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from ldmcli.autoencoder.losses import gradient_difference, kl_to_standard_normal, reconstruction
 from ldmcli.config import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
+from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.saving import save_component
@@ -39,7 +41,8 @@ class VAERun:
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
         self.pixels, self.order, self.per_step = pixels, order, per_step
         self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
-        self.scaling_factor = 1.0
+        self.scaling_factor: float | None = None
+        """Of the model last saved."""
 
     def loss(self, step: int, part: int) -> Terms:
         """One accumulation part of this process's share of the global batch."""
@@ -79,7 +82,7 @@ class VAERun:
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
         """Measure the scaling factor and write RUN/model/vae."""
-        self.scaling_factor = self._measure_scale(state)
+        self.scaling_factor = self.measure_scale(state)
         model = self.config.output / "model"
         save_component(model, "vae", replace(self.vae.config, scaling_factor=self.scaling_factor), state.weights())
         yield Saved("model", model)
@@ -90,7 +93,7 @@ class VAERun:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def _measure_scale(self, state: TrainState) -> float:
+    def measure_scale(self, state: TrainState) -> float:
         """1 / standard deviation of sampled latents over up to 1,024 training pictures (Rombach et al. 2022, app. G)."""
         shipped, generator = self._shipped(state), generator_for(self.config.seed, "scale")
         drawn = []
@@ -98,7 +101,10 @@ class VAERun:
             posterior = shipped.encode(to_unit_range(self.pixels[rows]).to(self.accelerator.device))
             noise = torch.randn(posterior.mean.shape, generator=generator)
             drawn.append(posterior.sample(noise.to(self.accelerator.device)).flatten().cpu())
-        return 1 / torch.cat(drawn).double().std().item()
+        deviation = torch.cat(drawn).double().std().item()
+        if not (math.isfinite(deviation) and deviation > 0):
+            raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
+        return 1 / deviation
 
     def _shipped(self, state: TrainState) -> VAE:
         shipped = VAE(self.vae.config).to(self.accelerator.device).eval()

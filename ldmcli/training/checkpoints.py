@@ -22,6 +22,10 @@ FORMAT = 1
 NAME = re.compile(r"step-(\d{6,})")
 
 
+class NewerFormat(LdmError):
+    """Written by a newer version: not damaged, so nothing older may be put in its place."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """One complete checkpoint on disk."""
@@ -64,12 +68,18 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: 
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest complete checkpoint and a warning for each thing that looked like one and is not."""
-    warnings: list[str] = []
-    found = sorted(((int(m[1]), p) for p in folder.glob("step-*") if (m := NAME.fullmatch(p.name))), reverse=True)
-    for _, path in found:
+    """The newest complete checkpoint and a warning for each thing that looked like one and is not. Raises NewerFormat."""
+    found, warnings = [], []
+    for path in sorted(folder.glob("step-*")):
+        if match := NAME.fullmatch(path.name):
+            found.append((int(match[1]), path))
+        else:
+            warnings.append(f"{path} is not named like a checkpoint; left aside.")
+    for _, path in sorted(found, reverse=True):
         try:
             return read(path), warnings
+        except NewerFormat:
+            raise
         except LdmError as error:
             warnings.append(error.message)
     return None, warnings
@@ -80,10 +90,12 @@ def read(path: Path) -> Checkpoint:
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         number, step, sums, facts = manifest["format"], manifest["step"], manifest["files"], manifest["facts"]
+        if not (isinstance(number, int) and isinstance(step, int) and isinstance(sums, dict)):
+            raise TypeError("manifest.json")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json.") from error
     if number > FORMAT:
-        raise LdmError(f"{path} was written by a newer version of ldm (format {number}).", hint="Upgrade ldm to resume from it.")
+        raise NewerFormat(f"{path} was written by a newer version of ldm (format {number}).", hint="Upgrade ldm to resume from it.")
     for name, checksum in sums.items():
         if not (path / name).is_file() or _checksum(path / name) != checksum:
             raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ldmcli.errors import LdmError
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.ema import EMA
@@ -35,12 +36,17 @@ class TrainState:
         return checkpoints.save(folder, self.step, tensors, {**facts, "state": own})
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue exactly where the checkpoint was taken."""
-        self.network.load_state_dict(checkpoint.tensors("network"))
+        """Continue exactly where the checkpoint was taken. Raises LdmError when it is one of another network."""
+        try:
+            self.network.load_state_dict(checkpoint.tensors("network"))
+        except RuntimeError as error:
+            raise LdmError(f"{checkpoint.path} holds the weights of another network: {str(error).splitlines()[-1].strip()}") from error
         _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
         own = checkpoint.facts["state"]
-        if self.ema:
+        if self.ema and own["ema_updates"]:
             self.ema.load(checkpoint.tensors("ema"), own["ema_updates"])
+        elif self.ema:  # the run had no average until now
+            self.ema.load(self.network.state_dict(), 0)
         if self.scaler and own["scaler"]:
             self.scaler.load_state_dict(own["scaler"])
         self.step = checkpoint.step
@@ -53,8 +59,11 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = value
+        # Strides as the parameter's (channels last): the fused AdamW walks both in memory order and would mix up other ones.
+        same_layout = torch.empty_like(parameters[int(number)], dtype=value.dtype).copy_(value) if value.dim() else value
+        state.setdefault(int(number), {})[name] = same_layout
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

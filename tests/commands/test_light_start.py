@@ -1,0 +1,77 @@
+"""What needs no network imports none: help, lists, versions and every mistake that can be seen without a model."""
+
+import json
+
+import pytest
+import typer
+
+from ldmcli.cli import app
+from ldmcli.diffusion.catalogue import SCHEDULERS
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in COMMANDS), *([name, "-h"] for name in COMMANDS)])
+def test_help_needs_no_heavy_package(light, argv):
+    done = light(*argv)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: ldm" in done.stdout and "Exit codes: 0 ok" in done.stdout and done.stderr == ""
+
+
+def test_a_bare_ldm_shows_the_help_and_is_a_usage_error(light):
+    done = light()
+    assert done.returncode == 2 and done.stdout == "" and "Usage: ldm" in done.stderr
+
+
+def test_version_names_everything_that_decides_the_numbers(light):
+    done = light("--version")
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ldm", "torch", "diffusers", "transformers"]
+    assert all(line.split()[1][0].isdigit() for line in done.stdout.splitlines())
+
+
+def test_the_schedulers_are_listed_without_torch(light):
+    done = light("generate", "--list-schedulers")
+    assert done.returncode == 0
+    names = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    assert names[1:] == [row.name for row in SCHEDULERS]
+
+
+def test_the_schedulers_are_listed_as_one_json_document(light):
+    done = light("generate", "--list-schedulers", "--json")
+    listed = json.loads(done.stdout)
+    assert [row["name"] for row in listed] == [row.name for row in SCHEDULERS]
+    assert {row["name"]: row["calls_for_20_steps"] for row in listed}["heun"] == 39
+    assert all(set(row) == {"name", "title", "stochastic", "calls_for_20_steps", "aliases"} for row in listed)
+
+
+MISTAKES = {
+    "unknown option": ["generate", "a", "--stepz", "3"],
+    "unknown command": ["generat", "a"],
+    "no prompt": ["generate"],
+    "steps 0": ["generate", "a", "--steps", "0"],
+    "unknown scheduler": ["generate", "a", "--scheduler", "magic"],
+    "seed": ["generate", "a", "--seed", "abc"],
+    "train without data": ["train-vae"],
+    "train with a bad rate": ["train-vae", "--data", "x", "--lr", "-1"],
+    "a name for a number": ["train-unet", "--data", "x", "--channels", "32,wide"],
+}
+ABSENT = {
+    "model": ["generate", "a", "-m", "no/such/model"],
+    "vae": ["train-unet", "--data", "x", "--vae", "no/such/vae"],
+    "config file": ["train-vae", "--config", "no-such.toml"],
+}
+
+
+@pytest.mark.parametrize("what", [*MISTAKES, *ABSENT])
+def test_a_mistake_is_told_in_two_lines_before_torch_is_imported(light, what):
+    done = light(*{**MISTAKES, **ABSENT}[what])
+    assert done.returncode == (6 if what in ABSENT else 2), done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("error: ") and 1 <= len(lines) <= 2
+
+
+def test_a_missing_model_is_named_with_what_can_be_passed_instead(light):
+    done = light("generate", "a dog", "-m", "no/such/model")
+    assert done.stderr == "error: no model at 'no/such/model'.\nPass `bundled`, a training run or a diffusers folder.\n"

@@ -1,0 +1,89 @@
+"""Records in, text out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ldmcli.console import output, progress
+from ldmcli.console.text import printable
+from ldmcli.records import Memory, Note, Progress, Saved, TrainDone, TrainStep
+
+STEP = TrainStep(step=3, total=9, terms={"loss": 0.51234, "kl": 7.0, "grad_norm": 1.0}, lr=0.1, images_per_s=123.4, seconds=0.1)
+
+
+def test_printable_keeps_text_and_drops_what_drives_a_terminal():
+    kept = "a caf\xe9 \N{DOG FACE} \u6f22\u5b57 [bold]"
+    assert printable(kept) == kept
+    unsafe = [
+        *map(chr, range(32)),
+        *map(chr, range(0x7F, 0xA0)),
+        "\u200e",
+        "\u200f",
+        *"\u202a\u202b\u202c\u202d\u202e",
+        *"\u2066\u2067\u2068\u2069",
+    ]
+    for character in unsafe:
+        assert printable(f"a{character}b") == "ab"
+
+
+def test_an_error_is_one_line_and_its_hint_another(capsys):
+    output.show_error("two\nlines", "and\na hint")
+    assert capsys.readouterr().err == "error: twolines\nanda hint\n"
+
+
+def test_the_json_of_anything_is_ascii_and_one_line(capsys):
+    output.show_json({"prompt": "\x1b \u202e \udcff \N{DOG FACE}"})
+    text = capsys.readouterr().out
+    assert text.isascii() and text.count("\n") == 1 and json.loads(text)["prompt"] == "\x1b \u202e \udcff \N{DOG FACE}"
+
+
+@pytest.fixture
+def done():
+    return [Saved("samples", Path("run/samples/x.png")), TrainDone(Path("run"), Path("run/model"), 9, {"val_loss": 0.123456789})]
+
+
+def test_a_training_run_ends_with_its_model_folder(capsys, done):
+    output.show_training(iter(done), as_json=False, quiet=False)
+    captured = capsys.readouterr()
+    assert captured.out == "run/model\n" and captured.err == "samples: run/samples/x.png\nval_loss 0.12346\n"
+
+
+def test_a_quiet_training_run_prints_the_folder_alone(capsys, done):
+    output.show_training(iter([Note("talk"), *done]), as_json=False, quiet=True)
+    assert capsys.readouterr() == ("run/model\n", "")
+
+
+def test_without_a_terminal_a_plain_line_comes_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    memory = Memory(3 * 2**29, 2**31, None, None)
+    step = TrainStep(**{**vars(STEP), "memory": memory})
+    with progress.LiveProgress(enabled=True) as live:
+        live.update(Progress("encode", 1, 4))
+        live.update(step)
+    assert capsys.readouterr().err == "encode 1/4\ntrain 3/9 loss 0.5123 kl 7 123 img/s 1.5 GiB RSS\n"
+
+
+def test_lines_do_not_come_faster_than_that(capsys):
+    with progress.LiveProgress(enabled=True) as live:
+        for number in range(100):
+            live.update(Progress("encode", number, 100))
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_gpu_the_memory_column_is_vram_now_and_at_the_peak():
+    assert progress.memory_column(Memory(2**30, 2**30, 2**30, 3 * 2**30)) == "1.0/3.0 GiB VRAM"
+    assert progress.memory_column(None) == ""
+
+
+def test_the_bar_is_gone_when_the_run_fails(monkeypatch):
+    closed = []
+    monkeypatch.setattr(progress.LiveProgress, "__exit__", lambda self, *error: closed.append(error[0]))
+
+    def events():
+        yield Note("fine")
+        raise ValueError("not fine")
+
+    with pytest.raises(ValueError):
+        output.show_training(events(), as_json=False, quiet=False)
+    assert closed == [ValueError]

@@ -1,0 +1,55 @@
+"""Tiny training runs through the generator API, and what they leave behind."""
+
+import json
+import signal
+from pathlib import Path
+
+from ldmcli.config import TrainUNetConfig, TrainVAEConfig
+from ldmcli.engine.train_unet import train_unet
+from ldmcli.engine.train_vae import train_vae
+from ldmcli.errors import Stopped
+from ldmcli.records import TrainStep
+from ldmcli.training import checkpoints
+
+KINDS = ("vae", "unet")
+
+BASE = {
+    "size": 32, "batch_size": 8, "max_steps": 12, "lr": 1e-3, "lr_schedule": "cosine", "warmup": 3, "layers": 1, "held_out": 0.1,
+    "log_every": 1, "save_every": 100, "sample_every": 100, "val_every": 6, "ema": 0.9, "device": "cpu",
+}  # fmt: skip
+
+
+def config_for(kind, coco, model, output, **changes):
+    """Batches of 8 out of 22 pictures, so that they run over the ends of epochs."""
+    if kind == "vae":
+        return TrainVAEConfig(data=coco, output=output, **{**BASE, "channels": (8, 8, 16, 16), "perceptual_weight": 0.5, **changes})
+    return TrainUNetConfig(data=coco, output=output, vae=str(model), text_encoder=str(model), **{**BASE, "channels": (32, 64), **changes})
+
+
+def events_of(config):
+    """The generator of a run."""
+    return train_vae(config) if isinstance(config, TrainVAEConfig) else train_unet(config)
+
+
+def stop_after(config, step):
+    """Run to a step and send SIGTERM to ourselves there. Returns the error that ends the run."""
+    try:
+        for event in events_of(config):
+            if isinstance(event, TrainStep) and event.step == step:
+                signal.raise_signal(signal.SIGTERM)
+    except Stopped as stopped:
+        return stopped
+    raise AssertionError("the run did not stop")
+
+
+def newest(output: Path) -> checkpoints.Checkpoint:
+    """The newest checkpoint, which must be whole, as must be all others."""
+    found, warnings = checkpoints.newest(output / "checkpoints")
+    assert found is not None and warnings == []
+    return found
+
+
+def log_of(output: Path) -> list[dict]:
+    """log.jsonl without what a clock measured."""
+    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]

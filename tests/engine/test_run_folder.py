@@ -1,0 +1,135 @@
+"""Whose folder it is, and what may change between a run and its resumption."""
+
+import shutil
+
+import pytest
+from runs import KINDS, config_for, events_of, log_of, newest, stop_after
+
+from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.records import Note, TrainDone, TrainStep
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def stopped(request, coco, model, tmp_path_factory):
+    """(kind, folder) of a run with checkpoints of steps 2 and 3."""
+    output = tmp_path_factory.mktemp(request.param) / "run"
+    stop_after(config_for(request.param, coco, model, output, save_every=2), 3)
+    return request.param, output
+
+
+@pytest.fixture
+def run(stopped, tmp_path):
+    """The same in a copy of its own."""
+    kind, output = stopped
+    return kind, shutil.copytree(output, tmp_path / "run")
+
+
+def test_a_changed_setting_is_refused_with_both_values(run, coco, model):
+    kind, output = run
+    with pytest.raises(UsageError) as caught:
+        list(events_of(config_for(kind, coco, model, output, resume="auto", lr=0.01, batch_size=4)))
+    assert caught.value.exit_code == 2 and "--force" in caught.value.hint
+    assert "lr: 0.001 then, 0.01 now" in caught.value.message
+    assert "batch_size: 8 then, 4 now" in caught.value.message
+    assert "output" not in caught.value.message
+
+
+def test_force_goes_on_with_the_new_setting(run, coco, model):
+    kind, output = run
+    list(events_of(config_for(kind, coco, model, output, resume="auto", lr=0.01, lr_schedule="constant", force=True, max_steps=4)))
+    assert newest(output).step == 4 and log_of(output)[-1]["lr"] == 0.01
+
+
+def test_lengths_and_rhythms_may_change_without_force(run, coco, model):
+    kind, output = run
+    changes = {"max_steps": 4, "epochs": 3, "max_hours": 1.0, "save_every": 1, "keep": 1, "log_every": 2, "sample_every": 3, "val_every": 2}
+    assert isinstance(list(events_of(config_for(kind, coco, model, output, resume="auto", **changes)))[-1], TrainDone)
+
+
+def test_changed_data_are_refused(run, coco, model, tmp_path):
+    kind, output = run
+    other = shutil.copytree(coco, tmp_path / "coco")
+    same = config_for(kind, other, model, output, resume="auto", max_steps=4)
+    shutil.copy2(coco / "train2017" / "000000000001.png", other / "train2017" / "000000000002.png")
+    with pytest.raises(UsageError, match="data_fingerprint"):
+        list(events_of(same))
+
+
+def test_an_average_can_be_added_by_force_and_starts_from_the_weights(coco, model, tmp_path):
+    stop_after(config_for("vae", coco, model, tmp_path, ema=0.0), 2)
+    list(events_of(config_for("vae", coco, model, tmp_path, ema=0.9, force=True, resume="auto", max_steps=3)))
+    assert newest(tmp_path).facts["state"]["ema_updates"] == 1
+
+
+def test_even_force_cannot_put_weights_into_another_network(run, coco, model):
+    kind, output = run
+    wider = (16, 16, 16, 16) if kind == "vae" else (64, 64)
+    with pytest.raises(LdmError, match="weights of another network"):
+        list(events_of(config_for(kind, coco, model, output, resume="auto", force=True, channels=wider)))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(run, coco, model):
+    kind, output = run
+    (output / "checkpoints" / "step-000003" / "network.safetensors").write_bytes(b"")
+    events = list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
+    warnings = [event.text for event in events if isinstance(event, Note) and event.warning]
+    assert len(warnings) == 1 and "step-000003" in warnings[0]
+    assert any(isinstance(event, Note) and event.text == "resumed step-000002" for event in events)
+
+
+def test_a_checkpoint_that_is_not_there_is_exit_6(coco, model, tmp_path):
+    with pytest.raises(NotFound, match="step-000099"):
+        list(events_of(config_for("vae", coco, model, tmp_path, resume=str(tmp_path / "step-000099"))))
+
+
+def test_a_folder_with_a_run_is_not_trained_over_by_accident(run, coco, model):
+    kind, output = run
+    with pytest.raises(UsageError, match="already holds a run") as caught:
+        list(events_of(config_for(kind, coco, model, output)))
+    assert "--resume auto" in caught.value.hint
+
+
+def test_a_second_trainer_on_the_folder_is_refused_until_the_first_has_ended(coco, model, tmp_path):
+    first = events_of(config_for("vae", coco, model, tmp_path))
+    next(event for event in first if isinstance(event, TrainStep))
+    with pytest.raises(LdmError, match="another training run") as caught:
+        list(events_of(config_for("vae", coco, model, tmp_path, resume="auto")))
+    assert caught.value.exit_code == 1
+    first.close()
+    assert isinstance(list(events_of(config_for("vae", coco, model, tmp_path, resume="auto", max_steps=1)))[-1], TrainDone)
+
+
+def test_an_output_that_is_a_file_is_a_usage_error(coco, model, tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        list(events_of(config_for("vae", coco, model, tmp_path / "run")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fewer_pictures_than_one_batch_holds_are_a_usage_error(kind, coco, model, tmp_path):
+    with pytest.raises(UsageError, match="22 pictures do not fill one batch of 32") as caught:
+        list(events_of(config_for(kind, coco, model, tmp_path, batch_size=16, grad_accum=2)))
+    assert caught.value.exit_code == 2
+
+
+def test_the_time_limit_saves_and_ends_without_an_error(coco, model, tmp_path):
+    events = list(events_of(config_for("vae", coco, model, tmp_path, max_hours=1e-9)))
+    assert isinstance(events[-1], TrainDone) and events[-1].step == 1
+    assert newest(tmp_path).step == 1
+    assert any(isinstance(event, Note) and "--max-hours" in event.text for event in events)
+
+
+def test_only_as_many_checkpoints_are_kept_as_asked_for(coco, model, tmp_path):
+    list(events_of(config_for("vae", coco, model, tmp_path, max_steps=5, save_every=1, keep=2)))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000004", "step-000005"]
+
+
+def test_an_unusable_picture_is_left_out_and_named_and_too_many_end_the_run(coco, model, tmp_path):
+    data = shutil.copytree(coco, tmp_path / "coco")
+    (data / "train2017" / "000000000007.png").write_bytes(b"<html>")
+    events = list(events_of(config_for("vae", data, model, tmp_path / "run", max_steps=1)))
+    texts = [event.text for event in events if isinstance(event, Note)]
+    assert any("left out 000000000007.png" in text for text in texts)
+    assert any(text.startswith("21 pictures to train on, 2 held out") for text in texts)
+    with pytest.raises(LdmError, match="1 unusable pictures"):
+        list(events_of(config_for("vae", data, model, tmp_path / "other", max_bad=0)))

@@ -131,7 +131,7 @@ class TrainUNetConfig(TrainConfig):
 class GenerateConfig:
     """`ldm generate`. None means: what the model says, else the tool's default."""
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = ()
     negative_prompt: str = ""
     model: str = "bundled"
     scheduler: str | None = None
@@ -148,6 +148,10 @@ class GenerateConfig:
     height: int | None = None
     output: str = "outputs/"
     overwrite: bool = False
+    resume: bool = False
+    """Skip what the manifest of the output folder says is finished."""
+    progressive: str | None = None
+    """strip, gif or frames of what the model predicted on the way."""
     metadata: bool = True
     upscale: int = 1
     resample: str = "nearest"
@@ -156,7 +160,6 @@ class GenerateConfig:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        check(bool(self.prompts), "no prompt was given.", 'Try: ldm generate "a dog"')
         for text in (*self.prompts, self.negative_prompt):
             check(_is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
         if self.cfg is not None:
@@ -166,15 +169,18 @@ class GenerateConfig:
         check(
             self.seed is None or 0 <= self.seed <= MAX_SEED, f"--seed must be between -1 and 2**64 - 1, got {self.seed}.", "-1 draws one."
         )
-        check(self.num_images >= 1, f"-n/--num-images must be at least 1, got {self.num_images}.")
+        check(1 <= self.num_images <= 10**6, f"-n/--num-images must be between 1 and 1,000,000, got {self.num_images}.")
         check(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}.")
         for name in ("width", "height"):
             value = getattr(self, name)
             check(
                 value is None or (0 < value <= 8192 and value % 8 == 0),
                 f"--{name} must be a multiple of 8 between 8 and 8192, got {value}.",
-                f"A square of that side takes {value**2 * 12 / 2**30:,.1f} GiB before any network has run." if (value or 0) > 8192 else "",
+                f"A square of that side takes {value**2 * 12 / 2**30:,.1f} GiB before any network has run."
+                if 8192 < (value or 0) < 10**9
+                else "",
             )
+        check(self.progressive in (None, "strip", "gif", "frames"), f"--progressive {self.progressive}: strip, gif or frames.")
         check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
 

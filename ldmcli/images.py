@@ -25,6 +25,14 @@ def to_pillow(pictures: Tensor) -> list[Image.Image]:
     return [Image.fromarray(np.ascontiguousarray(array.numpy())) for array in to_uint8(pictures)]
 
 
+def enlarged(picture: Image.Image, times: int, resample: str) -> Image.Image:
+    """resample: nearest or lanczos."""
+    if times == 1:
+        return picture
+    filters = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}
+    return picture.resize((picture.width * times, picture.height * times), filters[resample])
+
+
 def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | None) -> str:
     """The text that Stable Diffusion web UIs write and read under the key `parameters`."""
     lines = [facts["prompt"]]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class TrainDone:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecord:
-    """One picture that was made; the keys of `images` in the JSON of `generate`."""
+    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote."""
 
     path: str
     prompt: str
@@ -80,6 +79,25 @@ class ImageRecord:
     height: int
     truncated_tokens: int
     seconds: float
+    progress: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedItem:
+    """A picture, or a line of a prompts file, that nothing came of; an entry of `failed`. line: from 1, None without a file."""
+
+    line: int | None
+    prompt: str | None
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A picture was drawn again. max_difference: of any channel, 0 to 255; None when the sizes differ."""
+
+    image: str
+    max_difference: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +108,9 @@ class GenerateReport:
     device: str
     dtype: str
     images: list[ImageRecord]
-    failed: list[dict[str, Any]]
+    failed: list[FailedItem]
     timing: dict[str, float]
     memory: dict[str, int | None]
 
 
-Event = Note | Progress | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport
+Event = Note | Progress | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport | Verified

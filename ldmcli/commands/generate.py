@@ -1,6 +1,8 @@
 """`ldm generate`: prompts to pictures."""
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,36 +10,52 @@ from ldmcli.commands import options
 from ldmcli.config import GenerateConfig
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
+from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.engine.prompts_file import read_prompts
+from ldmcli.errors import NotFound, UsageError
 from ldmcli.models.source import find_model
+from ldmcli.records import FailedItem
 
 
 def generate(
     prompts: Annotated[list[str] | None, typer.Argument(metavar="PROMPT...", show_default=False)] = None,
     more: Annotated[list[str] | None, typer.Option("-p", "--prompt", help="Another prompt; repeatable.")] = None,
-    negative_prompt: Annotated[str, typer.Option("--negative-prompt", "--negative", help="What to steer away from.")] = "",
-    model: options.ModelOption = "bundled",
+    prompts_file: Annotated[
+        str | None, typer.Option("-f", "--prompts-file", "--from-file", help="One prompt a line, or JSON Lines; - is stdin.")
+    ] = None,
+    sweep: Annotated[list[str] | None, typer.Option("--sweep", help="Such as cfg=3,5,7.5; repeat for every combination.")] = None,
+    from_image: Annotated[Path | None, typer.Option("--from-image", help="Draw again what a PNG of ours records.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="With --from-image: compare the pixels, write nothing.")] = False,
+    negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", "--negative", help="What to steer away from.")] = None,
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="`bundled` (the default), a training run or a diffusers folder.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option("--scheduler", "--sampler", help="See --list-schedulers.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", "--num-inference-steps", help="1 to 999.")] = None,
     cfg: Annotated[
         float | None, typer.Option("--cfg", "--cfg-scale", "--guidance-scale", help="1 or less: no guidance, half the work.")
     ] = None,
-    cfg_rescale: Annotated[float, typer.Option("--cfg-rescale", help="0 to 1 (Lin et al. 2023).")] = 0.0,
+    cfg_rescale: Annotated[float | None, typer.Option("--cfg-rescale", help="0 to 1 (Lin et al. 2023).")] = None,
     spacing: Annotated[str | None, typer.Option("--spacing", help="leading, linspace or trailing.")] = None,
-    sigma_clip: Annotated[bool, typer.Option("--sigma-clip/--no-sigma-clip", help="Start cosine models at sigma 164.")] = True,
+    sigma_clip: Annotated[
+        bool | None, typer.Option("--sigma-clip/--no-sigma-clip", help="Start cosine models at sigma 164 (the default).")
+    ] = None,
     seed: options.SeedOption = None,
-    num_images: Annotated[int, typer.Option("-n", "--num-images", help="Pictures per prompt.")] = 1,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Pictures at a time.")] = 8,
+    num_images: Annotated[int | None, typer.Option("-n", "--num-images", help="Pictures per prompt.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Pictures at a time (default 8).")] = None,
     width: Annotated[int | None, typer.Option("-W", "--width", help="Pixels (default: the model's).")] = None,
     height: Annotated[int | None, typer.Option("-H", "--height", help="Pixels (default: the model's).")] = None,
     size: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.")] = None,
-    out: Annotated[str, typer.Option("-o", "--output", help="A .png file, or a folder.")] = "outputs/",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
-    metadata: Annotated[bool, typer.Option("--metadata/--no-metadata", help="Settings inside the PNG.")] = True,
-    upscale: Annotated[int, typer.Option("--upscale", help="Enlarge so many times, for looking.")] = 1,
-    resample: Annotated[str, typer.Option("--resample", help="How --upscale enlarges: nearest or lanczos.")] = "nearest",
-    strict: Annotated[bool, typer.Option("--strict", help="A prompt that is too long is an error.")] = False,
+    out: Annotated[str | None, typer.Option("-o", "--output", help="A .png file, or a folder (default outputs/).")] = None,
+    overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace a file that exists.")] = None,
+    resume: Annotated[bool | None, typer.Option("--resume", help="Skip what the folder's manifest says is finished.")] = None,
+    metadata: Annotated[bool | None, typer.Option("--metadata/--no-metadata", help="Settings inside the PNG (the default).")] = None,
+    upscale: Annotated[int | None, typer.Option("--upscale", help="Enlarge so many times, for looking.")] = None,
+    resample: Annotated[str | None, typer.Option("--resample", help="How --upscale enlarges: nearest (the default) or lanczos.")] = None,
+    progressive: Annotated[str | None, typer.Option("--progressive", help="Also write the way there: strip, gif or frames.")] = None,
+    strict: Annotated[bool | None, typer.Option("--strict", help="A prompt or line that cannot be used as it is, is an error.")] = None,
     device: options.DeviceOption = "auto",
-    dtype: options.DtypeOption = "auto",
+    dtype: Annotated[str | None, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")] = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     list_schedulers: Annotated[bool, typer.Option("--list-schedulers", help="Print the schedulers and exit.")] = False,
@@ -45,18 +63,79 @@ def generate(
     """Draw each PROMPT and print the paths of the pictures."""
     if list_schedulers:
         return output.show_schedulers(catalogue.SCHEDULERS, as_json=as_json)
-    row = catalogue.resolve(scheduler) if scheduler is not None else None
-    if steps is not None:
-        catalogue.check_steps(row or catalogue.resolve("ddim"), steps)
     width, height = options.picture_size(size, width, height)
-    config = GenerateConfig(
-        prompts=(*(prompts or ()), *(more or ())), negative_prompt=negative_prompt, model=model, scheduler=row.name if row else None,
-        steps=steps, cfg=cfg, cfg_rescale=cfg_rescale, spacing=spacing, sigma_clip=sigma_clip, seed=None if seed == -1 else seed,
-        num_images=num_images, batch_size=batch_size, width=width, height=height, output=out, overwrite=overwrite, metadata=metadata,
-        upscale=upscale, resample=resample, strict=strict, device=options.device_name(device), dtype=options.dtype_name(dtype),
-    )  # fmt: skip
+    given = {
+        "negative_prompt": negative_prompt, "model": model, "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
+        "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
+        "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
+        "resample": resample, "progressive": progressive, "strict": strict, "device": options.device_name(device),
+        "dtype": dtype and options.dtype_name(dtype),
+    }  # fmt: skip
+    given = {key: value for key, value in given.items() if value is not None}
+    typed = [*(prompts or ()), *(more or ())]
+    if from_image is not None:
+        if typed or prompts_file is not None or sweep:
+            raise UsageError("--from-image draws that picture's own prompt.", hint="Leave out the prompts, --prompts-file and --sweep.")
+        return replay(from_image, given, verify=verify, as_json=as_json, quiet=quiet)
+    if verify:
+        raise UsageError("--verify goes with --from-image PNG.")
+    config = settled(given)
+    requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
     source = find_model(config.model)
 
     from ldmcli.engine.generate import run_generate
 
-    output.show_generated(run_generate(config, source), as_json=as_json, quiet=quiet)
+    output.show_generated(run_generate(config, source, requests, unusable), as_json=as_json, quiet=quiet)
+
+
+def settled(given: dict[str, Any]) -> GenerateConfig:
+    """The options as a checked config; a seed of -1 is one that is drawn."""
+    return changed(GenerateConfig(), {**given, "seed": None if given.get("seed") == -1 else given.get("seed")})
+
+
+def asked_for(
+    typed: list[str], prompts_file: str | None, sweep: list[str], config: GenerateConfig
+) -> tuple[list[Request], list[FailedItem]]:
+    """Prompts of the command line, then those of the file; standard input when there are none and something is piped in."""
+    piped = sys.stdin is not None and not sys.stdin.isatty()
+    if not typed and prompts_file is None and piped:
+        prompts_file = "-"
+    requests = [Request(prompt, changed(config, {"prompts": (prompt,)})) for prompt in typed]
+    unusable: list[FailedItem] = []
+    if prompts_file is not None:
+        lines, unusable = read_prompts(prompts_file, config)
+        requests += lines
+    if not requests:
+        raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
+    return swept(requests, sweep), unusable
+
+
+REPLAYABLE = {"model", "device", "dtype", "batch_size"}
+"""What may be given beside --verify: where and how, never what is drawn."""
+
+
+def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, quiet: bool) -> None:
+    """--from-image: what the picture records, with the options that were given on top."""
+    if verify and given.keys() - REPLAYABLE:
+        others = ", ".join(sorted(given.keys() - REPLAYABLE))
+        raise UsageError(
+            f"--verify draws what the picture records; {others} cannot be given.", hint="Leave out --verify to draw a variant."
+        )
+
+    from ldmcli.engine.recorded import read_record
+
+    recorded = read_record(path)
+    options = recorded.options
+    if "scheduler" in given:  # these were resolved for the other one
+        options = {key: value for key, value in options.items() if key not in ("spacing", "sigma_clip")}
+    config = settled({"model": recorded.model, "batch_size": 1, **options, **given})
+    if "model" not in given and Path(recorded.model).name != recorded.model:
+        raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
+    source = find_model(config.model)
+    request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
+
+    from ldmcli.engine.replay import replay_picture, verify_picture
+
+    if verify:
+        return output.show_verified(verify_picture(path, recorded, request, source), as_json=as_json, quiet=quiet)
+    output.show_generated(replay_picture(path, recorded, config, request, source), as_json=as_json, quiet=quiet)

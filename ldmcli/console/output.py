@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ldmcli.console.text import printable
-from ldmcli.records import Event, GenerateReport, ImageRecord, Note, Saved, TrainDone
+from ldmcli.errors import LdmError
+from ldmcli.records import Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
 
 
 def show_error(message: str, hint: str) -> None:
@@ -52,10 +53,11 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
     """Paths on stdout as they are written, or the report as JSON."""
     for event in _shown(events, quiet=quiet):
         if isinstance(event, ImageRecord) and not as_json:
-            print(event.path, flush=True)
+            for path in filter(None, (event.path, event.progress)):
+                print(path, flush=True)
         elif isinstance(event, GenerateReport):
             if as_json:
-                show_json(dataclasses.asdict(event))
+                show_json(generated_json(event))
             elif not quiet:
                 timing = event.timing
                 print(
@@ -64,6 +66,30 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
                     f"denoise {timing['denoise_s']:.2f}, decode {timing['decode_s']:.2f}; peak memory {_peak(event.memory)}",
                     file=sys.stderr,
                 )
+
+
+def generated_json(report: GenerateReport) -> dict[str, Any]:
+    """The document of `generate`; a picture has the key `progress` where --progressive wrote something."""
+    body = dataclasses.asdict(report)
+    for image in body["images"]:
+        if image["progress"] is None:
+            del image["progress"]
+    return body
+
+
+def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """Whether a picture came out the same. Raises LdmError when it did not."""
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, Verified):
+            found = event.max_difference
+            if as_json:
+                show_json({"image": event.image, "equal": found == 0, "max_difference": found})
+            elif found == 0:
+                print(f"equal: {printable(event.image)}")
+            else:
+                print(f"differs by up to {found} of 255: {printable(event.image)}" if found else f"another size: {printable(event.image)}")
+            if found is None or found > 1:
+                raise LdmError(f"{event.image} could not be made again.", hint="Other versions, threads or processors change pixels.")
 
 
 def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

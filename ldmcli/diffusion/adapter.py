@@ -56,7 +56,9 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
             warnings.simplefilter("ignore")
             scheduler = build()
     except ImportError as error:
-        raise UsageError(f"{row.name} needs the package {row.needs or error.name}.", hint=f"pip install {row.needs or error.name}") from error
+        raise UsageError(
+            f"{row.name} needs the package {row.needs or error.name}.", hint=f"pip install {row.needs or error.name}"
+        ) from error
     except (AssertionError, IndexError, ValueError) as error:
         raise UsageError(f"{row.name} cannot do {steps} steps on this {schedule.name} schedule: {error!r}.", hint="Try dpm++2m.") from error
     sigmas = training_sigmas(schedule)
@@ -71,7 +73,7 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
     )
 
 
-def foreign(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
+def foreign(plan: Plan, x: Tensor, step_noise: StepNoiseSource | None) -> Walk:
     """Drive the scheduler. One that adds noise draws it itself, from the generators of each picture."""
     assert isinstance(plan, ForeignPlan)
     scheduler = plan.build()

@@ -1,8 +1,35 @@
-"""Which pictures a command asks for, in which order and with which seeds."""
+"""Which pictures a command asks for, in which order, with which seeds, and which of them are drawn together. Imports no torch."""
 
-from dataclasses import dataclass
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ldmcli.config import MAX_SEED, GenerateConfig, check
+from ldmcli.diffusion import catalogue
+from ldmcli.errors import UsageError
+
+SWEEPABLE: dict[str, type] = {
+    "scheduler": str,
+    "steps": int,
+    "cfg": float,
+    "cfg_rescale": float,
+    "negative_prompt": str,
+    "width": int,
+    "height": int,
+}
+"""What --sweep and a JSON line may vary, and its type."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt as it was asked for. config: its settings; seed: its own first seed, if it has one; line: of a prompts file."""
+
+    prompt: str
+    config: GenerateConfig
+    seed: int | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -12,16 +39,84 @@ class Job:
     number: int
     prompt: str
     seed: int
+    config: GenerateConfig
+    """The settings alone: its `prompts` are empty, so that jobs which can share a batch compare equal."""
+    line: int | None = None
 
 
-def plan_jobs(config: GenerateConfig, seed: int) -> list[Job]:
-    """Prompt by prompt; picture i of a prompt has seed + i. The same prompt given twice goes on counting."""
+def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
+    """The config with other settings, all of them checked. Raises UsageError."""
+    if values.get("scheduler") is not None:
+        values = {**values, "scheduler": catalogue.resolve(values["scheduler"]).name}
+    new = replace(config, **values)
+    if new.steps is not None:
+        catalogue.check_steps(catalogue.resolve(new.scheduler or "ddim"), new.steps)
+    return new
+
+
+def parse_sweep(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """`cfg=3,5` and `scheduler=ddim,unipc` to every combination, the last one turning fastest. Raises UsageError."""
+    axes: list[list[tuple[str, Any]]] = []
+    for text in texts:
+        key, equals, listed = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or key not in SWEEPABLE:
+            raise UsageError(f"--sweep {text}: NAME=VALUE,VALUE is needed; NAME is one of {', '.join(SWEEPABLE)}.")
+        try:
+            axes.append([(key, SWEEPABLE[key](value.strip())) for value in listed.split(",")])
+        except ValueError as error:
+            raise UsageError(f"--sweep {text}: {error}.") from error
+    names = [axis[0][0] for axis in axes]
+    if len(set(names)) < len(names):
+        raise UsageError("--sweep names one option twice.")
+    return [dict(combination) for combination in itertools.product(*axes)]
+
+
+def swept(requests: Sequence[Request], sweep: Sequence[str]) -> list[Request]:
+    """Every request with every combination."""
+    if not sweep:
+        return list(requests)
+    combinations = parse_sweep(sweep)
+    return [replace(request, config=changed(request.config, values)) for request in requests for values in combinations]
+
+
+def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
+    """Request by request. Picture i of a prompt has seed + i; the same prompt asked for again with the same settings goes on counting."""
     jobs: list[Job] = []
-    used: dict[str, int] = {}
-    for prompt in config.prompts:
-        for _ in range(config.num_images):
-            offset = used.get(prompt, 0)
-            used[prompt] = offset + 1
-            check(seed + offset <= MAX_SEED, f"--seed {seed} with {offset + 1} pictures goes beyond 2**64 - 1.")
-            jobs.append(Job(len(jobs), prompt, seed + offset))
+    used: dict[tuple[str, GenerateConfig, int], int] = {}
+    plain = {id(request.config): request.config for request in requests}  # the lines of a text file share theirs
+    plain = {key: replace(config, prompts=(), num_images=1, seed=None) for key, config in plain.items()}
+    for request in requests:
+        settings = plain[id(request.config)]
+        first = seed if request.seed is None else request.seed
+        key = (request.prompt, settings, first)
+        before = used.get(key, 0)
+        used[key] = after = before + request.config.num_images
+        check(first + after - 1 <= MAX_SEED, f"--seed {first} with {after} pictures goes beyond 2**64 - 1.")
+        jobs += [Job(len(jobs) + i, request.prompt, first + before + i, settings, request.line) for i in range(after - before)]
     return jobs
+
+
+def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
+    """Jobs with the same settings together, in the order in which the settings first appear, `size` at a time.
+
+    Cut over the whole command, whatever is finished already: a resumed run draws the same batches, so the same bytes.
+    """
+    groups: dict[GenerateConfig, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.config, []).append(job)
+    for group in groups.values():
+        for first in range(0, len(group), size):
+            yield group[first : first + size]
+
+
+def digest(requests: Sequence[Request]) -> str:
+    """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed"}
+    names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
+    configs = {id(request.config): request.config for request in requests}
+    settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}
+    hashed = hashlib.blake2b(digest_size=8)
+    for request in requests:
+        hashed.update(repr((request.prompt, request.seed, settings[id(request.config)])).encode())
+    return hashed.hexdigest()

@@ -3,8 +3,9 @@
     python scripts/bundle/evaluate.py --data DIR [-m MODEL] [--seeds 4] [--sheet FILE.png]
 
 For each of the everyday concepts in concepts.json and each seed, the picture that `generate` makes at default settings is
-compared with every training picture (on a white background: the prompts name none) by the L2 distance of 32x32 RGB. It counts as recognised when
-the nearest one is one of the concept's emoji. Chance: the share of training pictures that would count, averaged over the concepts.
+compared with every training picture (on a white background: the prompts name none) by the L2 distance of 32x32 RGB. It counts as
+recognised when the nearest one is one of the concept's emoji. Chance: the share of training pictures that would count,
+averaged over the concepts.
 """
 
 import argparse
@@ -75,10 +76,11 @@ def main() -> None:
     for group, hits in by_group.items():
         print(f"{group:10} {sum(hits):4} of {len(hits):4}  {sum(hits) / len(hits):6.1%}")
     chance = sum(sum(e in c["emoji"] for e in emoji) / len(emoji) for c in concepts) / len(concepts)
-    print(f"{'all':10} {sum(right):4} of {len(right):4}  {sum(right) / len(right):6.1%}   (chance {chance:.2%}, {len(emoji)} training pictures)")
+    print(f"{'all':10} {sum(right):4} of {len(right):4}  {sum(right) / len(right):6.1%}")
+    print(f"chance {chance:.2%}, {len(emoji)} training pictures")
     if args.json:
-        verdicts = [{"prompt": c["prompt"], "hits": right[i * args.seeds : (i + 1) * args.seeds], "nearest": nearest[i * args.seeds : (i + 1) * args.seeds]}
-                    for i, c in enumerate(concepts)]  # fmt: skip
+        seeds = [slice(i * args.seeds, (i + 1) * args.seeds) for i in range(len(concepts))]
+        verdicts = [{"prompt": c["prompt"], "hits": right[s], "nearest": nearest[s]} for c, s in zip(concepts, seeds, strict=True)]
         args.json.write_text(json.dumps(verdicts, indent=1))
     if args.sheet:
         thumbs = [framed(picture, hit) for picture, hit in zip(to_pillow(pictures), right, strict=True)]

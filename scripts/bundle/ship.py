@@ -1,6 +1,6 @@
 """Copy a trained run into the package as the bundled model: fp16 weights, the model's own defaults, attribution.
 
-    python scripts/bundle/ship.py --run UNET_RUN --data DIR [--scheduler NAME --steps N --cfg X]
+python scripts/bundle/ship.py --run UNET_RUN --data DIR [--scheduler NAME --steps N --cfg X]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Draw the README's first picture: prompts in three styles by the bundled model, with the command itself.
 
-    python scripts/readme/contact_sheet.py [-o scripts/readme/contact-sheet.png] [-m MODEL]
+python scripts/readme/contact_sheet.py [-o scripts/readme/contact-sheet.png] [-m MODEL]
 """
 
 import argparse

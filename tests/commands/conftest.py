@@ -36,9 +36,9 @@ def coco(tmp_path_factory):
 def light(tmp_path):
     """Run the command line in a process where every heavy import fails; returns the finished process."""
 
-    def run(*argv):
-        code = POISONED.format(heavy=HEAVY, argv=list(argv))
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    def run(*argv, heavy=HEAVY, stdin=""):
+        code = POISONED.format(heavy=heavy, argv=list(argv))
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=tmp_path, input=stdin)
 
     return run
 

@@ -90,5 +90,5 @@ def test_ctrl_c_is_exit_130_and_leaves_only_whole_pictures(model, tmp_path):
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=300)
     assert process.returncode == 130
-    assert "error: interrupted." in talk and "Traceback" not in talk
-    assert {path.suffix for path in tmp_path.iterdir()} == {".png"}
+    assert "error: stopped by SIGINT" in talk and "--resume" in talk and "Traceback" not in talk
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}

@@ -1,9 +1,10 @@
 """`_` and `-` are the same in names of options and commands, and nowhere else."""
 
+from dataclasses import replace
+
 import pytest
 
 from ldmcli.commands import generate as command
-from ldmcli.config import GenerateConfig
 
 
 @pytest.fixture
@@ -16,11 +17,11 @@ def parsed(ldm, monkeypatch):
         class Enough(Exception):
             pass
 
-        def keep(**values):
-            kept.append(GenerateConfig(**values))
+        def keep(typed, prompts_file, sweep, config):
+            kept.append(replace(config, prompts=tuple(typed)))
             raise Enough
 
-        monkeypatch.setattr(command, "GenerateConfig", keep)
+        monkeypatch.setattr(command, "asked_for", keep)
         with pytest.raises(Enough):
             ldm(*argv)
         return kept[0]

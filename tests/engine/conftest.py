@@ -26,3 +26,39 @@ def coco(tmp_path_factory):
 def model(tmp_path_factory):
     """A whole diffusers folder with random weights."""
     return make_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def ldm(capsys):
+    """Run the command line in this process; returns (exit code, stdout, stderr)."""
+    from ldmcli.cli import main
+
+    def run(*argv):
+        code = main([str(argument) for argument in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def generate(ldm, model, monkeypatch):
+    """`ldm generate` with the tiny model on one thread of the CPU."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in `environment()`: it stands in the pictures
+    return lambda *argv: ldm("generate", "-m", model, "--device", "cpu", *argv)
+
+
+@pytest.fixture
+def evaluations(monkeypatch):
+    """A list that grows by (pictures in the batch) with every evaluation of the U-Net; guidance doubles its rows."""
+    from ldmcli.engine import generate as engine
+
+    seen, original = [], engine.open_session
+
+    def opened(*arguments):
+        session = original(*arguments)
+        session.unet.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0]) // 2))
+        return session
+
+    monkeypatch.setattr(engine, "open_session", opened)
+    return seen

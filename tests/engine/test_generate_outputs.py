@@ -31,7 +31,7 @@ def test_a_folder_takes_the_next_free_numbers(generate, tmp_path):
     for _ in range(2):
         assert generate(f"{tmp_path}/new/", "-n", "2")[0] == 0
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
-        "00000_seed5.png", "00001_seed6.png", "00002_seed5.png", "00003_seed6.png",
+        "00000_seed5.png", "00001_seed6.png", "00002_seed5.png", "00003_seed6.png", "manifest.jsonl",
     ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_a_number_that_another_program_took_meanwhile_is_passed_over(generate, t
 def test_overwrite_does_not_make_a_folder_lose_pictures(generate, tmp_path):
     generate(f"{tmp_path}/", "--overwrite")
     generate(f"{tmp_path}/", "--overwrite")
-    assert len(list(tmp_path.iterdir())) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["00000_seed5.png", "00001_seed5.png", "manifest.jsonl"]
 
 
 def test_a_file_is_written_under_its_name_and_kept_unless_told_otherwise(generate, tmp_path):
@@ -104,7 +104,7 @@ def test_a_prompt_never_decides_the_name_of_the_file(model, tmp_path, prompt):
     assert Image.open(tmp_path / "out" / "00000_seed1.png").text["parameters"].startswith(prompt)
 
 
-def test_a_full_disk_is_exit_1_and_leaves_nothing_behind(generate, tmp_path, monkeypatch):
+def test_a_full_disk_is_exit_1_and_leaves_no_picture_behind(generate, tmp_path, monkeypatch):
     from ldmcli.engine import outputs
 
     def full(*arguments):
@@ -113,4 +113,5 @@ def test_a_full_disk_is_exit_1_and_leaves_nothing_behind(generate, tmp_path, mon
     monkeypatch.setattr(outputs.Path, "write_bytes", full)
     code, out, err = generate(f"{tmp_path}/")
     assert code == 1 and out == "" and "No space left on device" in err
-    assert list(tmp_path.iterdir()) == []
+    (manifest,) = tmp_path.iterdir()  # which says that a command began, and of no picture
+    assert manifest.name == "manifest.jsonl" and manifest.read_text().count("\n") == 1

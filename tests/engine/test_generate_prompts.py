@@ -37,7 +37,7 @@ def test_the_picture_of_a_long_prompt_is_that_of_its_beginning(generate, tmp_pat
     words = LONG.split()
     generate(LONG, " ".join(words[:8] + ["xy"]))  # 1 + 1 + 18 + 2 tokens, the last of them another one
     generate(LONG + " and so on", "--no-metadata")
-    first, other, longer = (Image.open(path).tobytes() for path in sorted((tmp_path / "out").iterdir()))
+    first, other, longer = (Image.open(path).tobytes() for path in sorted((tmp_path / "out").glob("*.png")))
     assert first == longer != other
 
 
@@ -117,12 +117,17 @@ def test_weights_of_nan_are_exit_4_name_the_tensor_and_leave_no_picture(generate
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def rows_of(manifest):
+    return [json.loads(line) for line in manifest.read_text().splitlines()]
+
+
 @pytest.mark.parametrize(("part", "key"), [("unet", "conv_out.weight"), ("vae", "decoder.conv_out.weight")])
 def test_latents_or_pictures_that_overflow_are_exit_4_and_never_a_black_file(generate, spoiled, tmp_path, part, key):
     bad = spoiled(part, WEIGHTS, key, lambda value: value * 1e38)
     code, out, err = generate("a dog", using=bad)
     assert code == 4 and out == "" and "NaN or infinity" in err and "Traceback" not in err
-    assert list((tmp_path / "out").iterdir()) == []
+    (manifest,) = (tmp_path / "out").iterdir()
+    assert manifest.name == "manifest.jsonl" and [row.get("status") for row in rows_of(manifest)] == [None, "failed"]
 
 
 def test_half_precision_on_a_cpu_draws_and_says_that_it_is_slow(generate):

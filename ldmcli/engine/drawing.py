@@ -1,0 +1,144 @@
+"""From settings and prompts to pictures in memory: what is resolved, what is said, what is recorded. Writes nothing."""
+
+import platform
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ldmcli import __version__
+from ldmcli.config import GenerateConfig, check
+from ldmcli.diffusion.catalogue import resolve
+from ldmcli.diffusion.solver import Solver, make_solver
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.session import Session
+from ldmcli.errors import NonFinite, UsageError
+from ldmcli.images import to_pillow
+from ldmcli.records import Event, Note, Progress
+from ldmcli.reports.progressive import wanted_calls
+from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.memory import memory
+
+DEFAULTS: dict[str, Any] = {"scheduler": "dpm++2m", "steps": 20, "cfg": 7.5}
+"""Where neither the command line nor the model says anything."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything resolved: what the pictures depend on besides prompt and seed."""
+
+    solver: Solver
+    steps: int
+    cfg: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One picture, or why there is none; frames: (timestep, what the model predicted there) on the way to it, if asked for."""
+
+    picture: Image.Image | None
+    error: NonFinite | None = None
+    frames: list[tuple[float, Image.Image]] = field(default_factory=list)
+
+
+def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
+    """Command line over the model's own defaults (`_ldm` in model_index.json) over ours. Raises UsageError."""
+    defaults = {**DEFAULTS, **own.get("defaults", {})}
+    width, height = config.width or session.native_size, config.height or session.native_size
+    scale = session.vae.config.downscale
+    for name, value in (("width", width), ("height", height)):
+        check(value % scale == 0, f"--{name} {value} is not a multiple of {scale}, the VAE's factor.")
+    steps = defaults["steps"] if config.steps is None else config.steps
+    row = resolve(config.scheduler or defaults["scheduler"])
+    solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
+    return Settings(solver, steps, float(defaults["cfg"] if config.cfg is None else config.cfg), width, height)
+
+
+def prompt_notes(prompts: Iterable[str], session: Session, *, strict: bool) -> Iterator[Note]:
+    """What the user should know about the prompts. With `strict` one that is too long is a UsageError."""
+    for text in dict.fromkeys(prompts):
+        tokens = session.text.tokens(text)
+        if tokens.dropped_tokens:
+            message = f"the prompt has {tokens.dropped_tokens} tokens too many; this was left out: {tokens.dropped[:200]!r}"
+            if strict:
+                raise UsageError(message, hint="Shorten it, or leave out --strict.")
+            yield Note(message, warning=True)
+        if "<|endoftext|>" in text or "<|startoftext|>" in text:
+            yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
+        if not text.strip():
+            yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
+
+
+def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Drawn]]:
+    """One batch of jobs that share their config. Yields progress, adds to the timing, returns a Drawn for each job."""
+    clock, config = time.perf_counter(), batch[0].config
+    guided = settings.cfg > 1
+    context = session.encode_prompts([job.prompt for job in batch], [config.negative_prompt] * len(batch), guided=guided)
+    timing["encode_s"] += -clock + (clock := time.perf_counter())
+    shape = session.latent_shape(settings.width, settings.height)
+    steps = session.denoise(context, [job.seed for job in batch], shape, settings.solver, guidance=settings.cfg, rescale=config.cfg_rescale)
+    kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
+    final, on_the_way = None, []
+    for step in steps:
+        final = step.final
+        if final is None and step.index in kept:
+            on_the_way.append((step.timestep, step.denoised))
+        yield Progress(f"denoise {batch[0].number + 1}-{batch[-1].number + 1}", step.index + 1, step.total, memory(session.device))
+    assert final is not None
+    timing["denoise_s"] += -clock + (clock := time.perf_counter())
+    drawn = []
+    for i in range(len(batch)):
+        one = decoded(session, final[i : i + 1], [(t, x0[i : i + 1]) for t, x0 in on_the_way])
+        if kept and one.picture is not None:
+            one.frames.append((settings.solver.timesteps[-1], one.picture))
+        drawn.append(one)
+    timing["decode_s"] += time.perf_counter() - clock
+    return drawn
+
+
+def decoded(session: Session, latents: Tensor, on_the_way: list[tuple[float, Tensor]]) -> Drawn:
+    """One picture from its latents (1, C, h, w): alone, so that memory does not grow with the batch and a bad neighbour does no harm."""
+    try:
+        drawn = Drawn(to_pillow(session.decode(latents))[0])
+    except NonFinite as error:
+        return Drawn(None, error)
+    for t, x0 in on_the_way:
+        with suppress(NonFinite):  # half precision may overflow on the way and not at the end
+            drawn.frames.append((t, to_pillow(session.decode(x0))[0]))
+    return drawn
+
+
+def picture_facts(
+    job: Job, settings: Settings, runtime: Runtime, model: str, unet_sha256: str, threads: int, batch_size: int
+) -> dict[str, Any]:
+    """What the `ldm` chunk of a picture holds: no time, path or host, so that files are repeatable."""
+    return {
+        "schema": 1,
+        "ldm": __version__,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "model": model,
+        "unet_sha256": unet_sha256,
+        "device": runtime.device.type,
+        "dtype": runtime.dtype_name,
+        "threads": threads,
+        "batch_size": batch_size,
+        "prompt": job.prompt,
+        "negative_prompt": job.config.negative_prompt,
+        "seed": job.seed,
+        "cfg": settings.cfg,
+        "cfg_rescale": job.config.cfg_rescale,
+        "width": settings.width,
+        "height": settings.height,
+        "upscale": job.config.upscale,
+        "resample": job.config.resample,
+        "scheduler": settings.solver.settings,
+        "num_unet_calls": settings.solver.num_calls,
+    }

@@ -1,0 +1,107 @@
+"""A prompts file or standard input: one prompt a line, or JSON Lines with options of their own. Imports no torch."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ldmcli.config import GenerateConfig
+from ldmcli.engine.jobs import SWEEPABLE, Request, changed
+from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.records import FailedItem
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "prompt": (str,),
+    "seed": (int,),
+    "num_images": (int,),
+    **{key: (int, float) if kind is float else (kind,) for key, kind in SWEEPABLE.items()},
+}
+"""The keys of a JSON line, which are option names, and what their values must be."""
+
+
+def read_prompts(name: str, config: GenerateConfig) -> tuple[list[Request], list[FailedItem]]:
+    """Every usable line, and every line that is not, with the reason.
+
+    name: a path, or - for standard input; config: what the lines are silent about. Raises NotFound without a file and
+    UsageError without any usable line, or with --strict on the first unusable one.
+    """
+    requests: list[Request] = []
+    failed: list[FailedItem] = []
+    for number, raw in _lines(name):
+        try:
+            request = _parse(number, raw, config)
+        except UsageError as error:
+            if config.strict:
+                raise UsageError(
+                    f"{_named(name)}, line {number}: {error.message}", hint="Without --strict the other lines are drawn."
+                ) from error
+            failed.append(FailedItem(line=number, prompt=None, error=error.message, exit_code=error.exit_code))
+        else:
+            if request is not None:
+                requests.append(request)
+    if not requests:
+        reason = f"; line {failed[0].line}: {failed[0].error}" if failed else ""
+        raise UsageError(f"{_named(name)} holds no usable prompt{reason}.", hint="One prompt a line, or JSON objects with a `prompt`.")
+    return requests, failed
+
+
+def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
+    """None for blank lines and comments."""
+    if b"\0" in raw:
+        raise UsageError("a NUL byte.")
+    try:
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"not UTF-8: byte {error.object[error.start]:#x} at place {error.start + 1}.") from error
+    if not text or text.startswith("#"):
+        return None
+    if not text.startswith("{"):
+        return Request(text, config, line=number)
+    try:
+        body: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:  # its text would speak of a line 1
+        raise UsageError(f"not JSON: {error.msg}, column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}.") from error
+    body = {key.replace("-", "_"): value for key, value in body.items()}
+    for key, value in body.items():
+        if key not in KINDS:
+            raise UsageError(f"unknown key {key!r}; known: {', '.join(KINDS)}.")
+        if isinstance(value, bool) or not isinstance(value, KINDS[key]):
+            raise UsageError(f"{key} = {value!r} has the wrong type.")
+        if isinstance(value, str) and "\0" in value:
+            raise UsageError(f"a NUL character in {key}.")
+        if isinstance(value, int | float) and float in KINDS[key]:  # 3 and 3.0 are the same setting and the same record
+            body[key] = _number(key, value)
+    if "prompt" not in body:
+        raise UsageError("there is no `prompt`.")
+    prompt, seed = body.pop("prompt"), body.pop("seed", None)
+    own = changed(config, {**body, "prompts": (prompt,), "seed": None if seed == -1 else seed})
+    return Request(prompt, own, own.seed, number)
+
+
+def _number(key: str, value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise UsageError(f"{key} is too large.") from error
+
+
+def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+    try:
+        if name != "-":
+            with open(os.path.expanduser(name), "rb") as file:
+                yield from enumerate(file, 1)
+        elif sys.stdin is not None:  # None when it is closed
+            yield from enumerate(sys.stdin.buffer, 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"--prompts-file {name}: no such file.") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"--prompts-file {name} is a folder.") from error
+    except OSError as error:
+        raise LdmError(f"--prompts-file {name}: {error.strerror}.") from error
+
+
+def _named(name: str) -> str:
+    return "standard input" if name == "-" else name

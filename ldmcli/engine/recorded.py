@@ -1,0 +1,95 @@
+"""A picture's own record, read back: typed fields only, nothing in it is ever executed. Imports no torch."""
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ldmcli.config import GenerateConfig
+from ldmcli.engine.jobs import changed
+from ldmcli.errors import LdmError, NotFound, UsageError
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "prompt": (str,),
+    "negative_prompt": (str,),
+    "seed": (int,),
+    "cfg": (int, float),
+    "cfg_rescale": (int, float),
+    "width": (int,),
+    "height": (int,),
+    "upscale": (int,),
+    "resample": (str,),
+    "dtype": (str,),
+    "model": (str,),
+    "unet_sha256": (str,),
+    "scheduler": (dict,),
+}
+SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
+
+OPTIONS = ("negative_prompt", "seed", "cfg", "cfg_rescale", "width", "height", "upscale", "resample", "dtype")
+
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises on damaged pictures."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it."""
+
+    options: dict[str, Any]
+    prompt: str
+    model: str
+    unet_sha256: str
+
+
+def read_record(path: Path) -> Recorded:
+    """The `ldm` chunk of a PNG. Raises NotFound without a file, LdmError without a usable record."""
+    try:
+        with Image.open(path) as picture:
+            text = getattr(picture, "text", {}).get("ldm")
+    except FileNotFoundError as error:
+        raise NotFound(f"--from-image {path}: no such file.") from error
+    except UNREADABLE as error:
+        raise LdmError(f"--from-image {path}: not a readable picture: {error}") from error
+    if text is None:
+        raise LdmError(
+            f"--from-image {path} has no `ldm` record.", hint="Only PNG files made by `ldm generate` without --no-metadata have one."
+        )
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LdmError(f"--from-image {path}: its record is damaged: not JSON.") from error
+    try:
+        return _parse(facts)
+    except UsageError as error:
+        raise LdmError(f"--from-image {path}: its record is damaged: {error.message}") from error
+    except OverflowError as error:
+        raise LdmError(f"--from-image {path}: its record is damaged: a number is too large.") from error
+
+
+def _parse(facts: Any) -> Recorded:
+    """Raises UsageError for anything that `ldm` would not have written."""
+    if not isinstance(facts, dict):
+        raise UsageError("not a JSON object.")
+    if facts.get("schema") != 1:
+        raise UsageError(f"schema {facts.get('schema')!r}; this version of ldm reads schema 1.")
+    values = _typed(facts, TYPES)
+    scheduler = _typed(values["scheduler"], SCHEDULER_TYPES)
+    options = {key: values[key] for key in OPTIONS}
+    options |= {"scheduler": scheduler["name"], "steps": scheduler["steps"], "spacing": scheduler["spacing"]}
+    options["sigma_clip"] = scheduler["sigma_clipped"]
+    changed(GenerateConfig(), {**options, "prompts": (values["prompt"],)})
+    if options["dtype"] not in ("fp32", "fp16", "bf16"):
+        raise UsageError(f"dtype {options['dtype']!r}.")
+    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"])
+
+
+def _typed(facts: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
+    for key, kinds in types.items():
+        value = facts.get(key)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UsageError(f"{key} = {value!r:.80}." if key in facts else f"there is no `{key}`.")
+    return {key: float(facts[key]) if float in kinds else facts[key] for key, kinds in types.items()}

@@ -1,0 +1,55 @@
+"""A picture drawn again from its record, and compared."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ldmcli.config import GenerateConfig
+from ldmcli.engine.generate import run_generate
+from ldmcli.engine.jobs import Request
+from ldmcli.engine.recorded import Recorded
+from ldmcli.errors import LdmError
+from ldmcli.models.hashes import weights_hash
+from ldmcli.models.source import Source
+from ldmcli.records import Event, Note, Progress, Verified
+
+
+def replay_picture(path: Path, recorded: Recorded, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:
+    """Draw it again. Yields what drawing yields, after a warning where the weights are others."""
+    others = other_weights(path, recorded, source)
+    if others:
+        yield Note(f"{others} Expect another picture.", warning=True)
+    yield from run_generate(config, source, [request])
+
+
+def verify_picture(path: Path, recorded: Recorded, request: Request, source: Source) -> Iterator[Event]:
+    """Draw it again into a folder that is thrown away. Yields what drawing says, and a Verified last."""
+    others = other_weights(path, recorded, source)
+    if others:
+        raise LdmError(others, hint="Name the model that drew it with -m.")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "again.png"
+        for event in run_generate(replace(request.config, output=str(target)), source, [request]):
+            if isinstance(event, Note | Progress):
+                yield event
+        with Image.open(target) as again:
+            yield Verified(str(path), largest_difference(again, path))
+
+
+def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the model's weights are not those that drew the picture, else nothing."""
+    found = weights_hash(source.folder, "unet")
+    if found == recorded.unet_sha256:
+        return ""
+    return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
+
+
+def largest_difference(ours: Image.Image, path: Path) -> int | None:
+    """Largest difference of any channel of any pixel, 0 to 255; None when the sizes differ."""
+    with Image.open(path) as theirs:
+        first, second = np.asarray(ours.convert("RGB"), dtype=int), np.asarray(theirs.convert("RGB"), dtype=int)
+    return int(abs(first - second).max()) if first.shape == second.shape else None

@@ -1,0 +1,48 @@
+"""A picture on its way from noise: strips, animations and single frames of what the model predicted at each call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ldmcli.errors import LdmError
+from ldmcli.reports.sheets import contact_sheet, save_sheet
+
+STRIP_FRAMES = 8
+FRAME_MS, LAST_MS = 120, 1500
+
+
+def wanted_calls(kind: str, total: int) -> list[int]:
+    """Which of `total` U-Net calls to keep: all of them, or for a strip up to eight from the first to the last."""
+    if kind != "strip" or total <= STRIP_FRAMES:
+        return list(range(total))
+    return [round(i * (total - 1) / (STRIP_FRAMES - 1)) for i in range(STRIP_FRAMES)]
+
+
+def progress_target(kind: str, picture: Path) -> Path:
+    """What lies beside NAME.png: NAME.progress.png for a strip, NAME.progress.gif, or the folder NAME.progress."""
+    return picture.with_name(picture.stem + {"strip": ".progress.png", "gif": ".progress.gif", "frames": ".progress"}[kind])
+
+
+def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], picture: Path) -> Path:
+    """Write the frames, (timestep, picture) in order, to the `progress_target` of `picture`, and return that. Raises LdmError."""
+    target = progress_target(kind, picture)
+    try:
+        _save(kind, frames, target)
+    except OSError as error:
+        raise LdmError(f"cannot write {target}: {error.strerror or error}.", hint="Is the disk full?") from error
+    return target
+
+
+def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
+    timesteps, pictures = [t for t, _ in frames], [frame for _, frame in frames]
+    if kind == "strip":
+        save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target)
+    elif kind == "gif":
+        durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
+        pictures[0].save(target, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    else:
+        for old in target.glob("[0-9][0-9][0-9]_t*.png"):
+            old.unlink()
+        for number, (t, frame) in enumerate(frames):
+            save_sheet(frame, target / f"{number:03d}_t{t:.0f}.png")

@@ -1,0 +1,112 @@
+"""--resume completes what is not there or not as it was: nothing drawn twice, nothing overwritten."""
+
+import json
+import shutil
+
+import pytest
+from outputs import pictures, rows_of, stamps
+from safetensors.torch import load_file, save_file
+
+
+@pytest.fixture
+def draw(generate, tmp_path):
+    """Five small pictures in batches of two, into `out`."""
+
+    def run(*argv, seed=("-s", "5")):
+        return generate("a dog", "-n", "5", "--batch-size", "2", "--steps", "2", "-o", f"{tmp_path}/out/", *seed, *argv)
+
+    return run
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(b"not a picture"), lambda path: path.unlink()])
+def test_a_file_that_was_changed_or_deleted_is_drawn_again_and_no_other(draw, tmp_path, evaluations, change):
+    draw()
+    expected, before = pictures(tmp_path / "out"), stamps(tmp_path / "out")
+    victim = tmp_path / "out" / "00003_seed8.png"
+    change(victim)
+    evaluations.clear()
+    assert draw("--resume")[0] == 0
+    assert evaluations == [2, 2]  # its batch, so that its bytes are the same
+    assert pictures(tmp_path / "out") == expected
+    assert [name for name, stamp in stamps(tmp_path / "out").items() if stamp != before[name]] == [victim.name]
+
+
+def test_a_picture_that_was_written_but_not_noted_is_kept_and_noted(draw, tmp_path):
+    draw()
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(True)
+    manifest.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+    before = stamps(tmp_path / "out")
+    assert draw("--resume")[0] == 0
+    assert stamps(tmp_path / "out") == before and rows_of(tmp_path / "out")[-1]["path"] == "00004_seed9.png"
+
+
+def test_a_picture_of_another_command_in_its_place_is_never_overwritten(draw, generate, tmp_path, evaluations):
+    out = tmp_path / "out"
+    draw()
+    expected = pictures(out)
+    manifest = out / "manifest.jsonl"
+    manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(True)[:3]))  # as if it had been killed after two pictures
+    for number in (2, 3, 4):
+        (out / f"{number:05d}_seed{number + 5}.png").unlink()
+    assert generate("a cat", "-s", "7", "--steps", "2", "-o", f"{out}/", "-q")[1] == f"{out}/00002_seed7.png\n"
+    foreign = (out / "00002_seed7.png").read_bytes()
+    assert draw("--resume")[0] == 0
+    assert (out / "00002_seed7.png").read_bytes() == foreign
+    assert (out / "00003_seed7.png").read_bytes() == expected["00002_seed7.png"]  # the next number that is free with its seed
+    assert len(pictures(out)) == 6
+    evaluations.clear()
+    assert draw("--resume", "-q")[1].split()[2] == f"{out}/00003_seed7.png" and evaluations == []
+
+
+def test_with_another_option_it_is_another_command_with_new_numbers(draw, tmp_path):
+    draw()
+    before = stamps(tmp_path / "out")
+    code, out, err = draw("--resume", "--cfg", "5", "-q")
+    assert code == 0 and [line.rpartition("/")[2] for line in out.split()] == [f"{5 + i:05d}_seed{5 + i}.png" for i in range(5)]
+    assert {name: stamp for name, stamp in stamps(tmp_path / "out").items() if name in before} == before
+    assert "knows of no such command yet" in draw("--resume", "--cfg", "6")[2]
+
+
+def test_another_seed_is_another_command_too(draw, tmp_path):
+    draw()
+    assert draw("--resume", "-q", seed=("-s", "50"))[1].split()[0].endswith("00005_seed50.png")
+    assert draw("--resume", "-q")[1].split()[0].endswith("00000_seed5.png")
+
+
+def test_strict_does_not_make_it_another_command(draw, evaluations):
+    draw()
+    evaluations.clear()
+    assert draw("--resume", "--strict")[0] == 0 and evaluations == []
+
+
+def test_a_drawn_seed_is_kept(draw, tmp_path):
+    _, out, err = draw("--json", seed=())
+    seed = json.loads(out)["images"][0]["seed"]
+    assert f"seed {seed} (drawn)" in err
+    expected = pictures(tmp_path / "out")
+    (tmp_path / "out" / f"00001_seed{seed + 1}.png").unlink()
+    _, out, err = draw("--json", "--resume", seed=())
+    assert f"seed {seed} (as before)" in err and pictures(tmp_path / "out") == expected
+    assert [image["seed"] for image in json.loads(out)["images"]] == [seed + i for i in range(5)]
+
+
+def test_other_weights_make_other_pictures_beside_the_old_ones(draw, model, tmp_path, evaluations):
+    changed = shutil.copytree(model, tmp_path / "tiny")
+    draw("-m", str(changed))
+    expected = pictures(tmp_path / "out")
+    path = changed / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({key: value * 1.1 for key, value in load_file(path).items()}, path, metadata={"format": "pt"})
+    evaluations.clear()
+    assert draw("-m", str(changed), "--resume")[0] == 0 and len(evaluations) == 6
+    assert len(pictures(tmp_path / "out")) == 10 and expected.items() <= pictures(tmp_path / "out").items()
+
+
+def test_in_a_new_folder_it_starts_from_the_beginning(draw):
+    code, out, err = draw("--resume", "--json")
+    assert code == 0 and len(json.loads(out)["images"]) == 5 and "starts from the beginning" in err
+
+
+def test_a_single_file_cannot_be_resumed(generate, tmp_path):
+    code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "--resume")
+    assert code == 2 and "--resume reads the manifest of a folder" in err

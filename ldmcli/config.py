@@ -106,6 +106,8 @@ class TrainUNetConfig(TrainConfig):
 
     vae: str = "bundled"
     text_encoder: str = "bundled"
+    init: str | None = None
+    """Start from this model's U-Net, whose shape wins over channels, layers and heads. None: from scratch."""
     cfg_dropout: float = 0.1
     schedule: str = "cosine"
     prediction: str = "v"

@@ -17,6 +17,7 @@ def train_unet_command(
     given: dict[str, Any],
     vae: Annotated[str | None, typer.Option("--vae", help="A train-vae run, a diffusers folder or `bundled` (frozen).")] = None,
     text_encoder: Annotated[str | None, typer.Option("--text-encoder", help="A diffusers folder or `bundled` (frozen).")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from the U-Net of a run, a folder or `bundled`.")] = None,
     cfg_dropout: Annotated[float | None, typer.Option("--cfg-dropout", help="Share of captions replaced by the empty one.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, scaled-linear or linear.")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", help="v or epsilon.")] = None,
@@ -30,12 +31,15 @@ def train_unet_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE."""
-    own = {"vae": vae, "text_encoder": text_encoder, "cfg_dropout": cfg_dropout, "schedule": schedule, "prediction": prediction,
+    own = {"vae": vae, "text_encoder": text_encoder, "init": init, "cfg_dropout": cfg_dropout, "schedule": schedule,
+           "prediction": prediction,
            "snr_gamma": snr_gamma, "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
            "text_mask": text_mask, "prompts": prompts}  # fmt: skip
     config = resolve_config(TrainUNetConfig, {**given, **own}, "train-unet")
     find_component(config.vae, "vae")
     find_component(config.text_encoder, "text_encoder")
+    if config.init:
+        find_component(config.init, "unet")
 
     from ldmcli.engine.train_unet import train_unet
 

@@ -33,8 +33,9 @@ def show_schedulers(rows: Iterable[Any], *, as_json: bool) -> None:
     listed = [
         {
             "name": row.name,
-            "title": row.title,
+            "title": " ".join(part for part in (row.title, row.schedule_type) if part),
             "stochastic": row.stochastic,
+            "needs": row.needs,
             "calls_for_20_steps": row.calls(20),
             "aliases": list(row.aliases),
         }
@@ -45,8 +46,9 @@ def show_schedulers(rows: Iterable[Any], *, as_json: bool) -> None:
     print(f"{'name':20} {'U-Net calls':>11}  also known as")
     print(f"{'':20} {'(20 steps)':>11}")
     for row in listed:
-        others = ", ".join(dict.fromkeys([row["title"], *row["aliases"]]))
-        print(f"{row['name']:20} {row['calls_for_20_steps']:>11}  {others[:45]}")
+        shown = [row["title"]] if row["name"].endswith("-karras") else [row["title"], *row["aliases"]]
+        needs = f" (needs {row['needs']})" if row["needs"] else ""
+        print(f"{row['name']:20} {row['calls_for_20_steps']:>11}  {', '.join(shown)[:45]}{needs}")
 
 
 def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

@@ -13,11 +13,11 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.coco import load_captioned
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
-from ldmcli.engine.session import make_codec
+from ldmcli.engine.session import check_fit, make_codec
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, Frozen, UNetRun
-from ldmcli.models.loading import load_vae
+from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.source import find_component
 from ldmcli.models.text import load_conditioner
 from ldmcli.networks.configs import UNetConfig
@@ -45,7 +45,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
             cached = yield from build_caches(data, pixels, frozen, config, accelerator)
         torch.manual_seed(config.seed)  # initial weights
         schedule = make_schedule(config.schedule, config.prediction)  # type: ignore[arg-type]
-        unet = UNet(unet_config(config, frozen))
+        unet = starting_unet(config, frozen)
         state, prepared = make_state(unet, config, accelerator)
         settings = settings_of(config, data)
         yield from resume(state, config, settings)
@@ -73,6 +73,15 @@ def load_frozen(config: TrainUNetConfig) -> Frozen:
     """The VAE and the text encoder that --vae and --text-encoder name."""
     vae_folder, text_folder = find_component(config.vae, "vae"), find_component(config.text_encoder, "text_encoder")
     return Frozen(load_vae(vae_folder), vae_folder, load_conditioner(text_folder, use_mask=config.text_mask), text_folder)
+
+
+def starting_unet(config: TrainUNetConfig, frozen: Frozen) -> UNet:
+    """A new U-Net, or a copy of the one that --init names. Raises LdmError when that one belongs to other latents or text."""
+    if config.init is None:
+        return UNet(unet_config(config, frozen))
+    unet = load_unet(find_component(config.init, "unet"))
+    check_fit(unet, frozen.vae, frozen.text)
+    return unet.train().requires_grad_(True)
 
 
 def unet_config(config: TrainUNetConfig, frozen: Frozen) -> UNetConfig:

@@ -42,7 +42,7 @@ def test_the_schedulers_are_listed_as_one_json_document(light):
     listed = json.loads(done.stdout)
     assert [row["name"] for row in listed] == [row.name for row in SCHEDULERS]
     assert {row["name"]: row["calls_for_20_steps"] for row in listed}["heun"] == 39
-    assert all(set(row) == {"name", "title", "stochastic", "calls_for_20_steps", "aliases"} for row in listed)
+    assert all(set(row) == {"name", "title", "stochastic", "needs", "calls_for_20_steps", "aliases"} for row in listed)
 
 
 MISTAKES = {

@@ -58,7 +58,6 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
-    tracker: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "grad_accum", "save_every", "sample_every", "val_every", "keep", "log_every"):

@@ -7,9 +7,7 @@ import typer
 
 from ldmcli.errors import UsageError
 
-ModelOption = Annotated[str, typer.Option("-m", "--model", help="`bundled`, a training run or a diffusers folder.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-DtypeOption = Annotated[str, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")]
 SeedOption = Annotated[int | None, typer.Option("-s", "--seed", help="Picture i has seed + i. Omitted or -1: drawn and printed.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")]

@@ -18,11 +18,6 @@ def show_error(message: str, hint: str) -> None:
         print(printable(hint), file=sys.stderr)
 
 
-def show_note(note: Note) -> None:
-    """A sentence on stderr."""
-    print(f"{'warning: ' if note.warning else ''}{printable(note.text)}", file=sys.stderr)
-
-
 def show_json(body: Any) -> None:
     """The one document of --json."""
     print(json.dumps(body, ensure_ascii=True))

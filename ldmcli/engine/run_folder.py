@@ -29,7 +29,6 @@ MAY_CHANGE = {
     "output",
     "cache",
     "device",
-    "tracker",
     "max_bad",
     "data",
     "images",

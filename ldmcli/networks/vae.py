@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -155,9 +154,3 @@ def with_current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             value = value.flatten(1) if value.dim() == 4 else value  # 1x1 convolutions in the oldest files
         renamed[key] = value
     return renamed
-
-
-def picture_shape(config: VAEConfig, latents: torch.Size) -> tuple[int, int, int, int]:
-    """Shape of the pictures that latents of this shape decode to."""
-    b, _, h, w = latents
-    return b, config.out_channels, h * config.downscale, w * config.downscale

@@ -101,6 +101,7 @@ def describe(pictures: list[Picture]) -> dict:
     everyday = captions.read_everyday_words()
     counts = captions.count_keywords({picture.emoji for picture in pictures})
     images, annotations = [], []
+    drawn: set[str] = set()
     for picture in pictures:
         emoji, style = picture.emoji, picture.style
         images.append(
@@ -116,7 +117,9 @@ def describe(pictures: list[Picture]) -> dict:
                 "category": emoji.category,
             }
         )
-        for caption in captions.captions_of(emoji, style.name, sources.STYLES.index(style), everyday, counts):
+        turn, is_default = sources.STYLES.index(style), emoji.code not in drawn  # the first style that draws it
+        drawn.add(emoji.code)
+        for caption in captions.captions_of(emoji, style.name, turn, everyday, counts, is_default=is_default):
             annotations.append({"id": len(annotations) + 1, "image_id": picture.id, "caption": caption})
     info = {
         "description": "Emoji in three styles, 64 x 64 on white, with everyday captions",

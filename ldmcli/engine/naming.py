@@ -50,7 +50,7 @@ class Target:
 def find_target(config: GenerateConfig, count: int) -> Target:
     """What the options mean for so many pictures. Makes nothing. Raises UsageError for a target that cannot be."""
     typed, target = config.output, Path(os.path.expanduser(config.output))
-    is_folder = typed.endswith(("/", os.sep)) or target.is_dir()
+    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target)  # False, not an error, for a name that is too long
     if any("{" + field in str(target if is_folder else target.parent) for field in FIELDS):
         hint = 'Such as -o "out/{prompt}-{seed}.png".'
         raise UsageError(f"-o {typed}: fields belong in the name of the file, not of a folder.", hint=hint)

@@ -1,5 +1,6 @@
 """`ldm generate`: prompts to pictures."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,6 +130,8 @@ def check_preview(*, quiet: bool) -> None:
         raise UsageError("--preview and --quiet do not go together.")
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError("--preview needs a terminal.", hint="Leave it out where input or output is a file or a pipe; see --progressive.")
+    if not os.get_terminal_size(sys.stdout.fileno()).columns:
+        raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
 
 
 REPLAYABLE = {"model", "device", "dtype", "batch_size"}

@@ -1,6 +1,7 @@
 """A progress bar with a picture above it, in whatever way the terminal can show one."""
 
 import io
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,12 +19,15 @@ class ProgressWithPicture(Progress):
 
     def show_picture(self, png: bytes) -> None:
         """Put this picture in the place of the last one. The library asks the terminal once: kitty's protocol, sixel or half blocks."""
+        logging.getLogger("textual_image").setLevel(logging.ERROR)  # it would complain into the picture that a terminal did not answer
         from PIL import Image
         from textual_image.renderable import Image as Drawn
 
         with Image.open(io.BytesIO(png)) as opened:
             rows = max(SMALLEST_ROWS, min(MOST_ROWS, self.console.height // 2))
-            before, self.picture = self.picture, Drawn(opened.convert("RGB"), width="auto", height=rows)
+            drawn = Drawn(opened.convert("RGB"), width="auto", height=rows)
+        self.console.measure(drawn)  # asks for the size of a character, which the thread that refreshes the screen must not do
+        before, self.picture = self.picture, drawn
         self.refresh()
         if before is not None:
             before.cleanup()  # kitty keeps pictures until it is told otherwise

@@ -47,6 +47,8 @@ class Drawn:
     picture: Image.Image | None
     error: NonFinite | None = None
     frames: list[tuple[float, Image.Image]] = field(default_factory=list)
+    seconds: float = 0.0
+    """That decoding took."""
 
 
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
@@ -113,16 +115,17 @@ def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[st
 
 def decoded(session: Session, latents: Latents) -> Drawn:
     """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm."""
+    clock = time.perf_counter()
     try:
-        drawn = Drawn(to_pillow(session.decode(latents.final))[0])
+        picture = to_pillow(session.decode(latents.final))[0]
     except NonFinite as error:
         return Drawn(None, error)
+    frames = []
     for t, x in latents.on_the_way:
         with suppress(NonFinite):  # half precision may overflow on the way and not at the end
-            drawn.frames.append((t, to_pillow(session.decode(x))[0]))
-    assert drawn.picture is not None
-    drawn.frames.append((latents.last_timestep, drawn.picture))
-    return drawn
+            frames.append((t, to_pillow(session.decode(x))[0]))
+    frames.append((latents.last_timestep, picture))
+    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock)
 
 
 def picture_facts(

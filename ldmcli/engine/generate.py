@@ -8,7 +8,7 @@ from typing import Any
 
 from ldmcli.config import GenerateConfig
 from ldmcli.engine.aside import Aside
-from ldmcli.engine.drawing import Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
+from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest
 from ldmcli.engine.outputs import plan_outputs
@@ -165,7 +165,9 @@ class Run:
         seconds = (time.perf_counter() - began) / len(jobs)
         for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
             if job.number not in there:
-                finish = partial(self._finish, job, settings, fact, one, seconds, replace=row["path"] if row else None)
+                # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
+                drawn = None if self.runtime.device.type == "cuda" else self._decoded(one)
+                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
                 yield from self.noted(self.aside.add(finish))
 
     def noted(self, results: Iterable[Finished]) -> Iterator[ImageRecord]:
@@ -179,12 +181,14 @@ class Run:
                 self.first_error = self.first_error or error
 
     def _finish(
-        self, job: Job, settings: Settings, facts: dict[str, Any], latents: Latents, seconds: float, *, replace: str | None
+        self, job: Job, settings: Settings, facts: dict[str, Any], picture: Drawn | Latents, seconds: float, *, replace: str | None
     ) -> Finished:
-        """Decode, write, note in the manifest. Runs in the other thread."""
-        clock = time.perf_counter()
-        drawn = decoded(self.session, latents)
-        decode_s = time.perf_counter() - clock
-        self.timing["decode_s"] += decode_s
+        """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
+        drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.session.text.tokens(job.prompt).dropped_tokens
-        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + decode_s, replace=replace)
+        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
+
+    def _decoded(self, latents: Latents) -> Drawn:
+        drawn = decoded(self.session, latents)
+        self.timing["decode_s"] += drawn.seconds
+        return drawn

@@ -152,7 +152,15 @@ class GenerateConfig:
     resume: bool = False
     """Skip what the manifest of the output folder says is finished."""
     progressive: str | None = None
-    """strip, gif or frames of what the model predicted on the way."""
+    """strip, gif or frames of the way from noise to the picture."""
+    progressive_kind: str | None = None
+    """What --progressive shows: x0, what the model predicted (the default), or xt, the noisy latents themselves."""
+    preview: bool = False
+    """Show the first picture of a batch in the terminal while it is drawn."""
+    grid: bool = False
+    """Also write one sheet of all pictures."""
+    format: str | None = None
+    """png, webp or jpg; None: what the name in `output` ends with, else png."""
     metadata: bool = True
     upscale: int = 1
     resample: str = "nearest"
@@ -182,6 +190,13 @@ class GenerateConfig:
                 else "",
             )
         check(self.progressive in (None, "strip", "gif", "frames"), f"--progressive {self.progressive}: strip, gif or frames.")
+        check(self.progressive_kind in (None, "x0", "xt"), f"--progressive-kind {self.progressive_kind}: x0 or xt.")
+        check(
+            self.progressive_kind is None or self.progressive is not None,
+            "--progressive-kind says what --progressive shows.",
+            "Add --progressive strip, gif or frames.",
+        )
+        check(self.format in (None, "png", "webp", "jpg"), f"--format {self.format}: png, webp or jpg.")
         check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
 

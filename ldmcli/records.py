@@ -63,6 +63,13 @@ class TrainDone:
     figures: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """A picture on its way. png: the bytes of a file."""
+
+    png: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageRecord:
     """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote."""
@@ -102,7 +109,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds of each stage; memory: bytes."""
+    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; grid: the sheet of --grid."""
 
     model: str
     device: str
@@ -111,6 +118,7 @@ class GenerateReport:
     failed: list[FailedItem]
     timing: dict[str, float]
     memory: dict[str, int | None]
+    grid: str | None = None
 
 
-Event = Note | Progress | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport | Verified
+Event = Note | Progress | Preview | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport | Verified

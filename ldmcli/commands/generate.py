@@ -1,5 +1,6 @@
 """`ldm generate`: prompts to pictures."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from ldmcli.config import GenerateConfig
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.engine.naming import find_target
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import NotFound, UsageError
 from ldmcli.models.source import find_model
@@ -24,7 +26,7 @@ def generate(
         str | None, typer.Option("-f", "--prompts-file", "--from-file", help="One prompt a line, or JSON Lines; - is stdin.")
     ] = None,
     sweep: Annotated[list[str] | None, typer.Option("--sweep", help="Such as cfg=3,5,7.5; repeat for every combination.")] = None,
-    from_image: Annotated[Path | None, typer.Option("--from-image", help="Draw again what a PNG of ours records.")] = None,
+    from_image: Annotated[Path | None, typer.Option("--from-image", help="Draw again what a picture of ours records.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="With --from-image: compare the pixels, write nothing.")] = False,
     negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", "--negative", help="What to steer away from.")] = None,
     model: Annotated[
@@ -46,13 +48,21 @@ def generate(
     width: Annotated[int | None, typer.Option("-W", "--width", help="Pixels (default: the model's).")] = None,
     height: Annotated[int | None, typer.Option("-H", "--height", help="Pixels (default: the model's).")] = None,
     size: Annotated[str | None, typer.Option("--size", help="WIDTHxHEIGHT.")] = None,
-    out: Annotated[str | None, typer.Option("-o", "--output", help="A .png file, or a folder (default outputs/).")] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--output", help="A file, a folder/ (default outputs/), or a template: out/{prompt}-{seed}.png.")
+    ] = None,
+    file_format: Annotated[str | None, typer.Option("--format", help="png (the default), webp (lossless) or jpg.")] = None,
+    grid: Annotated[bool | None, typer.Option("--grid", help="Also write one sheet of all pictures.")] = None,
     overwrite: Annotated[bool | None, typer.Option("--overwrite", help="Replace a file that exists.")] = None,
     resume: Annotated[bool | None, typer.Option("--resume", help="Skip what the folder's manifest says is finished.")] = None,
-    metadata: Annotated[bool | None, typer.Option("--metadata/--no-metadata", help="Settings inside the PNG (the default).")] = None,
+    metadata: Annotated[bool | None, typer.Option("--metadata/--no-metadata", help="Settings inside the file (the default).")] = None,
     upscale: Annotated[int | None, typer.Option("--upscale", help="Enlarge so many times, for looking.")] = None,
     resample: Annotated[str | None, typer.Option("--resample", help="How --upscale enlarges: nearest (the default) or lanczos.")] = None,
     progressive: Annotated[str | None, typer.Option("--progressive", help="Also write the way there: strip, gif or frames.")] = None,
+    progressive_kind: Annotated[
+        str | None, typer.Option("--progressive-kind", help="x0, what the model predicted (the default), or xt, the noisy picture.")
+    ] = None,
+    preview: Annotated[bool | None, typer.Option("--preview", help="Show the picture in the terminal while it is drawn.")] = None,
     strict: Annotated[bool | None, typer.Option("--strict", help="A prompt or line that cannot be used as it is, is an error.")] = None,
     device: options.DeviceOption = "auto",
     dtype: Annotated[str | None, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")] = None,
@@ -68,19 +78,23 @@ def generate(
         "negative_prompt": negative_prompt, "model": model, "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
         "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
         "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
-        "resample": resample, "progressive": progressive, "strict": strict, "device": options.device_name(device),
+        "resample": resample, "progressive": progressive, "progressive_kind": progressive_kind, "preview": preview, "grid": grid,
+        "format": file_format and file_format.lower().replace("jpeg", "jpg"), "strict": strict, "device": options.device_name(device),
         "dtype": dtype and options.dtype_name(dtype),
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
+    if preview:
+        check_preview(quiet=quiet)
     typed = [*(prompts or ()), *(more or ())]
     if from_image is not None:
         if typed or prompts_file is not None or sweep:
             raise UsageError("--from-image draws that picture's own prompt.", hint="Leave out the prompts, --prompts-file and --sweep.")
         return replay(from_image, given, verify=verify, as_json=as_json, quiet=quiet)
     if verify:
-        raise UsageError("--verify goes with --from-image PNG.")
+        raise UsageError("--verify goes with --from-image PICTURE.")
     config = settled(given)
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
+    find_target(config, sum(request.config.num_images for request in requests))
     source = find_model(config.model)
 
     from ldmcli.engine.generate import run_generate
@@ -110,6 +124,16 @@ def asked_for(
     return swept(requests, sweep), unusable
 
 
+def check_preview(*, quiet: bool) -> None:
+    """Raises UsageError where there is no terminal to draw on, and to ask what it can show."""
+    if quiet:
+        raise UsageError("--preview and --quiet do not go together.")
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UsageError("--preview needs a terminal.", hint="Leave it out where input or output is a file or a pipe; see --progressive.")
+    if not os.get_terminal_size(sys.stdout.fileno()).columns:
+        raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
+
+
 REPLAYABLE = {"model", "device", "dtype", "batch_size"}
 """What may be given beside --verify: where and how, never what is drawn."""
 
@@ -125,12 +149,19 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
     from ldmcli.engine.recorded import read_record
 
     recorded = read_record(path)
+    if verify and recorded.lossy:
+        raise UsageError(
+            f"--verify {path}: a JPEG holds rounded pixels, which are never those that were drawn.",
+            hint="Only .png and .webp can be compared; without --verify it is drawn again.",
+        )
     options = recorded.options
     if "scheduler" in given:  # these were resolved for the other one
         options = {key: value for key, value in options.items() if key not in ("spacing", "sigma_clip")}
     config = settled({"model": recorded.model, "batch_size": 1, **options, **given})
     if "model" not in given and Path(recorded.model).name != recorded.model:
         raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
+    if not verify:
+        find_target(config, config.num_images)
     source = find_model(config.model)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
 

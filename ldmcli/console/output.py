@@ -55,7 +55,10 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
         elif isinstance(event, GenerateReport):
             if as_json:
                 show_json(generated_json(event))
-            elif not quiet:
+                continue
+            if event.grid:
+                print(event.grid, flush=True)
+            if not quiet:
                 timing = event.timing
                 print(
                     f"{len(event.images)} pictures in {timing['total_s']:.2f} s: load {timing['load_s']:.2f}, "
@@ -66,8 +69,10 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; a picture has the key `progress` where --progressive wrote something."""
+    """The document of `generate`; `grid`, and the key `progress` of a picture, are there where such a file was written."""
     body = dataclasses.asdict(report)
+    if report.grid is None:
+        del body["grid"]
     for image in body["images"]:
         if image["progress"] is None:
             del image["progress"]

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ldmcli.console.text import printable
-from ldmcli.records import Event, Memory, Note, Progress, TrainStep
+from ldmcli.records import Event, Memory, Note, Preview, Progress, TrainStep
 
 SECONDS_BETWEEN_LINES = 15
 
@@ -25,7 +25,8 @@ class LiveProgress:
         if self.enabled and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
+
+            from ldmcli.console.preview import ProgressWithPicture
 
             columns = (
                 TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -33,7 +34,7 @@ class LiveProgress:
             )  # fmt: skip
             # Rich would print a redirected stdout on its own console, which is stderr: paths would miss the pipe.
             on_screen = sys.stdout.isatty()
-            self.bar = RichProgress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=on_screen)
+            self.bar = ProgressWithPicture(*columns, console=Console(stderr=True), transient=True, redirect_stdout=on_screen)
             self.bar.start()
         return self
 
@@ -54,6 +55,9 @@ class LiveProgress:
         if isinstance(event, TrainStep):
             terms = " ".join(f"{name} {value:.4g}" for name, value in event.terms.items() if name != "grad_norm")
             self._show("train", event.step, event.total, f"{terms} {event.images_per_s:.0f} img/s", event.memory)
+        elif isinstance(event, Preview):
+            if self.bar is not None:
+                self.bar.show_picture(event.png)
         elif isinstance(event, Progress):
             self._show(event.stage, event.done, event.total, "", event.memory)
 

@@ -16,6 +16,7 @@ from ldmcli.config import GenerateConfig, check
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
+from ldmcli.engine.preview import Watch
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite, UsageError
 from ldmcli.images import to_pillow
@@ -41,11 +42,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One picture, or why there is none; frames: (timestep, what the model predicted there) on the way to it, if asked for."""
+    """One picture, or why there is none; frames: (timestep, what --progressive shows of it), the picture itself last."""
 
     picture: Image.Image | None
     error: NonFinite | None = None
     frames: list[tuple[float, Image.Image]] = field(default_factory=list)
+    seconds: float = 0.0
+    """That decoding took."""
 
 
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
@@ -76,8 +79,17 @@ def prompt_notes(prompts: Iterable[str], session: Session, *, strict: bool) -> I
             yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
 
 
-def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Drawn]]:
-    """One batch of jobs that share their config. Yields progress, adds to the timing, returns a Drawn for each job."""
+@dataclass(frozen=True)
+class Latents:
+    """One picture before it is decoded: (1, C, h, w). on_the_way: (timestep, latents) of what --progressive shows."""
+
+    final: Tensor
+    on_the_way: list[tuple[float, Tensor]]
+    last_timestep: float
+
+
+def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Latents]]:
+    """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job."""
     clock, config = time.perf_counter(), batch[0].config
     guided = settings.cfg > 1
     context = session.encode_prompts([job.prompt for job in batch], [config.negative_prompt] * len(batch), guided=guided)
@@ -85,34 +97,35 @@ def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[st
     shape = session.latent_shape(settings.width, settings.height)
     steps = session.denoise(context, [job.seed for job in batch], shape, settings.solver, guidance=settings.cfg, rescale=config.cfg_rescale)
     kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
+    noisy = config.progressive_kind == "xt"
     final, on_the_way = None, []
+    watch = Watch(session) if config.preview else None
     for step in steps:
         final = step.final
         if final is None and step.index in kept:
-            on_the_way.append((step.timestep, step.denoised))
+            on_the_way.append((step.timestep, step.latents if noisy else step.denoised))
+        if watch is not None and final is None:
+            yield from watch.look(step)
         yield Progress(f"denoise {batch[0].number + 1}-{batch[-1].number + 1}", step.index + 1, step.total, memory(session.device))
     assert final is not None
-    timing["denoise_s"] += -clock + (clock := time.perf_counter())
-    drawn = []
-    for i in range(len(batch)):
-        one = decoded(session, final[i : i + 1], [(t, x0[i : i + 1]) for t, x0 in on_the_way])
-        if kept and one.picture is not None:
-            one.frames.append((settings.solver.timesteps[-1], one.picture))
-        drawn.append(one)
-    timing["decode_s"] += time.perf_counter() - clock
-    return drawn
+    timing["denoise_s"] += time.perf_counter() - clock
+    last = 0.0 if noisy else settings.solver.timesteps[-1]  # there x0 was predicted; the picture itself is x_0
+    return [Latents(final[i : i + 1], [(t, x[i : i + 1]) for t, x in on_the_way], last) for i in range(len(batch))]
 
 
-def decoded(session: Session, latents: Tensor, on_the_way: list[tuple[float, Tensor]]) -> Drawn:
-    """One picture from its latents (1, C, h, w): alone, so that memory does not grow with the batch and a bad neighbour does no harm."""
+def decoded(session: Session, latents: Latents) -> Drawn:
+    """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm."""
+    clock = time.perf_counter()
     try:
-        drawn = Drawn(to_pillow(session.decode(latents))[0])
+        picture = to_pillow(session.decode(latents.final))[0]
     except NonFinite as error:
         return Drawn(None, error)
-    for t, x0 in on_the_way:
+    frames = []
+    for t, x in latents.on_the_way:
         with suppress(NonFinite):  # half precision may overflow on the way and not at the end
-            drawn.frames.append((t, to_pillow(session.decode(x0))[0]))
-    return drawn
+            frames.append((t, to_pillow(session.decode(x))[0]))
+    frames.append((latents.last_timestep, picture))
+    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock)
 
 
 def picture_facts(

@@ -2,24 +2,24 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ldmcli.config import GenerateConfig
-from ldmcli.diffusion.catalogue import resolve
-from ldmcli.engine.drawing import Drawn, Settings, draw, picture_facts, prompt_notes, resolve_settings
+from ldmcli.engine.aside import Aside
+from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
-from ldmcli.engine.manifest import Manifest, identity
-from ldmcli.engine.outputs import OutputPlan, plan_outputs, write_new
+from ldmcli.engine.manifest import Manifest
+from ldmcli.engine.outputs import plan_outputs
+from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
-from ldmcli.images import enlarged, png_chunks
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.loading import read_json
 from ldmcli.models.source import Source
 from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress
-from ldmcli.reports.progressive import save_progress
+from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
 from ldmcli.training import signals
@@ -42,6 +42,8 @@ def run_generate(
     if unusable:
         yield Note(f"left out: {in_words(unusable)}", warning=True)
     manifest = Manifest(outputs.folder) if outputs.file is None else None
+    if manifest and not outputs.target.numbered:
+        outputs = outputs.numbered_from(manifest.next_number)
     command = digest(requests)
     before = manifest.started(command, config.seed) if manifest and config.resume else None
     if config.resume and not before:
@@ -53,24 +55,36 @@ def run_generate(
     session = open_session(source.folder, runtime)
     negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
     yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
-    run = Run(config, source, session, runtime, outputs.numbered_from(before["first"]) if before else outputs, manifest, threads)
-    run.resumed = before is not None
+    writer = PictureWriter(
+        config, source.name, outputs.numbered_from(before["first"]) if before else outputs, manifest, resumed=before is not None
+    )
+    run = Run(config, source, session, runtime, writer, threads)
     yield from run.settle(jobs)
     if manifest and not before and run.settings:
         manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
-    with signals.listening() as wishes:
+    with signals.listening() as wishes, run.aside:
         for batch in batches(jobs, config.batch_size):
             for event in run.batch(batch):
                 yield event
+                if not isinstance(event, Progress):
+                    continue
+                yield from run.noted(run.aside.finished())
                 # between two steps, not between the pictures of a batch, which are drawn by then
-                if wishes.stop is not None and isinstance(event, Progress):
+                if wishes.stop is not None:
+                    yield from run.noted(run.aside.rest())
                     done = f"{len(run.done)} of {len(jobs)} pictures are finished"
                     raise Stopped(
                         f"stopped by {wishes.stop.name}; {done}.",
                         exit_code=signals.EXIT_CODES[wishes.stop],
                         hint="--resume goes on." if manifest else "",
                     )
+        yield from run.noted(run.aside.rest())
+    sheet = None
+    if config.grid and run.done:
+        if len(run.done) > MOST_PICTURES:
+            yield Note(f"the grid shows the first {MOST_PICTURES} of {len(run.done)} pictures")
+        sheet = writer.write_grid([run.done[number] for number in sorted(run.done)], len(jobs))
     run.timing["total_s"] = time.perf_counter() - started
     used = memory(runtime.device)
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
@@ -82,6 +96,7 @@ def run_generate(
         failed=failed,
         timing={name: round(value, 4) for name, value in run.timing.items()},
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
+        grid=str(sheet) if sheet else None,
     )
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
@@ -99,11 +114,10 @@ class Run:
     """One command under way: what is loaded, where it writes, what has come of it so far."""
 
     def __init__(
-        self, config: GenerateConfig, source: Source, session: Session, runtime: Runtime, outputs: OutputPlan, manifest: Manifest | None,
-        threads: int,
+        self, config: GenerateConfig, source: Source, session: Session, runtime: Runtime, writer: PictureWriter, threads: int,
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
-        self.outputs, self.manifest, self.threads, self.resumed = outputs, manifest, threads, False
+        self.writer, self.threads = writer, threads
         self.own = read_json(source.folder / "model_index.json").get("_ldm", {})
         self.unet_sha256 = weights_hash(source.folder, "unet")
         self.settings: dict[GenerateConfig, Settings] = {}
@@ -111,6 +125,7 @@ class Run:
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
+        self.aside: Aside[Finished] = Aside(max(8, config.batch_size), threads)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
@@ -123,76 +138,57 @@ class Run:
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.solver.notes))
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
+        self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
         if jobs[0].config in self.refused:
             for job in jobs:
-                self._fail(job, self.refused[job.config])
+                yield from self.noted(self.aside.add(partial(self.writer.failed, job, self.refused[job.config], noted=bool(self.settings))))
             return
         settings = self.settings[jobs[0].config]
         facts = [
             picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
             for job in jobs
         ]
-        rows = [self._row(job, fact) for job, fact in zip(jobs, facts, strict=True)]
+        rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]
+        there: set[int] = set()
         for job, row in zip(jobs, rows, strict=True):
-            record = self.manifest.finished(row) if self.manifest and row else None
+            record = self.writer.already(row)
+            if record is not None:
+                there.add(job.number)
+                yield from self.noted(self.aside.add(partial(Finished, job, record)))
+        if len(there) == len(jobs):
+            return
+        began = time.perf_counter()
+        latents = yield from draw(self.session, settings, jobs, self.timing)
+        seconds = (time.perf_counter() - began) / len(jobs)
+        for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
+            if job.number not in there:
+                # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
+                drawn = None if self.runtime.device.type == "cuda" else self._decoded(one)
+                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
+                yield from self.noted(self.aside.add(finish))
+
+    def noted(self, results: Iterable[Finished]) -> Iterator[ImageRecord]:
+        """Keep count of what the other thread has finished, and pass its records on."""
+        for job, record, error in results:
             if record is not None:
                 self.done[job.number] = record
                 yield record
-        if all(job.number in self.done for job in jobs):
-            return
-        began = time.perf_counter()
-        drawn = yield from draw(self.session, settings, jobs, self.timing)
-        seconds = (time.perf_counter() - began) / len(jobs)
-        for job, fact, one, row in zip(jobs, facts, drawn, rows, strict=True):
-            if one.error is not None:
-                self._fail(job, one.error)
-            elif job.number not in self.done:
-                yield self._save(job, settings, fact, one, seconds, replace=row["path"] if row else None)
+            elif error is not None:
+                self.failed.append(failed_item(job, error))
+                self.first_error = self.first_error or error
 
-    def _row(self, job: Job, facts: dict[str, Any]) -> dict[str, Any] | None:
-        """What an earlier run of this command noted about this picture."""
-        if not (self.resumed and self.manifest):
-            return None
-        return self.manifest.pictures.get((identity(facts), self.outputs.first + job.number))
+    def _finish(
+        self, job: Job, settings: Settings, facts: dict[str, Any], picture: Drawn | Latents, seconds: float, *, replace: str | None
+    ) -> Finished:
+        """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
+        drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
+        dropped = self.session.text.tokens(job.prompt).dropped_tokens
+        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
-    def _save(
-        self, job: Job, settings: Settings, facts: dict[str, Any], drawn: Drawn, seconds: float, *, replace: str | None
-    ) -> ImageRecord:
-        """Enlarge if asked, write, note in the manifest."""
-        assert drawn.picture is not None
-        times, resample = self.config.upscale, self.config.resample
-        picture, row = enlarged(drawn.picture, times, resample), resolve(settings.solver.name)
-        chunks = png_chunks(facts, row.title, row.schedule_type) if self.config.metadata else None
-        path = write_new(picture, chunks, self.outputs, job.number, job.seed, resumed=self.resumed, replace=replace)
-        progress = None
-        if self.config.progressive:
-            progress = save_progress(self.config.progressive, [(t, enlarged(frame, times, resample)) for t, frame in drawn.frames], path)
-        record = ImageRecord(
-            path=str(path),
-            prompt=job.prompt,
-            negative_prompt=job.config.negative_prompt,
-            seed=job.seed,
-            steps=settings.steps,
-            num_unet_calls=settings.solver.num_calls,
-            scheduler=settings.solver.name,
-            cfg=settings.cfg,
-            width=picture.width,
-            height=picture.height,
-            truncated_tokens=self.session.text.tokens(job.prompt).dropped_tokens,
-            seconds=round(seconds, 4),
-            progress=str(progress) if progress else None,
-        )
-        if self.manifest:
-            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)
-        self.done[job.number] = record
-        return record
-
-    def _fail(self, job: Job, error: LdmError) -> None:
-        item = FailedItem(line=job.line, prompt=job.prompt, error=error.message, exit_code=error.exit_code)
-        self.failed.append(item)
-        self.first_error = self.first_error or error
-        if self.manifest and self.settings:  # where nothing can be drawn the folder stays as it was
-            self.manifest.append({"status": "failed", "number": self.outputs.first + job.number, "seed": job.seed, **asdict(item)})
+    def _decoded(self, latents: Latents) -> Drawn:
+        drawn = decoded(self.session, latents)
+        self.timing["decode_s"] += drawn.seconds
+        return drawn

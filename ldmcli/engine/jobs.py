@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ldmcli.config import MAX_SEED, GenerateConfig, check
@@ -111,12 +112,14 @@ def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
 
 
 def digest(requests: Sequence[Request]) -> str:
-    """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed"}
+    """Names the whole command apart from the folder it writes in: the same in a run that is resumed. 16 hex digits."""
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid"}
     names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}
     hashed = hashlib.blake2b(digest_size=8)
+    for template in {Path(request.config.output).name for request in requests if "{" in request.config.output}:
+        hashed.update(template.encode())
     for request in requests:
         hashed.update(repr((request.prompt, request.seed, settings[id(request.config)])).encode())
     return hashed.hexdigest()

@@ -34,6 +34,11 @@ class Manifest:
         """The newest row of every finished picture, by identity and number."""
         return {(row["id"], row["number"]): row for row in self.rows if _is_picture(row)}
 
+    @property
+    def next_number(self) -> int:
+        """One more than any picture here has had."""
+        return max((row["number"] for row in self.rows if isinstance(row.get("number"), int)), default=-1) + 1
+
     def started(self, command: str, seed: int | None) -> dict[str, Any] | None:
         """The newest start of the same command, with the same seed if one is asked for: its `first` number and its `seed`."""
         for row in reversed(self.rows):

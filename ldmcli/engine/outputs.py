@@ -1,64 +1,70 @@
-"""Where pictures go: checked before the model is loaded, written whole or not at all, never over something else."""
+"""Where pictures go: written whole or not at all, never over something else."""
 
 import dataclasses
 import errno
-import io
 import os
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from typing import Any
 
 from ldmcli.config import GenerateConfig
+from ldmcli.engine.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.reports.progressive import progress_target
-
-NUMBERED = re.compile(r"(\d{5,})_seed\d+\.(?:png|progress.*)")
 
 
 @dataclass(frozen=True)
 class OutputPlan:
-    """One file, or the next free numbers of a folder."""
+    """A target that can be written, the first number of this command, and the names that its pictures have claimed."""
 
-    folder: Path
-    file: Path | None
+    target: Target
     first: int
     overwrite: bool
+    progressive: str | None
+    claimed: frozenset[str] = frozenset()
 
-    def path(self, number: int, seed: int) -> Path:
-        """Where picture `number` of the command belongs."""
-        return self.file or self.folder / f"{self.first + number:05d}_seed{seed}.png"
+    @property
+    def folder(self) -> Path:
+        """Where everything is written."""
+        return self.target.folder
+
+    @property
+    def file(self) -> Path | None:
+        """The one picture that was named, if one was."""
+        return self.target.file
 
     def numbered_from(self, first: int) -> "OutputPlan":
         """The same folder with the numbers that an earlier run of the command had."""
         return dataclasses.replace(self, first=first)
 
+    def claiming(self, values: Iterable[dict[str, Any]]) -> tuple["OutputPlan", list[int]]:
+        """For a template without {number}: how many pictures of the same name come before each one, and a plan that knows all names."""
+        copies: list[int] = []
+        following: dict[str, int] = {}
+        claimed: set[str] = set()
+        for one in values:
+            plain = picture_name(self.target, one)
+            copy = following.get(plain, 0)
+            while (name := picture_name(self.target, one, copy)) in claimed:
+                copy += 1
+            claimed.add(name)
+            copies.append(copy)
+            following[plain] = copy + 1
+        return dataclasses.replace(self, claimed=frozenset(claimed)), copies
+
+    def free_or_next(self, number: int, copy: int) -> tuple[int, int]:
+        """Where to look when a name turns out to be taken."""
+        return (number + 1, copy) if self.target.numbered else (number, copy + 1)
+
+    def path(self, number: int, values: dict[str, Any], copy: int = 0) -> Path:
+        """Where picture `number` of the command belongs; values: of the template's fields, without the number."""
+        return self.file or self.folder / picture_name(self.target, {**values, "number": self.first + number}, copy)
+
 
 def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
-    """Raises UsageError for a target that cannot be, LdmError for a folder that cannot be written."""
-    target = Path(os.path.expanduser(config.output))
-    is_folder = config.output.endswith(("/", os.sep)) or target.is_dir()
-    if is_folder:
-        if target.exists() and not target.is_dir():
-            raise UsageError(f"-o {config.output}: a file of this name is in the way.")
-        folder, file = target, None
-    else:
-        if target.suffix.lower() != ".png":
-            raise UsageError(f"-o {config.output}: the name of a .png file is needed, or a folder with / at its end.")
-        if count > 1:
-            raise UsageError(f"-o {config.output} names one file for {count} pictures.", hint="Name a folder, with / at its end.")
-        if config.resume:
-            raise UsageError(f"--resume reads the manifest of a folder, and -o {config.output} is a file.", hint="Name a folder.")
-        if target.is_symlink():
-            raise UsageError(f"-o {config.output} is a link to somewhere else.", hint="Name the file itself.")
-        if target.exists() and not config.overwrite:
-            raise UsageError(f"-o {config.output} already exists.", hint="--overwrite replaces it; a folder takes the next free number.")
-        beside = progress_target(config.progressive, target) if config.progressive else None
-        if beside is not None and (beside.exists() or beside.is_symlink()) and not config.overwrite:
-            raise UsageError(f"{beside} already exists; --progressive writes there.", hint="--overwrite replaces it.")
-        folder, file = target.parent, target
+    """Make the folder and find the first free number. Raises UsageError as `find_target`, LdmError for a folder that cannot be written."""
+    target = find_target(config, count)
+    folder = target.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -67,46 +73,70 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
     if not os.access(folder, os.W_OK):
         raise LdmError(f"cannot write in {folder}.")
-    taken = [int(match[1]) for name in os.listdir(folder) if (match := NUMBERED.fullmatch(name))]
-    return OutputPlan(folder, file, max(taken, default=-1) + 1, config.overwrite)
+    taken = numbers_taken(target, os.listdir(folder)) if target.numbered else []
+    return OutputPlan(target, max(taken, default=-1) + 1, config.overwrite, config.progressive)
 
 
 def write_new(
-    picture: Image.Image,
-    chunks: PngInfo | None,
+    body: bytes,
     plan: OutputPlan,
     number: int,
-    seed: int,
+    values: dict[str, Any],
     *,
+    copy: int = 0,
     resumed: bool = False,
     replace: str | None = None,
 ) -> Path:
-    """Write one PNG through a temporary file. In a folder the number goes up until it is free.
+    """Write one file through a temporary one. In a folder the number, or -2, -3 ... at the end of the name, goes up until it is free.
 
     resumed: the same bytes under this name are this picture, from a run that ended before it could note so; replace: the name of a
     file that this command made and that has changed since.
     """
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", pnginfo=chunks)
     temporary = plan.folder / f".ldm-{os.getpid()}-{number}.tmp"
     try:
-        temporary.write_bytes(buffer.getvalue())
-        path = plan.path(number, seed) if replace is None else plan.folder / replace
+        temporary.write_bytes(body)
+        path = plan.path(number, values, copy) if replace is None else plan.folder / replace
         if replace is not None or (plan.file is not None and plan.overwrite):
             os.replace(temporary, path)
             return path
-        while not _claim(temporary, path):
+        planned = path.name
+        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
             if plan.file is not None:
                 raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
-            if resumed and path.is_file() and path.read_bytes() == buffer.getvalue():
+            if resumed and path.is_file() and path.read_bytes() == body:
                 return path
-            number += 1
-            path = plan.path(number, seed)
+            number, copy = plan.free_or_next(number, copy)
+            path = plan.path(number, values, copy)
         return path
     except OSError as error:
         raise LdmError(f"cannot write in {plan.folder}: {error.strerror}.", hint="Is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
+    """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
+    temporary, free, copy = path.with_name(f".ldm-{os.getpid()}.tmp"), path, 1
+    try:
+        temporary.write_bytes(body)
+        if replace:
+            os.replace(temporary, path)
+            return path
+        while not _claim(temporary, free):
+            copy += 1
+            free = path.with_stem(f"{path.stem}-{copy}")
+        return free
+    except OSError as error:
+        raise LdmError(f"cannot write {path}: {error.strerror}.", hint="Is the disk full?") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
+    """What --progressive would write belongs to a picture with another ending."""
+    if plan.file is not None or plan.progressive is None or resumed:
+        return False
+    return os.path.lexists(progress_target(plan.progressive, path))
 
 
 def _claim(temporary: Path, path: Path) -> bool:

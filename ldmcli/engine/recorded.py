@@ -11,6 +11,7 @@ from PIL import Image
 from ldmcli.config import GenerateConfig
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.picture_files import read_texts
 
 TYPES: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
@@ -43,34 +44,36 @@ class Recorded:
     prompt: str
     model: str
     unet_sha256: str
+    lossy: bool
+    """The file does not hold the pixels that were drawn."""
 
 
 def read_record(path: Path) -> Recorded:
-    """The `ldm` chunk of a PNG. Raises NotFound without a file, LdmError without a usable record."""
+    """The `ldm` text in a picture. Raises NotFound without a file, LdmError without a usable record."""
     try:
         with Image.open(path) as picture:
-            text = getattr(picture, "text", {}).get("ldm")
+            text, lossy = read_texts(picture).get("ldm"), picture.format == "JPEG"
     except FileNotFoundError as error:
         raise NotFound(f"--from-image {path}: no such file.") from error
     except UNREADABLE as error:
         raise LdmError(f"--from-image {path}: not a readable picture: {error}") from error
     if text is None:
         raise LdmError(
-            f"--from-image {path} has no `ldm` record.", hint="Only PNG files made by `ldm generate` without --no-metadata have one."
+            f"--from-image {path} has no `ldm` record.", hint="Only pictures made by `ldm generate` without --no-metadata have one."
         )
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LdmError(f"--from-image {path}: its record is damaged: not JSON.") from error
     try:
-        return _parse(facts)
+        return _parse(facts, lossy)
     except UsageError as error:
         raise LdmError(f"--from-image {path}: its record is damaged: {error.message}") from error
     except OverflowError as error:
         raise LdmError(f"--from-image {path}: its record is damaged: a number is too large.") from error
 
 
-def _parse(facts: Any) -> Recorded:
+def _parse(facts: Any, lossy: bool) -> Recorded:
     """Raises UsageError for anything that `ldm` would not have written."""
     if not isinstance(facts, dict):
         raise UsageError("not a JSON object.")
@@ -84,7 +87,7 @@ def _parse(facts: Any) -> Recorded:
     changed(GenerateConfig(), {**options, "prompts": (values["prompt"],)})
     if options["dtype"] not in ("fp32", "fp16", "bf16"):
         raise UsageError(f"dtype {options['dtype']!r}.")
-    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"])
+    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy)
 
 
 def _typed(facts: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:

@@ -19,19 +19,12 @@ def wanted_calls(kind: str, total: int) -> list[int]:
     return [round(i * (total - 1) / (STRIP_FRAMES - 1)) for i in range(STRIP_FRAMES)]
 
 
-def progress_target(kind: str, picture: Path) -> Path:
-    """What lies beside NAME.png: NAME.progress.png for a strip, NAME.progress.gif, or the folder NAME.progress."""
-    return picture.with_name(picture.stem + {"strip": ".progress.png", "gif": ".progress.gif", "frames": ".progress"}[kind])
-
-
-def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], picture: Path) -> Path:
-    """Write the frames, (timestep, picture) in order, to the `progress_target` of `picture`, and return that. Raises LdmError."""
-    target = progress_target(kind, picture)
+def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
+    """Write the frames, (timestep, picture) in order: a picture for a strip, an animation for a gif, else a folder. Raises LdmError."""
     try:
         _save(kind, frames, target)
     except OSError as error:
         raise LdmError(f"cannot write {target}: {error.strerror or error}.", hint="Is the disk full?") from error
-    return target
 
 
 def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:

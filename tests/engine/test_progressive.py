@@ -128,6 +128,33 @@ def test_frames_of_an_earlier_picture_do_not_stay_among_the_new_ones(generate, t
     assert len(list((tmp_path / "dog.progress").iterdir())) == 2
 
 
+def test_the_noisy_picture_comes_out_of_the_noise_and_ends_with_the_picture(draw, tmp_path):
+    """x_t begins as the decoded noise itself, which knows no prompt; x0 is a guess of the picture from the first call on."""
+    assert draw("--progressive", "frames", "--progressive-kind", "xt")[0] == 0
+    frames = sorted((tmp_path / "out" / "00001_seed6.progress").iterdir())
+    assert len(frames) == 6 and frames[-1].name == "005_t0.png"
+    noisy, picture = [pixels(path) for path in frames], pixels(tmp_path / "out" / "00001_seed6.png")
+    assert np.array_equal(noisy[-1], picture)
+    distances = [abs(frame - picture).mean() for frame in noisy]
+    assert distances == sorted(distances, reverse=True)
+    assert draw("--progressive", "frames", "--negative", "red")[0] == 0  # x0, of other numbers
+    first = pixels(min((tmp_path / "out" / "00003_seed6.progress").iterdir()))
+    assert not np.array_equal(first, noisy[0])
+
+
+def test_the_first_noisy_frame_is_the_decoded_noise(draw, model, tmp_path):
+    from ldmcli.diffusion.noise import noise_for
+    from ldmcli.engine.session import open_session
+    from ldmcli.images import to_pillow
+    from ldmcli.runtime.device import select_runtime
+
+    assert draw("--progressive", "frames", "--progressive-kind", "xt", "--scheduler", "ddpm")[0] == 0
+    session = open_session(model, select_runtime("cpu", "fp32"))
+    (noise,) = to_pillow(session.decode(noise_for([5], (4, 8, 8))))
+    first = pixels(min((tmp_path / "out" / "00000_seed5.progress").iterdir()))
+    assert abs(first - np.asarray(noise).astype(int)).max() <= 1
+
+
 def test_another_word_is_a_usage_error(draw):
     assert draw("--progressive", "film")[0] == 2
 

@@ -1,0 +1,46 @@
+"""Work that one other thread does in order, while this one goes on. Knows no pictures."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class Aside(Generic[Result]):
+    """At most `limit` pieces wait at a time. Results come back in the order in which the work was handed over.
+
+    What a piece raises is raised here, where its result is asked for. Leaving by an error drops what has not begun, and waits for
+    what has: nothing is ever half done. threads: torch's in the other thread, so that it computes the same numbers as this one.
+    """
+
+    def __init__(self, limit: int, threads: int) -> None:
+        self.limit = limit
+        self.waiting: deque[Future[Result]] = deque()
+        self.pool = ThreadPoolExecutor(1, "aside", torch.set_num_threads, (threads,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.pool.shutdown(cancel_futures=kind is not None)
+
+    def add(self, work: Callable[[], Result]) -> Iterator[Result]:
+        """Hand over. Yields results that had to be waited for, because there was no room."""
+        while len(self.waiting) >= self.limit:
+            yield self.waiting.popleft().result()
+        self.waiting.append(self.pool.submit(work))
+
+    def finished(self) -> Iterator[Result]:
+        """What is done by now."""
+        while self.waiting and self.waiting[0].done():
+            yield self.waiting.popleft().result()
+
+    def rest(self) -> Iterator[Result]:
+        """Wait for everything."""
+        while self.waiting:
+            yield self.waiting.popleft().result()

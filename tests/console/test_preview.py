@@ -1,0 +1,79 @@
+"""`generate --preview` on a terminal (a pty): the picture is shown on the way, and comes out the same."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from test_terminal import on_terminal
+from tiny import environment, make_pipeline
+
+BLOCK = "\N{UPPER HALF BLOCK}"
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """A command line without a place to write to."""
+    model = make_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+    command = [sys.executable, "-m", "ldmcli", "generate", "a dog", "-n", "3", "--batch-size", "2", "-m", str(model), "-s", "5"]
+    return [*command, "--steps", "20", "--device", "cpu", "-o"]
+
+
+@pytest.fixture(scope="module")
+def shown(command, tmp_path_factory):
+    """(what the terminal received, the folder of pictures)."""
+    folder = tmp_path_factory.mktemp("shown")
+    sized = ["sh", "-c", 'stty rows 30 cols 80; exec "$@"', "sh", *command, f"{folder}/", "--preview"]
+    screen, _ = on_terminal(sized, stdout_too=True, COLORTERM="truecolor")
+    return screen, folder
+
+
+def test_the_picture_is_drawn_in_half_blocks_where_the_terminal_can_do_no_better(shown):
+    screen, _ = shown
+    colours = set(re.findall(r"38;2;(\d+;\d+;\d+);48;2;\d+;\d+;\d+m" + BLOCK, screen))
+    assert len(colours) > 20
+    assert "denoise 1-2" in screen and "denoise 3-3" in screen
+
+
+def test_pictures_are_the_same_bytes_with_and_without(shown, command, tmp_path):
+    _, folder = shown
+    done = subprocess.run([*command, f"{tmp_path}/", "-q"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(names) == 3
+    assert [(folder / name).read_bytes() for name in names] == [(tmp_path / name).read_bytes() for name in names]
+
+
+def test_a_pipe_behind_it_is_refused(command, tmp_path):
+    done = subprocess.run([*command, f"{tmp_path}/new/", "--preview"], capture_output=True, text=True, env=environment())
+    assert done.returncode == 2 and done.stdout == "" and not (tmp_path / "new").exists()
+    assert done.stderr.startswith("error: --preview needs a terminal.\n")
+
+
+def test_a_terminal_that_does_not_know_its_size_is_refused(command, tmp_path):
+    told = ["sh", "-c", 'stty rows 0 cols 0; "$@"; test $? = 2', "sh", *command, f"{tmp_path}/new/", "--preview"]
+    screen, _ = on_terminal(told, stdout_too=True)
+    assert "error: --preview needs a terminal that knows its size." in screen and not (tmp_path / "new").exists()
+
+
+def test_looking_takes_a_bounded_share_of_the_time(monkeypatch):
+    """A clock of our own: steps of 10 ms, looks of 100 ms."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from ldmcli.engine import preview
+
+    now, looks = [0.0], []
+
+    def decode(latents):
+        now[0] += 0.1
+        looks.append(now[0])
+        return torch.zeros(len(latents), 3, 8, 8)
+
+    monkeypatch.setattr(preview.time, "perf_counter", lambda: now[0])
+    watch = preview.Watch(SimpleNamespace(decode=decode))
+    for _ in range(1000):
+        now[0] += 0.01
+        list(watch.look(SimpleNamespace(denoised=torch.zeros(2, 4, 1, 1))))
+    assert len(looks) > 10 and 0.1 * len(looks) / now[0] <= preview.SHARE + 0.01

@@ -135,6 +135,11 @@ class GenerateConfig:
     prompts: tuple[str, ...] = ()
     negative_prompt: str = ""
     model: str = "bundled"
+    vae: str | None = None
+    """Whose VAE to use instead of the model's own."""
+    tokenizer: str | None = None
+    """A folder with CLIP's tokenizer files, which a checkpoint file lacks."""
+    allow_pickle: bool = False
     scheduler: str | None = None
     steps: int | None = None
     cfg: float | None = None

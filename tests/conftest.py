@@ -1,9 +1,12 @@
 """Fixtures of every folder here. The helpers behind them are modules beside this one."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
 
 
 @pytest.fixture(scope="session")

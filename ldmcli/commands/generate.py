@@ -15,7 +15,8 @@ from ldmcli.engine.jobs import Request, changed, swept
 from ldmcli.engine.naming import find_target
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import NotFound, UsageError
-from ldmcli.models.source import find_model
+from ldmcli.models import listing
+from ldmcli.models.source import Source, find_model
 from ldmcli.records import FailedItem
 
 
@@ -30,8 +31,12 @@ def generate(
     verify: Annotated[bool, typer.Option("--verify", help="With --from-image: compare the pixels, write nothing.")] = False,
     negative_prompt: Annotated[str | None, typer.Option("--negative-prompt", "--negative", help="What to steer away from.")] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="`bundled` (the default), a training run or a diffusers folder.")
+        str | None, typer.Option("-m", "--model", help="bundled (the default), a run, a diffusers folder, a .safetensors file or a hub id.")
     ] = None,
+    vae: Annotated[str | None, typer.Option("--vae", help="Another VAE than the model's own: a model, its vae/ or a file.")] = None,
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Folder with CLIP's tokenizer, for a .safetensors file.")] = None,
+    allow_pickle: options.AllowPickleOption = None,
+    offline: options.OfflineOption = False,
     scheduler: Annotated[str | None, typer.Option("--scheduler", "--sampler", help="See --list-schedulers.")] = None,
     steps: Annotated[int | None, typer.Option("--steps", "--num-inference-steps", help="1 to 999.")] = None,
     cfg: Annotated[
@@ -69,13 +74,17 @@ def generate(
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     list_schedulers: Annotated[bool, typer.Option("--list-schedulers", help="Print the schedulers and exit.")] = False,
+    list_models: Annotated[bool, typer.Option("--list-models", help="Print the models that are on this machine and exit.")] = False,
 ) -> None:
     """Draw each PROMPT and print the paths of the pictures."""
     if list_schedulers:
         return output.show_schedulers(catalogue.SCHEDULERS, as_json=as_json)
+    if list_models:
+        return output.show_models(listing.list_models(), as_json=as_json, quiet=quiet)
     width, height = options.picture_size(size, width, height)
     given = {
-        "negative_prompt": negative_prompt, "model": model, "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
+        "negative_prompt": negative_prompt, "model": model, "vae": vae, "tokenizer": tokenizer, "allow_pickle": allow_pickle,
+        "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
         "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
         "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
         "resample": resample, "progressive": progressive, "progressive_kind": progressive_kind, "preview": preview, "grid": grid,
@@ -95,7 +104,7 @@ def generate(
     config = settled(given)
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
     find_target(config, sum(request.config.num_images for request in requests))
-    source = find_model(config.model)
+    source = find_source(config)
 
     from ldmcli.engine.generate import run_generate
 
@@ -105,6 +114,11 @@ def generate(
 def settled(given: dict[str, Any]) -> GenerateConfig:
     """The options as a checked config; a seed of -1 is one that is drawn."""
     return changed(GenerateConfig(), {**given, "seed": None if given.get("seed") == -1 else given.get("seed")})
+
+
+def find_source(config: GenerateConfig) -> Source:
+    """The model that the options name."""
+    return find_model(config.model, vae=config.vae, tokenizer=config.tokenizer, allow_pickle=config.allow_pickle)
 
 
 def asked_for(
@@ -134,7 +148,7 @@ def check_preview(*, quiet: bool) -> None:
         raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
 
 
-REPLAYABLE = {"model", "device", "dtype", "batch_size"}
+REPLAYABLE = {"model", "vae", "tokenizer", "allow_pickle", "device", "dtype", "batch_size"}
 """What may be given beside --verify: where and how, never what is drawn."""
 
 
@@ -162,7 +176,7 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
         raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
     if not verify:
         find_target(config, config.num_images)
-    source = find_model(config.model)
+    source = find_source(config)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
 
     from ldmcli.engine.replay import replay_picture, verify_picture

@@ -1,5 +1,6 @@
 """Option types that several commands share, and the small conversions that belong to parsing."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,19 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cu
 SeedOption = Annotated[int | None, typer.Option("-s", "--seed", help="Picture i has seed + i. Omitted or -1: drawn and printed.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")]
+
+
+def stay_offline(wanted: bool) -> bool:
+    """--offline is huggingface_hub's own switch, which every command and library in this process obeys."""
+    if wanted:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return wanted
+
+
+OfflineOption = Annotated[bool, typer.Option("--offline", callback=stay_offline, help="Never use the network: the hub cache only.")]
+AllowPickleOption = Annotated[
+    bool | None, typer.Option("--allow-pickle", help="Read .ckpt and .bin weights too (tensors alone; code in them is not run).")
+]
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder with COCO pictures and captions.")]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder of pictures, with --captions.")]

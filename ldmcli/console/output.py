@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ldmcli.console.text import printable
@@ -44,6 +45,21 @@ def show_schedulers(rows: Iterable[Any], *, as_json: bool) -> None:
         shown = [row["title"]] if row["name"].endswith("-karras") else [row["title"], *row["aliases"]]
         needs = f" (needs {row['needs']})" if row["needs"] else ""
         print(f"{row['name']:20} {row['calls_for_20_steps']:>11}  {', '.join(shown)[:45]}{needs}")
+
+
+def show_models(models: Iterable[Any], *, as_json: bool, quiet: bool) -> None:
+    """The table of --list-models, or the bare names of those that can be used."""
+    listed = list(models)
+    if as_json:
+        keys = ("name", "kind", "path", "size_bytes", "problem")
+        return show_json([{key: str(v) if isinstance(v := getattr(row, key), Path) else v for key in keys} for row in listed])
+    if quiet:
+        return print("\n".join(row.name for row in listed if row.problem is None))
+    print(f"{'name':44} {'where':8} {'size':>10}")
+    for row in listed:
+        print(f"{printable(row.name):44} {row.kind:8} {row.size_bytes / 2**20:>6,.0f} MiB")
+        if row.problem:
+            print(f"  cannot be used: {printable(row.problem)}")
 
 
 def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

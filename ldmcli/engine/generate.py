@@ -16,7 +16,7 @@ from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
 from ldmcli.models.hashes import weights_hash
-from ldmcli.models.loading import read_json
+from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress
 from ldmcli.reports.grid import MOST_PICTURES
@@ -52,7 +52,7 @@ def run_generate(
     if config.seed is None and any(request.seed is None for request in requests):
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
-    session = open_session(source.folder, runtime)
+    session = open_session(source, runtime)
     negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
     yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
     writer = PictureWriter(
@@ -118,8 +118,11 @@ class Run:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
-        self.own = read_json(source.folder / "model_index.json").get("_ldm", {})
-        self.unet_sha256 = weights_hash(source.folder, "unet")
+        self.own = own_settings(source.path)
+        self.unet_sha256 = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
+        self.other_vae = {}
+        if source.vae != source.path:
+            self.other_vae = {"vae_sha256": weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)}
         self.settings: dict[GenerateConfig, Settings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
         self.done: dict[int, ImageRecord] = {}
@@ -149,6 +152,7 @@ class Run:
         settings = self.settings[jobs[0].config]
         facts = [
             picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
+            | self.other_vae
             for job in jobs
         ]
         rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]

@@ -38,7 +38,10 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it."""
+    """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
+
+    vae_sha256: of the VAE, where it was another than the model's own.
+    """
 
     options: dict[str, Any]
     prompt: str
@@ -46,6 +49,7 @@ class Recorded:
     unet_sha256: str
     lossy: bool
     """The file does not hold the pixels that were drawn."""
+    vae_sha256: str | None = None
 
 
 def read_record(path: Path) -> Recorded:
@@ -87,7 +91,8 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
     changed(GenerateConfig(), {**options, "prompts": (values["prompt"],)})
     if options["dtype"] not in ("fp32", "fp16", "bf16"):
         raise UsageError(f"dtype {options['dtype']!r}.")
-    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy)
+    other_vae = _typed(facts, {"vae_sha256": (str,)})["vae_sha256"] if "vae_sha256" in facts else None
+    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, other_vae)
 
 
 def _typed(facts: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:

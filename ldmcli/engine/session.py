@@ -1,8 +1,7 @@
 """A model on a device, ready to sample: joins networks, text, codec, solver and loop. Every command that samples goes through here."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +12,10 @@ from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
 from ldmcli.errors import LdmError, NonFinite
-from ldmcli.models.loading import load_unet, load_vae, read_json
+from ldmcli.models.layout import own_settings
+from ldmcli.models.loading import load_unet, load_vae
+from ldmcli.models.prediction import scheduler_config
+from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.unet import UNet
@@ -112,13 +114,16 @@ def make_codec(vae: VAE) -> LatentCodec:
     return LatentCodec(encode, decode, vae.config.scaling_factor)
 
 
-def open_session(folder: Path, runtime: Runtime) -> Session:
-    """Load a pipeline folder. The VAE stays in fp32 on a CPU and wherever its config asks for it."""
-    index = read_json(folder / "model_index.json")
-    unet, vae = load_unet(folder), load_vae(folder)
-    text = load_conditioner(folder, use_mask=bool(index.get("_ldm", {}).get("text_mask", False)))
+def open_session(source: Source, runtime: Runtime) -> Session:
+    """Load a model. The VAE stays in fp32 on a CPU and wherever its config asks for it."""
+    pickle = source.allow_pickle
+    unet, vae = load_unet(source.path, allow_pickle=pickle), load_vae(source.vae, allow_pickle=pickle)
+    use_mask = bool(own_settings(source.path).get("text_mask", False))
+    text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, allow_pickle=pickle)
     check_fit(unet, vae, text)
-    schedule = schedule_from_file(read_json(folder / "scheduler" / "scheduler_config.json"))
+    schedule = schedule_from_file(scheduler_config(source.path, unet, text.states([text.tokens("")])))
+    if source.path.is_file() and schedule.prediction == "v":  # Stable Diffusion 2.x with v is the one for 768 pixels
+        unet.config = replace(unet.config, sample_size=96)
     vae_dtype = torch.float32 if vae.config.force_upcast else runtime.dtype
     unet.to(runtime.device, runtime.dtype)
     vae.to(runtime.device, vae_dtype)

@@ -1,59 +1,141 @@
-"""What a `-m`, `--vae` or `--text-encoder` means: which folder, and what is in it. Imports no torch, so that a typo fails at once."""
+"""What a `-m`, `--vae`, `--tokenizer` or `--text-encoder` means: which folder or file, and what is in it.
 
-from dataclasses import dataclass
+Imports no torch, so that a typo fails at once.
+"""
+
+import importlib.util
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ldmcli.errors import NotFound
+from ldmcli.errors import LdmError, NotFound
+from ldmcli.models.checkpoint import read_header, recognise
+from ldmcli.models.hub import hub_folder
+from ldmcli.models.layout import NO_PICKLE, PARTS, PICKLES, check_index
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-PARTS = ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler")
+ACCEPTED = "Pass `bundled`, a training run, a diffusers folder, a .safetensors file or an id on the hub (OWNER/NAME)."
+
+TOKENIZERS = (
+    ("openai/clip-vit-large-patch14", ""),
+    ("CompVis/stable-diffusion-v1-4", "tokenizer/"),
+    ("stable-diffusion-v1-5/stable-diffusion-v1-5", "tokenizer/"),
+    ("stabilityai/stable-diffusion-2-1", "tokenizer/"),
+    ("stabilityai/stable-diffusion-2-1-base", "tokenizer/"),
+)
+"""Repositories, and the folder in them, that may be in the hub cache with CLIP's tokenizer: every SD 1.x and 2.x has the same."""
+
+OPEN_CLIP_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model folder in diffusers layout. name: what the user is shown and the picture's metadata record (never a path)."""
+    """A model. name: what the user is shown and the picture's metadata record (never a path).
+
+    path: a folder in diffusers layout, or a checkpoint file. vae: the folder or file whose VAE is used. tokenizer: its folder.
+    """
 
     name: str
-    folder: Path
+    path: Path
+    vae: Path
+    tokenizer: Path
+    allow_pickle: bool = False
 
 
-def find_model(text: str) -> Source:
-    """A whole pipeline: `bundled`, a training run or a diffusers folder. Raises NotFound with what is missing."""
-    source = _locate(text)
-    missing = [part for part in PARTS if not (source.folder / part).exists()]
-    if missing and (source.folder / "vae").is_dir() and "unet" in missing:
-        raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
-    if missing:
-        raise NotFound(
-            f"{text} is not a model: {', '.join(missing)} missing in {source.folder}.", hint="Pass a training run or a diffusers folder."
-        )
-    return source
+def find_model(text: str, *, vae: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False) -> Source:
+    """A whole pipeline: `bundled`, a training run, a diffusers folder, a checkpoint file or a hub id.
+
+    vae: of another model, or a file, instead of its own; tokenizer: a folder instead of its own. Raises NotFound with what is missing.
+    """
+    name, path = _locate(text, PARTS, allow_pickle=allow_pickle)
+    if path.is_file():
+        _check_file(path, *(("unet", "text_encoder") if vae else ("unet", "text_encoder", "vae")))
+        words = find_tokenizer(tokenizer)
+    else:
+        _check_folder(text, path)
+        words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
+    source = Source(name, path, path, words, allow_pickle)
+    return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, allow_pickle=allow_pickle))
 
 
-def find_component(text: str, name: str) -> Path:
-    """The model folder that holds a component (`vae`, `text_encoder`, ...); `text` may also be the component's own folder."""
-    source = _locate(text)
-    if (source.folder / name).is_dir():
-        return source.folder
-    own = source.folder.absolute()
-    if (own / "config.json").is_file() and own.name == name:
-        return own.parent
+def find_component(text: str, name: str, *, alone: bool = False, allow_pickle: bool = False) -> Path:
+    """The model folder that holds a component (`vae`, `text_encoder`, ...); `text` may also be the component's own folder.
+
+    alone: a file, or a component's folder of another name, will do too.
+    """
+    _, path = _locate(text, (name,), allow_pickle=allow_pickle)
+    if path.is_file() and alone:
+        _check_file(path, name)
+        return path
+    if (path / name).is_dir():
+        return path
+    own = path.absolute()
+    if (own / "config.json").is_file() and (alone or own.name == name):
+        return own.parent if own.name == name else own
     raise NotFound(f"{text} has no {name}/.", hint=f"Pass `bundled`, a training run or a diffusers folder with {name}/ in it.")
 
 
-def _locate(text: str) -> Source:
+def find_tokenizer(text: str | None) -> Path:
+    """The folder with CLIP's tokenizer files: the one that is named, else one that is on this machine already."""
+    if text is not None:
+        folder = Path(text).expanduser()
+        if not folder.is_dir():
+            raise NotFound(f"--tokenizer {text}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
+        return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
+    from huggingface_hub import try_to_load_from_cache
+
+    for repo, where in TOKENIZERS:
+        found = [try_to_load_from_cache(repo, f"{where}{name}") for name in ("vocab.json", "merges.txt", "tokenizer_config.json")]
+        if all(isinstance(path, str) for path in found):
+            return Path(str(found[0])).parent
+    for package in ("open_clip", "clip"):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            if (Path(place) / OPEN_CLIP_VOCABULARY).is_file():
+                return Path(place) / OPEN_CLIP_VOCABULARY
+    raise NotFound(
+        "a checkpoint file holds no tokenizer, and CLIP's is not on this machine.",
+        hint=f"Pass --tokenizer DIR with its vocab.json and merges.txt, or get it once: hf download {TOKENIZERS[0][0]} "
+        "vocab.json merges.txt tokenizer_config.json; or pip install open_clip_torch.",
+    )
+
+
+def _locate(text: str, parts: tuple[str, ...], *, allow_pickle: bool) -> tuple[str, Path]:
+    """The name of a model and the folder or file it stands for."""
     if text == "bundled":
-        return Source("bundled", BUNDLED)
+        return "bundled", BUNDLED
     try:
         path = Path(text).expanduser()
         there = bool(text) and path.exists()
     except (OSError, RuntimeError):  # a name that is too long, a home of nobody
         there = False
-    if not there:
-        raise NotFound(f"no model at {text!r}.", hint="Pass `bundled`, a training run or a diffusers folder.")
-    if not path.is_dir():
-        raise NotFound(f"{text} is a file; a model is a folder here.", hint="Pass `bundled`, a training run or a diffusers folder.")
-    if (path / "model").is_dir():
-        return Source(path.resolve().name, path / "model")
-    return Source(path.resolve().name, path)
+    if there and path.is_file():
+        if path.suffix in PICKLES and not allow_pickle:
+            raise LdmError(f"{text} is a pickle, which can run code when loaded; refused.", hint=NO_PICKLE)
+        if path.suffix not in (".safetensors", *PICKLES):
+            raise NotFound(f"{text} is a file, and not a .safetensors one.", hint=ACCEPTED)
+        return path.stem, path
+    if there:
+        return path.resolve().name, path / "model" if (path / "model").is_dir() else path
+    # a folder that is here in front of the slash makes it a path that was mistyped
+    if len(text) < 200 and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not path.parent.is_dir():
+        return text, hub_folder(text, parts, allow_pickle=allow_pickle)
+    raise NotFound(f"no model at {text!r}.", hint=ACCEPTED)
+
+
+def _check_file(path: Path, *needed: str) -> None:
+    """What the header tells at once; what cannot be read is left to the loading, which says why."""
+    shapes, _ = read_header(path) if path.suffix == ".safetensors" else ({}, {})
+    if shapes:
+        recognise(path, shapes, *needed)
+
+
+def _check_folder(text: str, folder: Path) -> None:
+    missing = [part for part in PARTS if not (folder / part).exists()]
+    if "model_index.json" not in missing:
+        check_index(folder)  # a model of another kind lacks parts because of that
+    if missing and (folder / "vae").is_dir() and "unet" in missing:
+        raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
+    if missing:
+        raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)

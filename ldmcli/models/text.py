@@ -41,10 +41,14 @@ class TextConditioner:
         return torch.arange(self.tokenizer.length)[None, :] < lengths[:, None]
 
 
-def load_conditioner(model: Path, *, use_mask: bool = False) -> TextConditioner:
-    """`text_encoder/` and `tokenizer/` of a model folder. Raises LdmError when they do not belong together."""
-    encoder = load_text_encoder(model)
-    tokenizer = load_tokenizer(model, encoder.config.max_position_embeddings)
+def load_conditioner(
+    model: Path, tokenizer_folder: Path | None = None, *, use_mask: bool = False, allow_pickle: bool = False
+) -> TextConditioner:
+    """The text encoder of a model with its own tokenizer or another one. Raises LdmError when they do not belong together."""
+    encoder = load_text_encoder(model, allow_pickle=allow_pickle)
+    # SD 2.x, whose text tower is OpenCLIP's, pads with the first token; CLIP's own tokenizer files say otherwise.
+    pad = 0 if model.is_file() and encoder.config.hidden_act == "gelu" else None
+    tokenizer = load_tokenizer(tokenizer_folder or model / "tokenizer", encoder.config.max_position_embeddings, pad=pad)
     if tokenizer.vocab_size != encoder.config.vocab_size:
         raise LdmError(
             f"{model}: the tokenizer has {tokenizer.vocab_size} entries, the text encoder {encoder.config.vocab_size}; "

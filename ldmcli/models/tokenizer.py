@@ -1,6 +1,8 @@
 """CLIP's byte-pair tokenizer by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
 
+import gzip
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from torch import Tensor
 from ldmcli.errors import LdmError, NotFound
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+BPE_LINES = 49152 - 256 - 2 + 1
+"""Of the published vocabulary file, which goes on with merges that CLIP does not use."""
 _ROLES = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
@@ -68,9 +72,13 @@ class ClipTokenizer:
         return [(self._tokenizer.id_to_token(int(i)) or "").removesuffix("</w>") for i in ids]
 
 
-def load_tokenizer(model: Path, length: int) -> ClipTokenizer:
-    """The `tokenizer/` of a model folder; `length`: positions of the text encoder. Raises NotFound that names missing files."""
-    folder = model / "tokenizer"
+def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> ClipTokenizer:
+    """A folder with CLIP's tokenizer files, or the vocabulary file that open_clip ships.
+
+    length: positions of the text encoder; pad: another token to pad with than the files say. Raises NotFound that names missing files.
+    """
+    if folder.is_file():
+        return _from_open_clip(folder, length, pad)
     names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -86,11 +94,39 @@ def load_tokenizer(model: Path, length: int) -> ClipTokenizer:
             lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
             pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
         config = _json(folder / "tokenizer_config.json")
-        special, pad = _special_tokens(config, _json(folder / "special_tokens_map.json"), whole.get("added_tokens"))
+        special, stated = _special_tokens(config, _json(folder / "special_tokens_map.json"), whole.get("added_tokens"))
         room = min(length, int(config.get("model_max_length") or length))
-        return ClipTokenizer(vocab, [(a, b) for a, b in pairs], special, length=room, pad=pad)
+        return _padded(vocab, [(a, b) for a, b in pairs], special, room, stated, pad)
     except Exception as error:  # the tokenizers library raises nothing more special
         raise LdmError(f"{folder} does not hold a CLIP tokenizer: {error!r}") from error
+
+
+def _padded(
+    vocab: dict[str, int], merges: list[tuple[str, str]], special: list[AddedToken], length: int, stated: str, pad: int | None
+) -> ClipTokenizer:
+    """With the stated pad token, or the one with the number `pad`, which diffusers then treats as special in prompts too."""
+    if pad is not None:
+        stated = next(token for token, number in vocab.items() if number == pad)
+        special = [*special, _added(stated)]
+    return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
+
+
+def _from_open_clip(path: Path, length: int, pad: int | None) -> ClipTokenizer:
+    """bpe_simple_vocab_16e6.txt.gz (Radford et al. 2021): the merges in order; the vocabulary follows from them."""
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise LdmError(f"{path} does not hold CLIP's vocabulary: {error}") from error
+    merges = [(a, b) for a, b in (line.split() for line in lines[1:BPE_LINES])]
+    letters = _letters()
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(a + b for a, b in merges), START, END]
+    return _padded({token: number for number, token in enumerate(tokens)}, merges, [_added(START), _added(END)], length, END, pad)
+
+
+def _letters() -> list[str]:
+    """A printable stand-in for every byte, those first that are printable themselves: the order of GPT-2's and CLIP's vocabulary."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(256 - len(printable))]
 
 
 def _special_tokens(config: dict[str, Any], legacy: dict[str, Any], saved: list[dict[str, Any]] | None) -> tuple[list[AddedToken], str]:

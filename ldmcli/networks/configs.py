@@ -115,6 +115,12 @@ class UNetConfig(NetworkConfig):
 
     def __post_init__(self) -> None:
         down, up = ("CrossAttnDownBlock2D", "DownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
+        if self.in_channels != self.out_channels:
+            raise LdmError(
+                f"UNet2DConditionModel config: in_channels = {self.in_channels}, out_channels = {self.out_channels}; "
+                "models that take more than noisy latents (inpainting, depth, upscaling) are not supported.",
+                hint="Stable Diffusion 1.x and 2.x text-to-image models are supported.",
+            )
         lists = ["attention_head_dim"] if isinstance(self.attention_head_dim, tuple) else []
         _check_levels(self, {"down_block_types": down, "up_block_types": up}, *lists)
         for name in ("layers_per_block", "cross_attention_dim", "transformer_layers_per_block"):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ldmcli.models.loading import load_text_encoder, load_unet, load_vae, read_json
+from ldmcli.models.layout import read_json
+from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
 from ldmcli.models.saving import copy_component, save_component, save_pipeline_files
 from ldmcli.models.source import BUNDLED
 

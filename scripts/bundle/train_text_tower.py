@@ -108,7 +108,7 @@ def main() -> None:
     captions = [image.captions for image in data.images]
     vocab, merges = train_vocabulary([c for group in captions for c in group], args.merges)
     save_vocabulary(args.output / "tokenizer", vocab, merges)
-    tokenizer = load_tokenizer(args.output, LENGTH)
+    tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)
     tokens = {caption: tokenizer.encode(caption) for group in captions for caption in group}
     print(f"{len(vocab)} tokens; longest caption {max(t.length for t in tokens.values())} tokens", flush=True)
 

@@ -11,7 +11,7 @@ def failing(ldm, monkeypatch):
     """Run a command that fails in this way."""
 
     def run(error, *argv):
-        def find_model(text):
+        def find_model(text, **options):
             raise error
 
         monkeypatch.setattr(command, "find_model", find_model)

@@ -12,7 +12,8 @@ from published import LENGTH, write_tokenizer
 from safetensors.torch import load_file, save_file
 
 from ldmcli.errors import LdmError, NonFinite, NotFound
-from ldmcli.models.loading import load_text_encoder, load_unet, load_vae, read_json
+from ldmcli.models.layout import read_json
+from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
 from ldmcli.models.saving import WEIGHT_FILES
 from ldmcli.models.text import load_conditioner
 from ldmcli.networks.attention import TextContext

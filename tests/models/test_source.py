@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ldmcli.errors import NotFound
-from ldmcli.models.source import BUNDLED, PARTS, find_component, find_model
+from ldmcli.models.layout import PARTS
+from ldmcli.models.source import BUNDLED, find_component, find_model
 
 
 def make(folder: Path, *parts: str) -> Path:
@@ -33,13 +34,13 @@ def not_found(look, *arguments: str) -> NotFound:
 def test_a_diffusers_folder_is_a_model(tmp_path):
     folder = make(tmp_path / "sd", *PARTS)
     source = find_model(str(folder))
-    assert (source.name, source.folder) == ("sd", folder)
+    assert (source.name, source.path) == ("sd", folder)
 
 
 def test_a_training_run_is_a_model_of_its_own_name(tmp_path):
     folder = make(tmp_path / "my-run" / "model", *PARTS)
     source = find_model(str(tmp_path / "my-run"))
-    assert (source.name, source.folder) == ("my-run", folder)
+    assert (source.name, source.path) == ("my-run", folder)
 
 
 def test_the_name_holds_no_path(tmp_path, monkeypatch):
@@ -47,10 +48,10 @@ def test_the_name_holds_no_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "sd")
     assert find_model(".").name == find_model("../sd/").name == "sd"
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert find_model("~/sd").folder == tmp_path / "sd"
+    assert find_model("~/sd").path == tmp_path / "sd"
 
 
-@pytest.mark.parametrize("text", ["nowhere", "", "CompVis/stable-diffusion-v1-4", "a\0b", "x" * 5000, "~no-such-user/sd"])
+@pytest.mark.parametrize("text", ["nowhere", "", "./nowhere/sd", "a/b/c", "a\0b", "x" * 5000, "~no-such-user/sd"])
 def test_what_is_not_there_is_shown_as_typed(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     error = not_found(find_model, text)
@@ -58,9 +59,9 @@ def test_what_is_not_there_is_shown_as_typed(text, tmp_path, monkeypatch):
     assert "`bundled`" in error.hint
 
 
-def test_a_file_is_not_a_model(tmp_path):
-    (tmp_path / "sd.safetensors").touch()
-    assert "sd.safetensors is a file" in not_found(find_model, str(tmp_path / "sd.safetensors")).message
+def test_a_file_of_another_kind_is_not_a_model(tmp_path):
+    (tmp_path / "sd.png").touch()
+    assert "sd.png is a file, and not a .safetensors one" in not_found(find_model, str(tmp_path / "sd.png")).message
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -83,7 +83,7 @@ def test_every_prompt_gets_the_ids_of_transformers(kind, again, tmp_path):
         theirs.save_pretrained(tmp_path / "again" / "tokenizer")
         theirs, model = transformers.CLIPTokenizer.from_pretrained(tmp_path / "again" / "tokenizer"), tmp_path / "again"
         assert not (model / "tokenizer" / "vocab.json").exists()
-    ours = load_tokenizer(model, LENGTH)
+    ours = load_tokenizer(model / "tokenizer", LENGTH)
     assert [prompt for prompt in PROMPTS if not same(ours, theirs, prompt)] == []
     assert ours.vocab_size == len(theirs)
 
@@ -91,14 +91,14 @@ def test_every_prompt_gets_the_ids_of_transformers(kind, again, tmp_path):
 @pytest.mark.skipif("LDM_SD14_CONFIG" not in os.environ, reason="LDM_SD14_CONFIG names no folder with Stable Diffusion's tokenizer")
 def test_stable_diffusions_own_vocabulary_gives_the_ids_of_transformers():
     folder = Path(os.environ["LDM_SD14_CONFIG"])
-    ours, theirs = load_tokenizer(folder, 77), transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    ours, theirs = load_tokenizer(folder / "tokenizer", 77), transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer")
     assert [prompt for prompt in (*PROMPTS, "an astronaut riding a horse, 4k " * 20) if not same(ours, theirs, prompt)] == []
 
 
 @pytest.fixture
 def tokenizer(tmp_path) -> ClipTokenizer:
     write_tokenizer(tmp_path / "tokenizer")
-    return load_tokenizer(tmp_path, LENGTH)
+    return load_tokenizer(tmp_path / "tokenizer", LENGTH)
 
 
 def test_what_does_not_fit_is_named_and_counted(tokenizer):
@@ -128,7 +128,7 @@ def test_pieces_are_shown_as_text(tokenizer):
 @pytest.mark.parametrize("stated", [8, 77, None, 10**30])
 def test_the_shorter_of_tokenizer_and_encoder_sets_the_length(tmp_path, stated):
     write_tokenizer(tmp_path / "tokenizer", {"model_max_length": stated})
-    assert load_tokenizer(tmp_path, LENGTH).length == min(stated or LENGTH, LENGTH)
+    assert load_tokenizer(tmp_path / "tokenizer", LENGTH).length == min(stated or LENGTH, LENGTH)
 
 
 @pytest.mark.parametrize("gone", [["vocab.json"], ["merges.txt"], ["vocab.json", "merges.txt"]])
@@ -137,7 +137,7 @@ def test_a_missing_file_is_named(tmp_path, gone):
     for name in gone:
         (folder / name).unlink()
     with pytest.raises(NotFound) as caught:
-        load_tokenizer(tmp_path, LENGTH)
+        load_tokenizer(tmp_path / "tokenizer", LENGTH)
     assert caught.value.exit_code == 6
     assert caught.value.message == f"{folder} lacks {' and '.join(gone)}."
 
@@ -155,5 +155,5 @@ def test_a_damaged_file_is_refused(tmp_path, name, body):
     folder = write_tokenizer(tmp_path / "tokenizer")
     (folder / name).write_bytes(body.encode("latin-1"))
     with pytest.raises(LdmError, match="does not hold a CLIP tokenizer") as caught:
-        load_tokenizer(tmp_path, LENGTH)
+        load_tokenizer(tmp_path / "tokenizer", LENGTH)
     assert caught.value.exit_code == 1

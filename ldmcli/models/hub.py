@@ -1,0 +1,117 @@
+"""Models by their id on the hub: the cache first, then the network, and only the files that are read. Imports no torch."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from ldmcli.errors import LdmError, NotFound
+from ldmcli.models.layout import STEMS, best_weights, check_index, component_folder, shard_names, weight_files
+
+WITHOUT_NETWORK = "Pass a folder or a .safetensors file, or get it where there is a network: hf download {repo}"
+
+
+def offline() -> bool:
+    """--offline sets the variable before huggingface_hub is imported, which reads it once."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def hub_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = False) -> Path:
+    """A snapshot that holds these parts. Raises NotFound when neither cache nor hub has it, LdmError when there are only pickles.
+
+    parts: `model_index.json` and folders of a model; a repository with one component alone has its files at the top.
+    """
+    found = cached_folder(repo, parts, allow_pickle=allow_pickle)
+    if found is not None:
+        return found
+    if offline():
+        raise NotFound(
+            f"{repo} is not in the hub cache as a whole, and the network is not to be used.",
+            hint=f"{WITHOUT_NETWORK.format(repo=repo)}; or leave out --offline (HF_HUB_OFFLINE).",
+        )
+    return _downloaded(repo, parts, allow_pickle=allow_pickle)
+
+
+def cached_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = False) -> Path | None:
+    """The newest snapshot in the cache, if it is whole."""
+    from huggingface_hub import try_to_load_from_cache
+
+    first = "model_index.json" if "model_index.json" in parts else None
+    names = [first] if first else [name for part in parts for name in (f"{part}/config.json", "config.json")]
+    for name in names:
+        path = try_to_load_from_cache(repo, name)
+        if isinstance(path, str):
+            folder = Path(path).parents[name.count("/")]
+            return folder if _is_whole(folder, parts, allow_pickle=allow_pickle) else None
+    return None
+
+
+def _is_whole(folder: Path, parts: Collection[str], *, allow_pickle: bool) -> bool:
+    try:
+        for part in parts:
+            if part in STEMS:
+                needed = [component_folder(folder, part) / "config.json", *weight_files(folder, part, allow_pickle=allow_pickle)]
+                if not all(path.is_file() for path in needed):
+                    return False
+            elif not (folder / part).exists():
+                return False
+    except LdmError:  # only pickles in the cache: the hub may have better
+        return False
+    return True
+
+
+def _downloaded(repo: str, parts: Collection[str], *, allow_pickle: bool) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        if "model_index.json" in parts:  # before gigabytes of another kind of model are got
+            check_index(Path(hf_hub_download(repo, "model_index.json")).parent)
+        there = [file.rfilename for file in HfApi().model_info(repo).siblings or ()]
+        wanted = []
+        for name in files_to_get(there, parts, repo, allow_pickle=allow_pickle):
+            wanted.append(name)
+            if ".index." in name:
+                folder = name.rpartition("/")[0]
+                wanted += [f"{folder}/{shard}".lstrip("/") for shard in shard_names(Path(hf_hub_download(repo, name)))]
+        return Path(snapshot_download(repo, allow_patterns=wanted))
+    except LdmError:
+        raise
+    except GatedRepoError as error:
+        raise NotFound(f"{repo} asks for its licence to be accepted.", hint="Accept it on the hub's page, then: hf auth login") from error
+    except RepositoryNotFoundError as error:
+        raise NotFound(f"no model at {repo!r}, here or on the hub.", hint="`ldm generate --list-models` lists what is here.") from error
+    except Exception as error:  # the hub's client and the network below it have no common family
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise NotFound(f"{repo} could not be got from the hub: {reason}", hint=f"{WITHOUT_NETWORK.format(repo=repo)}.") from error
+
+
+def files_to_get(there: Collection[str], parts: Collection[str], repo: str, *, allow_pickle: bool) -> Iterator[str]:
+    """Of all files of a repository those that are read: configs, tokenizer, and one kind of weights per component."""
+    for part in parts:
+        if part in STEMS:
+            prefix = f"{part}/" if f"{part}/config.json" in there else ""
+            beside = [name.removeprefix(prefix) for name in there if name.startswith(prefix)]
+            yield f"{prefix}config.json"
+            yield prefix + best_weights(beside, part, f"{repo}/{part}", allow_pickle=allow_pickle)
+        elif part in there:
+            yield part
+        elif any(name.startswith(f"{part}/") for name in there):
+            yield from (name for name in there if name.startswith(f"{part}/") and name.endswith((".json", ".txt")))
+        else:
+            raise NotFound(f"{repo} on the hub is not a model: it has no {part}.", hint="A repository in diffusers layout is needed.")
+
+
+def cached_models() -> Iterator[tuple[str, Path, int]]:
+    """(id, newest snapshot, bytes) of every whole pipeline in the cache."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos: Any = scan_cache_dir().repos
+    except (CacheNotFound, OSError):
+        return
+    for repo in sorted(repos, key=lambda repo: repo.repo_id):
+        newest = max(repo.revisions, key=lambda revision: revision.last_modified, default=None)
+        if repo.repo_type == "model" and newest and (newest.snapshot_path / "model_index.json").is_file():
+            yield repo.repo_id, newest.snapshot_path, newest.size_on_disk

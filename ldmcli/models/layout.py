@@ -1,0 +1,109 @@
+"""The files of a model folder in diffusers layout: what must be there, which weights are taken, what is refused. Imports no torch."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ldmcli.errors import LdmError, NotFound
+
+PARTS = ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+SUPPORTED = "Stable Diffusion 1.x and 2.x models are supported."
+
+CLASSES = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+}
+"""What each part must be; ours read their files."""
+
+UNUSED = ("scheduler", "safety_checker", "feature_extractor", "image_encoder")
+"""Parts whose classes do not matter: of the scheduler only the config is read, the others not at all."""
+
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
+
+STEMS = {"vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model", "text_encoder": "model"}
+
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+
+NO_PICKLE = "Get the model as .safetensors; if you trust who made it, --allow-pickle reads it without running its code."
+
+
+def weight_names(name: str, *, pickle: bool) -> list[str]:
+    """File names under which the weights of a component are published, the best first. An index names the files of sharded weights."""
+    stem = STEMS[name]
+    names = [f"{stem}.safetensors", f"{stem}.safetensors.index.json", f"{stem}.fp16.safetensors", f"{stem}.safetensors.index.fp16.json"]
+    stem = stem if stem.startswith("diffusion") else f"pytorch_{stem}"
+    return names + ([f"{stem}.bin", f"{stem}.bin.index.json", f"{stem}.fp16.bin"] if pickle else [])
+
+
+def best_weights(there: Collection[str], name: str, where: str, *, allow_pickle: bool) -> str:
+    """The file among `there` to take a component's weights from. Raises LdmError for pickles, NotFound for nothing."""
+    for candidate in weight_names(name, pickle=allow_pickle):
+        if candidate in there:
+            return candidate
+    pickled = [file for file in sorted(there) if file.endswith(PICKLES)]
+    if pickled and not allow_pickle:
+        raise LdmError(f"{where} has only pickled weights ({pickled[0]}), which can run code when loaded; refused.", hint=NO_PICKLE)
+    raise NotFound(f"{where}/{weight_names(name, pickle=False)[0]} is missing.", hint="The download may be unfinished.")
+
+
+def weight_files(model: Path, name: str, *, allow_pickle: bool = False) -> list[Path]:
+    """The files that hold a component's weights: one, the shards of one, or `model` itself where that is a checkpoint file."""
+    if model.is_file():
+        return [model]
+    folder = component_folder(model, name)
+    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    best = folder / best_weights(there, name, str(folder), allow_pickle=allow_pickle)
+    return [folder / shard for shard in shard_names(best)] if best.suffix == ".json" else [best]
+
+
+def shard_names(index: Path) -> list[str]:
+    """The files that a *.index.json lists. Raises LdmError unless they lie beside it."""
+    listed = read_json(index).get("weight_map")
+    if not isinstance(listed, dict) or not listed or not all(isinstance(file, str) and Path(file).name == file for file in listed.values()):
+        raise LdmError(f"{index} has no usable weight_map.", hint="Get the file again.")
+    return sorted(set(listed.values()))
+
+
+def component_folder(model: Path, name: str) -> Path:
+    """`model/name`, or `model` itself where that is the component's own folder, as repositories with a VAE alone are."""
+    own = (model / "config.json").is_file() and not (model / name).is_dir()
+    return model if own else model / name
+
+
+def check_index(folder: Path) -> None:
+    """Raise LdmError that names what model_index.json asks for and we do not have. Nothing that it names is ever imported."""
+    path = folder / "model_index.json"
+    index = read_json(path)
+    kind = index.get("_class_name")
+    for name, entry in index.items():
+        if name.startswith("_") or not isinstance(entry, list) or entry == [None, None]:
+            continue
+        library, kind_of_part = entry if len(entry) == 2 else (None, entry)
+        wanted = CLASSES.get(name, () if name not in UNUSED else (kind_of_part,))
+        if library not in LIBRARIES or kind_of_part not in wanted:
+            asked = f"{library}.{kind_of_part}" if library else str(kind_of_part)
+            raise LdmError(f"{path}: {kind} with {asked} as its {name} is not supported; no code was run.", hint=SUPPORTED)
+    if not isinstance(kind, str | None):
+        raise LdmError(f"{path}: the pipeline {kind!r} brings its own code, which is never run.", hint=SUPPORTED)
+
+
+def own_settings(model: Path) -> dict[str, Any]:
+    """What `ldm` wrote about a model of its own into model_index.json; empty for any other."""
+    return {} if model.is_file() else read_json(model / "model_index.json").get("_ldm", {})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises NotFound or LdmError that names the file."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"{path} is missing.", hint="A model is a folder in diffusers layout, with model_index.json.") from error
+    except (OSError, ValueError) as error:
+        raise LdmError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise LdmError(f"{path} does not hold a JSON object.")
+    return body

@@ -1,7 +1,7 @@
 """What a run was asked to do: one frozen dataclass per command, checked on birth. Knows no torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmcli.errors import UsageError
@@ -184,6 +184,32 @@ class GenerateConfig:
         check(self.progressive in (None, "strip", "gif", "frames"), f"--progressive {self.progressive}: strip, gif or frames.")
         check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """`ldm compare-schedulers`: the same pictures by every scheduler at every step count."""
+
+    drawing: GenerateConfig = field(default_factory=GenerateConfig)
+    """What all share. num_images: seeds per prompt; scheduler, steps, output and prompts are not used."""
+    schedulers: tuple[str, ...] = ("ddim", "pndm", "dpm++2m-karras", "unipc", "euler", "heun")
+    """Names of the catalogue."""
+    steps: tuple[int, ...] = (5, 10, 20, 50)
+    equal_nfe: bool = False
+    """Read `steps` as U-Net calls: each scheduler takes as many steps as fit in."""
+    reference_steps: int = 250
+    """Steps of the DDIM walk that the others are measured against."""
+    clip_model: str = "auto"
+    """auto, none, or what `load_scorer` takes."""
+    output: Path | None = None
+    """None: outputs/compare-N."""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for option, values in (("--schedulers", self.schedulers), ("--steps", self.steps)):
+            check(bool(values), f"{option} names nothing.")
+            twice = [value for value in values if values.count(value) > 1]
+            check(not twice, f"{option} names {twice[0] if twice else ''} twice.")
 
 
 def _is_text(text: str) -> bool:

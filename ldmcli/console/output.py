@@ -8,7 +8,7 @@ from typing import Any
 
 from ldmcli.console.text import printable
 from ldmcli.errors import LdmError
-from ldmcli.records import Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
+from ldmcli.records import ComparisonReport, Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
 
 
 def show_error(message: str, hint: str) -> None:
@@ -72,6 +72,21 @@ def generated_json(report: GenerateReport) -> dict[str, Any]:
         if image["progress"] is None:
             del image["progress"]
     return body
+
+
+def show_comparison(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """The table, verdicts and files; with --json the document alone; with quiet the path of the page alone."""
+    from ldmcli.console.comparison import show_table
+    from ldmcli.reports.comparison import comparison_json
+
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, ComparisonReport):
+            if as_json:
+                show_json(comparison_json(event))
+            elif quiet:
+                print(event.files["report"])
+            else:
+                show_table(event)
 
 
 def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

@@ -212,6 +212,46 @@ class CompareConfig:
             check(not twice, f"{option} names {twice[0] if twice else ''} twice.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClipScoreConfig:
+    """`ldm clipscore`."""
+
+    inputs: tuple[Path, ...] = ()
+    captions: Path | None = None
+    data: Path | None = None
+    limit: int | None = None
+    """Only the first so many pictures."""
+    clip_model: str | None = None
+    """None: the bundled scorer for pictures of the bundled model, else OpenAI's ViT-L/14."""
+    prefix: str = ""
+    references: Path | None = None
+    baseline: str | None = None
+    compare: Path | None = None
+    fid: Path | None = None
+    """Real pictures to measure FID and KID against."""
+    output: Path | None = None
+    overwrite: bool = False
+    batch_size: int = 32
+    seed: int = 0
+    device: str = "auto"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        check(bool(self.inputs) or self.data is not None, "no picture was named.", "Try: ldm clipscore outputs/")
+        check(self.captions is None or self.data is None, "--captions and --data both say where the captions are.", "Leave one out.")
+        check(self.captions is None or bool(self.inputs), "--captions needs the pictures that it is about.", "Name their folder.")
+        check(self.baseline in (None, "shuffled"), f"--baseline {self.baseline}: shuffled.")
+        check(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}.")
+        check(self.limit is None or self.limit >= 1, f"--limit must be at least 1, got {self.limit}.")
+        check(0 <= self.seed <= MAX_SEED, f"--seed must be between 0 and 2**64 - 1, got {self.seed}.")
+        check(_is_text(self.prefix), "--prefix is not valid UTF-8 text.")
+        if self.output is not None:
+            kinds = (".json", ".jsonl", ".csv")
+            check(self.output.suffix in kinds, f"--output {self.output}: a name that ends in {', '.join(kinds)}.")
+            check(self.overwrite or not self.output.exists(), f"--output {self.output} already exists.", "--overwrite replaces it.")
+            check(self.output.absolute().parent.is_dir(), f"--output {self.output}: there is no such folder.")
+
+
 def _is_text(text: str) -> bool:
     """No lone surrogates, which is how Python shows undecodable bytes of the command line."""
     try:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ldmcli.console.score_table import clipscore_json, score_table
 from ldmcli.console.text import printable
 from ldmcli.errors import LdmError
-from ldmcli.records import ComparisonReport, Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
+from ldmcli.records import ClipScoreReport, ComparisonReport, Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
 
 
 def show_error(message: str, hint: str) -> None:
@@ -116,6 +117,18 @@ def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
                 if not quiet:
                     print("  ".join(f"{name} {value:.5g}" for name, value in event.figures.items()), file=sys.stderr)
                 print(event.model)
+
+
+def show_scored(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """The report of `clipscore`; quiet: clip_score alone."""
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, ClipScoreReport):
+            if as_json:
+                show_json(clipscore_json(event))
+            elif quiet:
+                print(f"{event.clip_score:.4f}")
+            else:
+                print("\n".join(f"{name:18}{printable(value)}".rstrip() for name, value in score_table(event)))
 
 
 def _shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:

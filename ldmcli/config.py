@@ -1,7 +1,7 @@
 """What a run was asked to do: one frozen dataclass per command, checked on birth. Knows no torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmcli.errors import UsageError
@@ -204,6 +204,72 @@ class GenerateConfig:
         check(self.format in (None, "png", "webp", "jpg"), f"--format {self.format}: png, webp or jpg.")
         check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """`ldm compare-schedulers`: the same pictures by every scheduler at every step count."""
+
+    drawing: GenerateConfig = field(default_factory=GenerateConfig)
+    """What all share. num_images: seeds per prompt; scheduler, steps, output and prompts are not used."""
+    schedulers: tuple[str, ...] = ("ddim", "pndm", "dpm++2m-karras", "unipc", "euler", "heun")
+    """Names of the catalogue."""
+    steps: tuple[int, ...] = (5, 10, 20, 50)
+    equal_nfe: bool = False
+    """Read `steps` as U-Net calls: each scheduler takes as many steps as fit in."""
+    reference_steps: int = 250
+    """Steps of the DDIM walk that the others are measured against."""
+    clip_model: str = "auto"
+    """auto, none, or what `load_scorer` takes."""
+    output: Path | None = None
+    """None: outputs/compare-N."""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for option, values in (("--schedulers", self.schedulers), ("--steps", self.steps)):
+            check(bool(values), f"{option} names nothing.")
+            twice = [value for value in values if values.count(value) > 1]
+            check(not twice, f"{option} names {twice[0] if twice else ''} twice.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipScoreConfig:
+    """`ldm clipscore`."""
+
+    inputs: tuple[Path, ...] = ()
+    captions: Path | None = None
+    data: Path | None = None
+    limit: int | None = None
+    """Only the first so many pictures."""
+    clip_model: str | None = None
+    """None: the bundled scorer for pictures of the bundled model, else OpenAI's ViT-L/14."""
+    prefix: str = ""
+    references: Path | None = None
+    baseline: str | None = None
+    compare: Path | None = None
+    fid: Path | None = None
+    """Real pictures to measure FID and KID against."""
+    output: Path | None = None
+    overwrite: bool = False
+    batch_size: int = 32
+    seed: int = 0
+    device: str = "auto"
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        check(bool(self.inputs) or self.data is not None, "no picture was named.", "Try: ldm clipscore outputs/")
+        check(self.captions is None or self.data is None, "--captions and --data both say where the captions are.", "Leave one out.")
+        check(self.captions is None or bool(self.inputs), "--captions needs the pictures that it is about.", "Name their folder.")
+        check(self.baseline in (None, "shuffled"), f"--baseline {self.baseline}: shuffled.")
+        check(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}.")
+        check(self.limit is None or self.limit >= 1, f"--limit must be at least 1, got {self.limit}.")
+        check(0 <= self.seed <= MAX_SEED, f"--seed must be between 0 and 2**64 - 1, got {self.seed}.")
+        check(_is_text(self.prefix), "--prefix is not valid UTF-8 text.")
+        if self.output is not None:
+            kinds = (".json", ".jsonl", ".csv")
+            check(self.output.suffix in kinds, f"--output {self.output}: a name that ends in {', '.join(kinds)}.")
+            check(self.overwrite or not self.output.exists(), f"--output {self.output} already exists.", "--overwrite replaces it.")
+            check(self.output.absolute().parent.is_dir(), f"--output {self.output}: there is no such folder.")
 
 
 def _is_text(text: str) -> bool:

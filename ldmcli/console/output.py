@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ldmcli.console.score_table import clipscore_json, score_table
 from ldmcli.console.text import printable
 from ldmcli.errors import LdmError
-from ldmcli.records import Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
+from ldmcli.records import ClipScoreReport, ComparisonReport, Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
 
 
 def show_error(message: str, hint: str) -> None:
@@ -95,6 +96,21 @@ def generated_json(report: GenerateReport) -> dict[str, Any]:
     return body
 
 
+def show_comparison(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """The table, verdicts and files; with --json the document alone; with quiet the path of the page alone."""
+    from ldmcli.console.comparison import show_table
+    from ldmcli.reports.comparison import comparison_json
+
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, ComparisonReport):
+            if as_json:
+                show_json(comparison_json(event))
+            elif quiet:
+                print(event.files["report"])
+            else:
+                show_table(event)
+
+
 def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Whether a picture came out the same. Raises LdmError when it did not."""
     for event in _shown(events, quiet=quiet):
@@ -122,6 +138,18 @@ def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
                 if not quiet:
                     print("  ".join(f"{name} {value:.5g}" for name, value in event.figures.items()), file=sys.stderr)
                 print(event.model)
+
+
+def show_scored(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
+    """The report of `clipscore`; quiet: clip_score alone."""
+    for event in _shown(events, quiet=quiet):
+        if isinstance(event, ClipScoreReport):
+            if as_json:
+                show_json(clipscore_json(event))
+            elif quiet:
+                print(f"{event.clip_score:.4f}")
+            else:
+                print("\n".join(f"{name:18}{printable(value)}".rstrip() for name, value in score_table(event)))
 
 
 def _shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:

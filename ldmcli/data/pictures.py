@@ -21,20 +21,28 @@ def read_square(path: Path, size: int) -> Tensor:
 
     Raises BadPicture.
     """
+    square = ImageOps.fit(read_picture(path, at_least=2 * size), (size, size), Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
+
+
+def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
+    """Decode, turn upright and put on white: RGB, 8 bits. at_least: pixels that are enough, so that a large JPEG may be decoded smaller.
+
+    Raises BadPicture.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
             with Image.open(path) as file:
                 if file.width * file.height > MAX_PIXELS:
                     raise BadPicture(f"{file.width}x{file.height} pixels, more than {MAX_PIXELS}")
-                file.draft("RGB", (2 * size, 2 * size))  # JPEG: decode at 1/2, 1/4 or 1/8, never below twice the target
-                picture = on_white(ImageOps.exif_transpose(file))
+                if at_least is not None:
+                    file.draft("RGB", (at_least, at_least))  # JPEG: at 1/2, 1/4 or 1/8, never below
+                return on_white(ImageOps.exif_transpose(file))
     except BadPicture:
         raise
     except Exception as error:  # damaged files make Pillow raise almost anything, struct.error and RuntimeError among it
         raise BadPicture(str(error) or type(error).__name__) from error
-    square = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
 
 
 def on_white(picture: Image.Image) -> Image.Image:

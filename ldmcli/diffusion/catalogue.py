@@ -57,6 +57,12 @@ class Scheduler:
         # PLMS repeats its second timestep; with one step there is none to repeat
         return steps + 1 if self.method == "pndm" and steps > 1 else steps
 
+    def steps_within(self, calls: int) -> int:
+        """The most steps that evaluate the U-Net at most `calls` times; the inverse of `calls`."""
+        if self.two_calls:
+            return (calls + 1) // 2
+        return max(calls - 1, 1) if self.method == "pndm" else calls
+
 
 def _karras(row: Scheduler) -> Scheduler:
     # its spellings are those of the plain row, followed by karras (A1111, ComfyUI) or k (InvokeAI)

@@ -1,0 +1,52 @@
+"""What a `--clip-model` means: which folder holds the CLIP. Imports no torch, so that a typo fails at once."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ldmcli.errors import LdmError, NotFound
+
+BUNDLED_SCORER = Path(__file__).parent / "bundled_scorer"
+DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+
+READ_FILES = ("*.json", "*.txt", "*.safetensors")
+"""All that is fetched of a repository: no pickled weights, no code."""
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class ScorerSource:
+    """A folder in the layout of transformers' CLIPModel. name: what results are labelled with."""
+
+    name: str
+    folder: Path
+
+
+def find_scorer(text: str, *, offline: bool = False) -> ScorerSource:
+    """`bundled`, a folder, or a hub id, which is looked for in the cache and then fetched. Raises NotFound."""
+    if text == "bundled":
+        return ScorerSource("bundled", BUNDLED_SCORER)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise NotFound(f"--clip-model {text} has no config.json.", hint="Pass a folder that CLIPModel.save_pretrained has written.")
+        return ScorerSource(path.resolve().name, path)
+    if not HUB_ID.fullmatch(text):
+        raise NotFound(f"no CLIP model at {text!r}.", hint="Pass `bundled`, a folder or a hub id such as openai/clip-vit-base-patch32.")
+    return ScorerSource(text, _fetched(text, offline=offline))
+
+
+def _fetched(hub_id: str, *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    advice = "Use --clip-model bundled or a folder; or fetch it where there is a network: "
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(READ_FILES), local_files_only=offline))
+    except OSError as error:
+        answer = getattr(error, "response", None)
+        if answer is not None and answer.status_code in (401, 403, 404):
+            raise NotFound(f"the hub has no CLIP model {hub_id} that it shows to you.", hint="See its page on the hub.") from error
+        why = "--offline" if offline else "the hub cannot be reached"
+        raise NotFound(f"the CLIP model {hub_id} is not in the cache, and {why}.", hint=f"{advice}hf download {hub_id}") from error
+    except ValueError as error:
+        raise LdmError(f"--clip-model {hub_id}: {error}") from error

@@ -1,6 +1,6 @@
 """Train the bundled scorer: a small CLIP, pictures against captions (Radford et al. 2021, sec. 2.3).
 
-    python scripts/bundle/train_scorer.py --data DIR -o FOLDER [--minutes 25]
+    python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--minutes 25]
 
 Writes FOLDER as `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` read it. Nothing of the model that it judges is
 in it but the vocabulary: both towers start from random weights. It is to judge what the picture shows and not its pixels, so it sees each
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data set of build_dataset.py")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--cache", type=Path, required=True, help="decoded and disturbed pictures, kept for the next run")
     parser.add_argument("--minutes", type=float, default=25, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--concepts", type=int, default=40, help="concepts per batch, each in up to three styles")
@@ -135,9 +135,8 @@ def main() -> None:
 
     data = load_captioned(args.data)
     facts = read_facts(args.data, data)
-    cache = args.cache or args.output / "cache"
-    pixels = next(e for e in decoded_pictures(data, 64, cache) if isinstance(e, Entry)).arrays["pixels"]
-    kept = cache / "versions.pt"
+    pixels = next(e for e in decoded_pictures(data, 64, args.cache) if isinstance(e, Entry)).arrays["pixels"]
+    kept = args.cache / "versions.pt"
     if not kept.is_file():
         torch.save(variants(pixels), kept)
     versions = torch.load(kept)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 
 import numpy as np
 import pytest
@@ -163,3 +164,12 @@ def test_the_bundled_scorer_is_small_and_whole():
     assert sum(path.stat().st_size for path in BUNDLED_SCORER.iterdir()) < 4_500_000
     scorer = load_scorer("bundled")
     assert scorer.model.dtype == torch.float32 and scorer.name == "bundled"
+
+
+def test_the_wheel_carries_the_bundled_scorer():
+    package = BUNDLED_SCORER.parents[1]
+    patterns = tomllib.loads((package.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["ldmcli"]
+    carried = {path for pattern in patterns for path in package.glob(pattern)}
+    assert {"model.safetensors", "vocab.json", "preprocessor_config.json"} <= {
+        path.name for path in carried if path.parent == BUNDLED_SCORER
+    }

@@ -21,3 +21,11 @@ def published(tmp_path_factory) -> Path:
 def own_copy(published, tmp_path) -> Path:
     """The same folder, to be changed at will."""
     return Path(shutil.copytree(published, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> Path:
+    """A CLIPModel folder with tiny random weights."""
+    from tiny_clip import write_clip
+
+    return write_clip(tmp_path_factory.mktemp("clip") / "tiny-clip")

@@ -70,7 +70,7 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
         report = replace(report, compare=difference(embedded, other, str(config.compare), config.seed))
         embedded.unreadable |= other.unreadable
     if config.fid is not None:
-        distance = yield from measure_distance(embedded.paths, config.fid, device, config.batch_size, config.seed)
+        distance = yield from measure_distance(embedded.paths, config.fid, device, batch_size=config.batch_size, seed=config.seed)
         report = replace(report, distance=distance)
     if any("<|endoftext|>" in pair.caption for pair in embedded.pairs):
         yield Note("a caption spells out <|endoftext|>; CLIP reads nothing after it.", warning=True)

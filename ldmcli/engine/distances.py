@@ -1,11 +1,14 @@
 """`ldm clipscore --fid`: how far two sets of pictures lie apart (FID, Heusel et al. 2017; KID, Binkowski et al. 2018), by torchmetrics."""
 
+import warnings
 from collections.abc import Generator, Sequence
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from ldmcli.data.picture_captions import picture_files
 from ldmcli.data.pictures import read_picture
@@ -26,30 +29,35 @@ def check_distance(paths: Sequence[Path], real: Path) -> None:
 
 
 def measure_distance(
-    paths: Sequence[Path], real: Path, device: torch.device, batch_size: int, seed: int
+    paths: Sequence[Path], real: Path, device: torch.device, *, batch_size: int = 32, seed: int = 0, features: int | nn.Module = 2048
 ) -> Generator[Note | Progress, None, DistributionDistance]:
-    """The distance is the value of `yield from`. Both sets go through the same resize to 299 pixels."""
+    """The distance is the value of `yield from`. features: of Inception, which brings every picture to 299 pixels itself, or a network."""
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
 
     truth = picture_files([real])
-    if min(len(paths), len(truth)) < ADVISED:
+    fewest = min(len(paths), len(truth))
+    if fewest < ADVISED:
         yield Note(f"FID falls as pictures are added; compare only at the same number, {ADVISED:,} or more if you can.", warning=True)
     try:
-        metrics = [metric.to(device) for metric in (FrechetInceptionDistance(2048), KernelInceptionDistance(2048))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that KID keeps all features
+            fid = FrechetInceptionDistance(features).to(device)
+            kid = KernelInceptionDistance(features, subset_size=min(1000, fewest)).to(device)
     except Exception as error:  # torch-fidelity fetches Inception's weights here
         raise LdmError(
             f"Inception's weights could not be fetched: {str(error).splitlines()[0]}", hint="They need the network once."
         ) from error
     for files, is_real in ((truth, True), (paths, False)):
         for first in range(0, len(files), batch_size):
-            for path in files[first : first + batch_size]:  # one by one: their sizes may differ
-                picture = torch.from_numpy(np.asarray(read_picture(path)).copy()).permute(2, 0, 1)[None].to(device)
-                for metric in metrics:
-                    metric.update(picture, real=is_real)
+            pictures = [read_picture(path) for path in files[first : first + batch_size]]
+            for _, alike in groupby(pictures, key=lambda picture: picture.size):
+                batch = torch.stack([torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) for picture in alike]).to(device)
+                fid.update(batch, real=is_real)
+                kid.update(batch, real=is_real)
             yield Progress("real pictures" if is_real else "pictures", min(first + batch_size, len(files)), len(files))
     torch.manual_seed(seed)  # KID draws its subsets from torch's own generator
-    mean, sd = metrics[1].compute()
+    mean, sd = kid.compute()
     return DistributionDistance(
-        fid=metrics[0].compute().item(), kid_mean=mean.item(), kid_sd=sd.item(), pictures=len(paths), real_pictures=len(truth)
+        fid=fid.compute().item(), kid_mean=mean.item(), kid_sd=sd.item(), pictures=len(paths), real_pictures=len(truth)
     )

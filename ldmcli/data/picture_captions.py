@@ -13,6 +13,7 @@ from PIL import Image
 
 from ldmcli.data.coco import find_coco, load_coco
 from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.picture_files import read_texts
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
@@ -96,10 +97,10 @@ def picture_files(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _metadata(path: Path) -> tuple[str | None, str | None]:
-    """(prompt, model) that a PNG records: our own chunk, else the `parameters` of Stable Diffusion web UIs."""
+    """(prompt, model) that a picture records: our own chunk, else the `parameters` of Stable Diffusion web UIs."""
     try:
         with Image.open(path) as picture:
-            texts = getattr(picture, "text", {})
+            texts = read_texts(picture)
             if "ldm" in texts:
                 facts = json.loads(texts["ldm"])
                 return _text(facts.get("prompt")), _text(facts.get("model"))

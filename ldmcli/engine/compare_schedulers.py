@@ -19,17 +19,17 @@ from ldmcli.engine.compare_figures import differences, interval, verdicts
 from ldmcli.engine.compare_plan import Cell, plan_cells, plan_folder
 from ldmcli.engine.compare_scorer import open_scorer
 from ldmcli.engine.compare_walk import reference_latents, walk
-from ldmcli.engine.drawing import Settings, decoded, picture_facts, prompt_notes, resolve_settings
+from ldmcli.engine.drawing import Latents, Settings, decoded, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.jobs import Job, Request, plan_jobs
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, PartlyFailed
-from ldmcli.images import png_chunks
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
 from ldmcli.models.hashes import weights_hash
-from ldmcli.models.loading import read_json
+from ldmcli.models.layout import own_settings
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
+from ldmcli.picture_files import encode_picture, picture_texts
 from ldmcli.records import ComparedRow, ComparisonReport, Event, Note
 from ldmcli.reports.comparison import write_comparison
 from ldmcli.reports.comparison_grid import Shown
@@ -51,7 +51,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
-    session = open_session(source.folder, runtime)
+    session = open_session(source, runtime)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(prompts, session, strict=False)
     bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)
@@ -95,8 +95,8 @@ class Workbench:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
         self.folder, self.jobs, self.scorer = folder, jobs, scorer
-        self.own = read_json(source.folder / "model_index.json").get("_ldm", {})
-        self.hashes = {name: weights_hash(source.folder, name) for name in ("unet", "text_encoder")}
+        self.own = own_settings(source.path)
+        self.hashes = {name: weights_hash(source.path, name, allow_pickle=source.allow_pickle) for name in ("unet", "text_encoder")}
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
         self.truth = torch.empty(0)
         self.deviation = 0.0
@@ -193,7 +193,7 @@ class Workbench:
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
         """One by one. Raises NonFinite."""
-        drawn = [decoded(self.session, one[None].to(self.session.device), []) for one in latents]
+        drawn = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
         for one in drawn:
             if one.error is not None:
                 raise one.error
@@ -209,7 +209,8 @@ class Workbench:
         (self.folder / place).mkdir(parents=True, exist_ok=True)
         for job, picture in zip(self.jobs, pictures, strict=True):
             path = place / f"{job.number:05d}_seed{job.seed}.png"
-            picture.save(self.folder / path, pnginfo=png_chunks(self._facts(job, settings), row.title, row.schedule_type))
+            texts = picture_texts(self._facts(job, settings), row.title, row.schedule_type)
+            (self.folder / path).write_bytes(encode_picture(picture, "png", texts))
             yield path
 
 

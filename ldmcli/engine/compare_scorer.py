@@ -20,9 +20,9 @@ def open_scorer(name: str, source: Source, device: torch.device) -> tuple[Scorer
         scorer = load_scorer(name, device)
         return scorer, f"CLIPScore by {scorer.name}"
     try:
-        if source.folder == BUNDLED and not BUNDLED_SCORER.is_dir():
+        if source.path == BUNDLED and not BUNDLED_SCORER.is_dir():
             return None, "no CLIPScore: no scorer is bundled here; --clip-model names another"
-        if source.folder == BUNDLED:
+        if source.path == BUNDLED:
             return load_scorer("bundled", device), "CLIPScore by the bundled scorer, whose scores compare only among themselves"
         return load_scorer(find_scorer(DEFAULT_CLIP, offline=True), device), f"CLIPScore by {DEFAULT_CLIP}"
     except LdmError as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldmcli.errors import LdmError, NonFinite, NotFound
-from ldmcli.models.loading import read_json
+from ldmcli.models.layout import read_json
 from ldmcli.models.scorer_source import ScorerSource, find_scorer
 
 # N pictures or captions, D width of the space that both share

@@ -31,7 +31,8 @@ def render_page(name: str, **values: Any) -> str:
     )
     environment.filters.update(bytes=in_bytes, count=in_thousands, seconds=in_seconds)
     style, script = (TEMPLATES.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    sources = f"img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return environment.get_template(f"{name}.html").render(style=Markup(style), script=Markup(script), policy=policy, **values)
 
 
@@ -62,13 +63,10 @@ def write_text(path: Path, text: str) -> Path:
 
 def in_bytes(number: float) -> str:
     """1536 -> 1.5 KiB."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if number < 1024:
-            break
-        number /= 1024
-    else:
-        unit = "GiB"
-    return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+    if number < 1024:
+        return f"{number:.0f} bytes"
+    size, unit = next(((size, unit) for size, unit in ((2**30, "GiB"), (2**20, "MiB")) if number >= size), (2**10, "KiB"))
+    return f"{number / size:.0f} {unit}" if number >= 100 * size else f"{number / size:.1f} {unit}"
 
 
 def in_thousands(number: int) -> str:

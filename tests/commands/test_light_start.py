@@ -74,4 +74,7 @@ def test_a_mistake_is_told_in_two_lines_before_torch_is_imported(light, what):
 
 def test_a_missing_model_is_named_with_what_can_be_passed_instead(light):
     done = light("generate", "a dog", "-m", "no/such/model")
-    assert done.stderr == "error: no model at 'no/such/model'.\nPass `bundled`, a training run or a diffusers folder.\n"
+    assert (
+        done.stderr
+        == "error: no model at 'no/such/model'.\nPass `bundled`, a training run, a diffusers folder, a .safetensors file or an id on the hub (OWNER/NAME).\n"
+    )

@@ -73,8 +73,9 @@ def test_the_seconds_of_a_picture_are_its_share_of_its_own_batch(generate):
     code, out, _ = generate("a dog", "-n", "5", "--batch-size", "2", "--steps", "20", "--json")
     report = json.loads(out)
     seconds = [image["seconds"] for image in report["images"]]
-    assert seconds[0] == seconds[1] and seconds[2] == seconds[3] and min(seconds) > 0
     timing = report["timing"]
+    apart = max(abs(seconds[0] - seconds[1]), abs(seconds[2] - seconds[3]))
+    assert apart <= timing["decode_s"] and min(seconds) > 0  # an equal share, and then its own decoding
     assert sum(seconds) >= timing["encode_s"] + timing["denoise_s"] + timing["decode_s"] - 0.001  # it all belongs to some picture,
     assert sum(seconds) + timing["load_s"] <= timing["total_s"] + 0.001  # and no second to two of them
 

@@ -146,10 +146,11 @@ def test_the_first_noisy_frame_is_the_decoded_noise(draw, model, tmp_path):
     from ldmcli.diffusion.noise import noise_for
     from ldmcli.engine.session import open_session
     from ldmcli.images import to_pillow
+    from ldmcli.models.source import find_model
     from ldmcli.runtime.device import select_runtime
 
     assert draw("--progressive", "frames", "--progressive-kind", "xt", "--scheduler", "ddpm")[0] == 0
-    session = open_session(model, select_runtime("cpu", "fp32"))
+    session = open_session(find_model(str(model)), select_runtime("cpu", "fp32"))
     (noise,) = to_pillow(session.decode(noise_for([5], (4, 8, 8))))
     first = pixels(min((tmp_path / "out" / "00000_seed5.progress").iterdir()))
     assert abs(first - np.asarray(noise).astype(int)).max() <= 1

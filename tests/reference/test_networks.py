@@ -36,7 +36,6 @@ UNETS = {
     "two blocks a level": {"layers_per_block": 2},
     "other time embedding": {"flip_sin_to_cos": False, "freq_shift": 1},
     "centred input": {"center_input_sample": True},
-    "five channels in, four out": {"in_channels": 5},
     "other epsilon": {"norm_eps": 1e-3},
     # The structure of SD v1.4 and of SD 2.1 at a tenth of the width.
     "SD 1.4": {

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ldmcli import __version__
-from ldmcli.commands import generate, train_unet, train_vae
+from ldmcli.commands import bench, generate, train_unet, train_vae
 from ldmcli.console import output
 from ldmcli.errors import LdmError
 
@@ -39,6 +39,7 @@ app = typer.Typer(
 app.command("generate", epilog=EPILOG)(generate.generate)
 app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
 app.command("train-unet", epilog=EPILOG)(train_unet.train_unet_command)
+app.command("bench", epilog=EPILOG)(bench.bench)
 
 
 def show_version(wanted: bool) -> None:

@@ -48,7 +48,7 @@ def show_schedulers(rows: Iterable[Any], *, as_json: bool) -> None:
 
 def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Paths on stdout as they are written, or the report as JSON."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, ImageRecord) and not as_json:
             for path in filter(None, (event.path, event.progress)):
                 print(path, flush=True)
@@ -76,7 +76,7 @@ def generated_json(report: GenerateReport) -> dict[str, Any]:
 
 def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Whether a picture came out the same. Raises LdmError when it did not."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, Verified):
             found = event.max_difference
             if as_json:
@@ -91,7 +91,7 @@ def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
 
 def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Live progress, then the model folder on stdout, or everything measured as JSON."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, Saved) and event.what == "samples" and not quiet:
             print(f"samples: {event.path}", file=sys.stderr)
         elif isinstance(event, TrainDone):
@@ -103,7 +103,7 @@ def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
                 print(event.model)
 
 
-def _shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
+def shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
     """Pass everything on; notes and progress are drawn on stderr (warnings even when quiet)."""
     from ldmcli.console.progress import LiveProgress
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ldmcli.console.output import show_json, shown
 from ldmcli.console.text import printable
-from ldmcli.records import BenchReport, BenchRow, Event, SpaceRow, TrainingRow
+from ldmcli.records import BenchReport, BenchRow, Event, SpaceRow, Spread, TrainingRow
 
 
 def show_bench(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
@@ -55,10 +55,10 @@ def _bench_cells(row: BenchRow) -> list[str]:
     memory = row.peak_vram_bytes if row.peak_vram_bytes is not None else row.peak_rss_bytes
     exact = f"{row.nonfinite} NaN" if row.nonfinite else "" if row.psnr_vs_fp32 is None else f"{row.psnr_vs_fp32:.1f}"
     return [
-        f"{row.total_s.median:.3f}±{row.total_s.stddev:.3f}",
+        _seconds(row.total_s),
         _figure(row.images_per_s),
         _figure(row.unet_call_ms),
-        f"{(memory or 0) / 2**20:,.0f} MiB",
+        f"{_figure((memory or 0) / 2**30)} GiB",
         f"{row.fraction_of_peak:.1%}",
         exact,
     ]
@@ -132,7 +132,7 @@ def _training(rows: Sequence[TrainingRow]) -> None:
         share = "" if row.fraction_of_peak is None else f", {row.fraction_of_peak:.1%} of peak"
         _talk(
             f"training, mixed precision {row.mixed_precision}, batch {row.batch_size}, {row.width}x{row.height}: "
-            f"{row.step_s.median:.3f}±{row.step_s.stddev:.3f} s a step, {_figure(row.images_per_s)} img/s, "
+            f"{_seconds(row.step_s)} s a step, {_figure(row.images_per_s)} img/s, "
             f"{_figure(row.flops_per_step / 1e9)} GFLOP a step, {_figure(row.achieved_flops_per_s / 1e9)} GFLOP/s{share}"
         )
 
@@ -144,13 +144,19 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> No
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), title=Text(printable(title)), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=Text(printable(title)), title_justify="left")
     words = {"", "configuration", "part", "model", "space"}
     for name in head:
-        table.add_column(name, justify="left" if name in words else "right", no_wrap=name not in words, overflow="fold")
+        table.add_column(Text(name), justify="left" if name in words else "right", no_wrap=name not in words)
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(table)
+
+
+def _seconds(total: Spread) -> str:
+    """Median and standard deviation to the same decimal."""
+    digits = 3 if total.median < 10 else 1
+    return f"{total.median:.{digits}f}±{total.stddev:.{digits}f}"
 
 
 def _figure(value: float) -> str:

@@ -54,10 +54,19 @@ MISTAKES = {
     "seed": ["generate", "a", "--seed", "abc"],
     "train without data": ["train-vae"],
     "train with a bad rate": ["train-vae", "--data", "x", "--lr", "-1"],
+    "bench without a run": ["bench", "--runs", "0"],
+    "bench with an unknown scheduler": ["bench", "--scheduler", "ddim,magic"],
+    "bench with an unknown precision": ["bench", "--dtype", "fp32,fp8"],
+    "bench with a size that cannot be": ["bench", "--size", "64,60"],
+    "bench in words": ["bench", "--batch-size", "1,many"],
+    "bench against an unknown peer": ["bench", "--compare", "magic"],
+    "bench with one side compiled": ["bench", "--compare", "diffusers", "--compile"],
+    "bench into one file twice": ["bench", "--export-json", "a", "--export-csv", "a"],
     "a name for a number": ["train-unet", "--data", "x", "--channels", "32,wide"],
 }
 ABSENT = {
     "model": ["generate", "a", "-m", "no/such/model"],
+    "model to bench": ["bench", "-m", "no/such/model"],
     "vae": ["train-unet", "--data", "x", "--vae", "no/such/vae"],
     "config file": ["train-vae", "--config", "no-such.toml"],
 }

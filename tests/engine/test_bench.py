@@ -178,7 +178,17 @@ def test_everything_at_once_fits_into_80_columns(bench, monkeypatch):
                          "--train-batch-size", 2, "--compare", "diffusers")  # fmt: skip
     assert code in (0, 3)
     assert max(len(line) for line in out.splitlines()) <= 80
-    for word in ("configuration", "bf16", "dpm++2m-sde-karras 2", "text_encoder", "StableDiffusionPipeline", "pixels", "803", "training"):
+    for word in (
+        "configuration",
+        "bf16",
+        "dpm++2m-sde-karras",
+        "ldm [s]",
+        "text_encoder",
+        "StableDiffusionPipeline",
+        "pixels",
+        "803",
+        "training",
+    ):
         assert word in out, word
     assert "859.52 M" in out and "123.06 M" in out and "not run" in out
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ldmcli import __version__
-from ldmcli.commands import clipscore, compare_schedulers, generate, train_unet, train_vae
+from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
 from ldmcli.console import output
 from ldmcli.errors import LdmError
 
@@ -41,6 +41,7 @@ app.command("compare-schedulers", epilog=EPILOG)(compare_schedulers.compare_sche
 app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
 app.command("train-unet", epilog=EPILOG)(train_unet.train_unet_command)
 app.command("clipscore", epilog=EPILOG)(clipscore.clipscore)
+app.command("bench", epilog=EPILOG)(bench.bench)
 
 
 def show_version(wanted: bool) -> None:

@@ -272,6 +272,50 @@ class ClipScoreConfig:
             check(self.output.absolute().parent.is_dir(), f"--output {self.output}: there is no such folder.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """`ldm bench`. The tuples are the axes of the matrix; an empty one means what the model says."""
+
+    model: str = "bundled"
+    dtypes: tuple[str, ...] = ("auto",)
+    batch_sizes: tuple[int, ...] = (1,)
+    sizes: tuple[tuple[int | None, int | None], ...] = ()
+    """(width, height) in pixels."""
+    steps: tuple[int, ...] = ()
+    schedulers: tuple[str, ...] = ()
+    cfg: float | None = None
+    prompt: str = "a dog"
+    seed: int | None = 0
+    """None draws one."""
+    runs: int = 7
+    warmup: int = 2
+    """Runs whose times are thrown away."""
+    compile: bool = False
+    compare: str | None = None
+    """The name of a peer that draws the same pictures in turn with us."""
+    pixel_space: bool = False
+    train: bool = False
+    train_batch_size: int = 16
+    device: str = "auto"
+    export_json: Path | None = None
+    export_csv: Path | None = None
+    export_markdown: Path | None = None
+    chart: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check(1 <= self.runs <= 10_000, f"--runs must be between 1 and 10,000, got {self.runs}.")
+        check(1 <= self.warmup <= 1000, f"--warmup must be between 1 and 1000, got {self.warmup}.", "A first run is never like the others.")
+        check(self.compare in (None, "diffusers"), f"--compare {self.compare}: diffusers is the only peer.")
+        check(not (self.compare and self.compile), "--compare with --compile would compile one side only.", "Leave one of them out.")
+        check(self.train_batch_size >= 1, f"--train-batch-size must be at least 1, got {self.train_batch_size}.")
+        files = [path for path in (self.export_json, self.export_csv, self.export_markdown, self.chart) if path]
+        check(len(set(files)) == len(files), "two of --export-json, --export-csv, --export-markdown and --chart name the same file.")
+        for path in files:
+            check(self.overwrite or not path.exists(), f"{path} exists.", "Name another file, or add --overwrite.")
+            check(not path.is_dir(), f"{path} is a folder.", "Name a file.")
+
+
 def _is_text(text: str) -> bool:
     """No lone surrogates, which is how Python shows undecodable bytes of the command line."""
     try:

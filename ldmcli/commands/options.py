@@ -71,6 +71,11 @@ def whole_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
         raise UsageError(f"{option} {text}: whole numbers with commas between are needed.") from error
 
 
+def names(text: str) -> tuple[str, ...]:
+    """ "ddim, unipc" -> ("ddim", "unipc")."""
+    return tuple(part.strip() for part in text.split(","))
+
+
 def picture_size(text: str | None, width: int | None, height: int | None) -> tuple[int | None, int | None]:
     """--size "512x384" is (512, 384), "64" is (64, 64); --width and --height win. Raises UsageError."""
     if text is None:

@@ -65,7 +65,7 @@ def show_models(models: Iterable[Any], *, as_json: bool, quiet: bool) -> None:
 
 def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Paths on stdout as they are written, or the report as JSON."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, ImageRecord) and not as_json:
             for path in filter(None, (event.path, event.progress)):
                 print(path, flush=True)
@@ -101,7 +101,7 @@ def show_comparison(events: Iterator[Event], *, as_json: bool, quiet: bool) -> N
     from ldmcli.console.comparison import show_table
     from ldmcli.reports.comparison import comparison_json
 
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, ComparisonReport):
             if as_json:
                 show_json(comparison_json(event))
@@ -113,7 +113,7 @@ def show_comparison(events: Iterator[Event], *, as_json: bool, quiet: bool) -> N
 
 def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Whether a picture came out the same. Raises LdmError when it did not."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, Verified):
             found = event.max_difference
             if as_json:
@@ -128,7 +128,7 @@ def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
 
 def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Live progress, then the model folder on stdout, or everything measured as JSON."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, Saved) and event.what == "samples" and not quiet:
             print(f"samples: {event.path}", file=sys.stderr)
         elif isinstance(event, TrainDone):
@@ -142,7 +142,7 @@ def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
 
 def show_scored(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """The report of `clipscore`; quiet: clip_score alone."""
-    for event in _shown(events, quiet=quiet):
+    for event in shown(events, quiet=quiet):
         if isinstance(event, ClipScoreReport):
             if as_json:
                 show_json(clipscore_json(event))
@@ -152,7 +152,7 @@ def show_scored(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
                 print("\n".join(f"{name:18}{printable(value)}".rstrip() for name, value in score_table(event)))
 
 
-def _shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
+def shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
     """Pass everything on; notes and progress are drawn on stderr (warnings even when quiet)."""
     from ldmcli.console.progress import LiveProgress
 

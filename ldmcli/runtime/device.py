@@ -62,6 +62,21 @@ def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:
     return torch.float16, "the GPU predates bf16"
 
 
+def half_precision(device: torch.device, dtype: torch.dtype) -> str:
+    """How the hardware multiplies in this precision: native, with the unit that does it, emulated, or unknown."""
+    if dtype == torch.float32:
+        return "native"
+    if device.type == "cuda":
+        native = dtype == torch.float16 or torch.cuda.is_bf16_supported(including_emulation=False)
+        return "native" if native else "emulated"
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        has = torch.cpu.get_capabilities()
+        units = ("amx_bf16", "avx512_bf16") if dtype == torch.bfloat16 else ("amx_fp16", "avx512_fp16")
+        if has.get("architecture") == "x86_64":
+            return next((f"native ({unit})" for unit in units if has.get(unit)), "emulated")
+    return "unknown"
+
+
 def set_threads() -> int:
     """Use the cores this process may run on, unless OMP_NUM_THREADS says otherwise. A fixed rule, so that results do not depend on load."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

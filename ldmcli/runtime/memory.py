@@ -2,6 +2,8 @@
 
 import resource
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -20,3 +22,11 @@ def memory(device: torch.device) -> Memory:
         vram_bytes=torch.cuda.memory_allocated(device) if on_gpu else None,
         peak_vram_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else None,
     )
+
+
+def reset_peak(device: torch.device) -> None:
+    """Let the peaks start again from what is held now. Where the system cannot (not Linux), the process's peak stays what it was."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): sets the peak resident set size to the current one

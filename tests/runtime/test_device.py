@@ -1,13 +1,15 @@
 """Which device and precision are chosen, and what the user is told about it."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from ldmcli.errors import UsageError
-from ldmcli.runtime.device import DTYPES, select_device, select_runtime, set_threads
-from ldmcli.runtime.memory import memory
+from ldmcli.runtime.device import DTYPES, half_precision, select_device, select_runtime, set_threads
+from ldmcli.runtime.memory import memory, reset_peak
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU here")
 
@@ -69,3 +71,22 @@ def test_memory_on_a_cpu_has_no_vram_and_a_peak_that_notices_an_allocation():
     assert during.rss_bytes - before.rss_bytes > 100 * 2**20
     assert during.peak_rss_bytes >= during.rss_bytes * 0.99
     del block
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process reset its peak")
+def test_a_peak_that_was_reset_forgets_what_is_freed():
+    cpu = torch.device("cpu")
+    block = torch.ones(2**26)  # 256 MiB
+    high = memory(cpu).peak_rss_bytes
+    del block
+    reset_peak(cpu)
+    assert memory(cpu).peak_rss_bytes < high - 200 * 2**20
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the system does not list the processor's flags")
+def test_half_precision_is_native_where_the_processor_has_a_unit_for_it():
+    cpu, flags = torch.device("cpu"), Path("/proc/cpuinfo").read_text().split()
+    assert half_precision(cpu, torch.float32) == "native"
+    if torch.cpu.get_capabilities().get("architecture") == "x86_64":
+        units = [unit for unit in ("amx_bf16", "avx512_bf16") if unit in flags]
+        assert half_precision(cpu, torch.bfloat16) == (f"native ({units[0]})" if units else "emulated")

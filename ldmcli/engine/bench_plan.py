@@ -1,0 +1,25 @@
+"""Which configurations a `bench` command asks for. Imports no torch: a value that cannot be is refused before."""
+
+import itertools
+from typing import Any
+
+from ldmcli.config import BenchConfig, GenerateConfig
+from ldmcli.engine.jobs import changed
+
+
+def plan_cells(config: BenchConfig) -> list[GenerateConfig]:
+    """Every combination as the `generate` command it stands for, the last axis turning fastest. Raises UsageError."""
+    axes: dict[str, tuple[Any, ...]] = {
+        "dtype": config.dtypes,
+        "size": config.sizes or (None,),
+        "scheduler": config.schedulers or (None,),
+        "steps": config.steps or (None,),
+        "batch_size": config.batch_sizes,
+    }
+    cells = []
+    for values in itertools.product(*axes.values()):
+        cell = dict(zip(axes, values, strict=True))
+        width, height = cell.pop("size") or (None, None)
+        base = GenerateConfig(prompts=(config.prompt,), model=config.model, cfg=config.cfg, seed=config.seed, device=config.device)
+        cells.append(changed(base, {**cell, "width": width, "height": height}))
+    return list(dict.fromkeys(cells))

@@ -77,8 +77,8 @@ class Bench:
         self.truth: dict[GenerateConfig, Tensor | None] = {}
         self.first_error: LdmError | None = None
         self.env: dict[str, Any] = {
-            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", allow_pickle=source.allow_pickle), "prompt": config.prompt, "seed": self.seed,
-            "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
+            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", allow_pickle=source.allow_pickle),
+            "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
         }  # fmt: skip
 
     def save(self) -> BenchReport:

@@ -14,6 +14,7 @@ from ldmcli.engine.bench_cost import META, components, count_costs, count_flops,
 from ldmcli.engine.bench_pixels import LiveBytes, activation_bytes
 from ldmcli.engine.bench_training import count_step
 from ldmcli.engine.session import Session, open_session
+from ldmcli.models.source import find_model
 from ldmcli.models.text import TextConditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.clip_text import CLIPText
@@ -66,7 +67,7 @@ def test_sd14_has_the_published_numbers_of_parameters():
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("scheduler", ["ddim", "heun"])
 def test_the_count_is_what_the_loop_executes(model, scheduler, guided):
-    loaded = open_session(model, select_runtime("cpu", "fp32"))
+    loaded = open_session(find_model(str(model)), select_runtime("cpu", "fp32"))
     with META:
         unet, vae, encoder = UNet(loaded.unet.config), VAE(loaded.vae.config), CLIPText(loaded.text.encoder.config)
     session = Session(unet, vae, TextConditioner(loaded.text.tokenizer, encoder), loaded.schedule, META)
@@ -88,7 +89,7 @@ def test_the_count_is_what_the_loop_executes(model, scheduler, guided):
 
 def test_on_a_cpu_the_counter_would_miss_attention(model):
     """Why we count on meta: when this fails, torch has learnt to count its fused CPU attention."""
-    unet = open_session(model, select_runtime("cpu", "fp32")).unet
+    unet = open_session(find_model(str(model)), select_runtime("cpu", "fp32")).unet
 
     def count(device):
         network = unet.to(device)
@@ -99,7 +100,7 @@ def test_on_a_cpu_the_counter_would_miss_attention(model):
 
 
 def test_a_training_step_is_about_three_forward_passes(model):
-    config = open_session(model, select_runtime("cpu", "fp32")).unet.config
+    config = open_session(find_model(str(model)), select_runtime("cpu", "fp32")).unet.config
     forward = count_costs(config, None, CLIPTextConfig(hidden_size=32), (4, 8, 8), batch_size=4, calls=1, guided=False).unet_plain
     # less: no gradient is needed for the latents and the text
     assert 2.6 * forward < count_step(config, 4, (4, 8, 8), 77) < 3 * forward

@@ -153,6 +153,8 @@ class GenerateConfig:
     """Skip what the manifest of the output folder says is finished."""
     progressive: str | None = None
     """strip, gif or frames of what the model predicted on the way."""
+    trace: Path | None = None
+    """Folder for trace.html and trace.jsonl of the one picture."""
     metadata: bool = True
     upscale: int = 1
     resample: str = "nearest"

@@ -102,7 +102,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds of each stage; memory: bytes."""
+    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; trace: the page of --trace."""
 
     model: str
     device: str
@@ -111,6 +111,7 @@ class GenerateReport:
     failed: list[FailedItem]
     timing: dict[str, float]
     memory: dict[str, int | None]
+    trace: str | None = None
 
 
 Event = Note | Progress | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport | Verified

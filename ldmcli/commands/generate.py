@@ -10,7 +10,7 @@ from ldmcli.commands import options
 from ldmcli.config import GenerateConfig
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
-from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.engine.jobs import Request, changed, check_trace, swept
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import NotFound, UsageError
 from ldmcli.models.source import find_model
@@ -53,6 +53,7 @@ def generate(
     upscale: Annotated[int | None, typer.Option("--upscale", help="Enlarge so many times, for looking.")] = None,
     resample: Annotated[str | None, typer.Option("--resample", help="How --upscale enlarges: nearest (the default) or lanczos.")] = None,
     progressive: Annotated[str | None, typer.Option("--progressive", help="Also write the way there: strip, gif or frames.")] = None,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Take one picture apart: trace.html and trace.jsonl in this folder.")] = None,
     strict: Annotated[bool | None, typer.Option("--strict", help="A prompt or line that cannot be used as it is, is an error.")] = None,
     device: options.DeviceOption = "auto",
     dtype: Annotated[str | None, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")] = None,
@@ -68,7 +69,7 @@ def generate(
         "negative_prompt": negative_prompt, "model": model, "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
         "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
         "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
-        "resample": resample, "progressive": progressive, "strict": strict, "device": options.device_name(device),
+        "resample": resample, "progressive": progressive, "trace": trace, "strict": strict, "device": options.device_name(device),
         "dtype": dtype and options.dtype_name(dtype),
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
@@ -81,6 +82,7 @@ def generate(
         raise UsageError("--verify goes with --from-image PNG.")
     config = settled(given)
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
+    check_trace(config, requests)
     source = find_model(config.model)
 
     from ldmcli.engine.generate import run_generate
@@ -133,6 +135,7 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
         raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
     source = find_model(config.model)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
+    check_trace(config, [request])
 
     from ldmcli.engine.replay import replay_picture, verify_picture
 

@@ -52,6 +52,8 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
         if isinstance(event, ImageRecord) and not as_json:
             for path in filter(None, (event.path, event.progress)):
                 print(path, flush=True)
+        elif isinstance(event, Saved) and not as_json:
+            print(event.path, flush=True)
         elif isinstance(event, GenerateReport):
             if as_json:
                 show_json(generated_json(event))
@@ -66,8 +68,10 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; a picture has the key `progress` where --progressive wrote something."""
+    """The document of `generate`; `progress` of a picture and `trace` are there where --progressive and --trace wrote something."""
     body = dataclasses.asdict(report)
+    if body["trace"] is None:
+        del body["trace"]
     for image in body["images"]:
         if image["progress"] is None:
             del image["progress"]

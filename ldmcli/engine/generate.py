@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ldmcli.config import GenerateConfig
@@ -13,12 +14,13 @@ from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest, identity
 from ldmcli.engine.outputs import OutputPlan, plan_outputs, write_new
 from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
 from ldmcli.images import enlarged, png_chunks
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.loading import read_json
 from ldmcli.models.source import Source
-from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress
+from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress, Saved
 from ldmcli.reports.progressive import save_progress
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
@@ -51,6 +53,8 @@ def run_generate(
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
     session = open_session(source.folder, runtime)
+    if config.trace:
+        session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
     negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
     yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
     run = Run(config, source, session, runtime, outputs.numbered_from(before["first"]) if before else outputs, manifest, threads)
@@ -71,6 +75,9 @@ def run_generate(
                         exit_code=signals.EXIT_CODES[wishes.stop],
                         hint="--resume goes on." if manifest else "",
                     )
+    page = run.trace(session, jobs[0]) if isinstance(session, TracedSession) and run.done else None
+    if page:
+        yield Saved("trace", page)
     run.timing["total_s"] = time.perf_counter() - started
     used = memory(runtime.device)
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
@@ -82,6 +89,7 @@ def run_generate(
         failed=failed,
         timing={name: round(value, 4) for name, value in run.timing.items()},
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
+        trace=str(page) if page else None,
     )
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
@@ -189,6 +197,15 @@ class Run:
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)
         self.done[job.number] = record
         return record
+
+    def trace(self, session: TracedSession, job: Job) -> Path:
+        """Write the page of --trace and return its path."""
+        from ldmcli.engine.trace import write_trace
+
+        assert self.config.trace is not None
+        settings = self.settings[job.config]
+        facts = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
+        return write_trace(self.config.trace, session, job, settings, self.runtime, facts)
 
     def _fail(self, job: Job, error: LdmError) -> None:
         item = FailedItem(line=job.line, prompt=job.prompt, error=error.message, exit_code=error.exit_code)

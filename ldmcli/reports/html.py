@@ -1,0 +1,89 @@
+"""One-file pages: a Jinja2 template with its style and script inside, pictures as data, nothing from anywhere else."""
+
+import base64
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ldmcli.errors import LdmError
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+LOSSLESS_SIDE = 128
+"""Pictures larger than this are embedded as WebP of quality 85: at 512 x 512 noise alone takes most of a megabyte as PNG."""
+
+
+def render_page(name: str, **values: Any) -> str:
+    """templates/NAME.html with NAME.css and NAME.js inlined. Values are text to the page, never markup.
+
+    Its policy allows that one style and that one script, by their hashes, and pictures in the page itself: no network, and
+    nothing that hides in a prompt can run.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(bytes=in_bytes, count=in_thousands, seconds=in_seconds)
+    style, script = (TEMPLATES.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    return environment.get_template(f"{name}.html").render(style=Markup(style), script=Markup(script), policy=policy, **values)
+
+
+def data_uri(picture: Image.Image | None) -> str | None:
+    """The picture as the text that an <img> can hold."""
+    if picture is None:
+        return None
+    buffer = io.BytesIO()
+    if max(picture.size) <= LOSSLESS_SIDE:
+        picture.save(buffer, format="PNG", optimize=True)
+        return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    picture.save(buffer, format="WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Whole or not at all. Raises LdmError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full?") from error
+    return path
+
+
+def in_bytes(number: float) -> str:
+    """1536 -> 1.5 KiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            break
+        number /= 1024
+    else:
+        unit = "GiB"
+    return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+
+
+def in_thousands(number: int) -> str:
+    """1234567 -> 1.2 M."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {letter}"
+    return str(number)
+
+
+def in_seconds(number: float) -> str:
+    """0.0123 -> 12.3 ms."""
+    return f"{number:.2f} s" if number >= 1 else f"{number * 1000:.1f} ms"
+
+
+def _hash(text: str) -> str:
+    """How a Content Security Policy names an inline style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -85,10 +85,10 @@ def word_groups(session: Session, prompt: str, tokens: list[dict[str, Any]]) -> 
     words = session.text.tokenizer.word_positions(prompt)
     others = {role: [row["position"] for row in tokens if row["role"] == role] for role in ("start", "end", "pad")}
     groups = [
-        {"label": "start", "kind": "start", "positions": others["start"]},
-        *({"label": text, "kind": "word", "positions": positions} for text, positions in words),
-        {"label": "end", "kind": "end", "positions": others["end"]},
-        {"label": f"{len(others['pad'])} pads", "kind": "pads", "positions": others["pad"]},
+        {"label": "start", "role": "start", "positions": others["start"]},
+        *({"label": text, "role": "word", "positions": positions} for text, positions in words),
+        {"label": "end", "role": "end", "positions": others["end"]},
+        {"label": f"{len(others['pad'])} pads", "role": "pads", "positions": others["pad"]},
     ]
     return [group for group in groups if group["positions"]]
 

@@ -88,12 +88,12 @@ function drawNorms() {
 function drawShares() {
   const chart = $("shares");
   let floor = data.calls.map(() => 0);
-  for (const kind of ["pads", "end", "start", "word"]) {
-    const roof = floor.map((value, i) => value + data.words.reduce((sum, word, w) => sum + (word.kind === kind ? data.calls[i].share[w] : 0), 0));
+  for (const role of ["pads", "end", "start", "word"]) {
+    const roof = floor.map((value, i) => value + data.words.reduce((sum, word, w) => sum + (word.role === role ? data.calls[i].share[w] : 0), 0));
     const steps = (values) => values.length > 1 ? values : [values[0], values[0]];
     const up = path(steps(roof), 520, 120, 1), down = path(steps(floor).slice().reverse(), 520, 120, 1);
     const back = down.replace(/[ML]([\d.]+) /g, (_, x) => `L${(520 - x).toFixed(1)} `);
-    svg(chart, "path", { d: up + back + "Z", class: kind });
+    svg(chart, "path", { d: up + back + "Z", class: role });
     floor = roof;
   }
   return svg(chart, "line", { y1: 0, y2: 120, class: "marker" });
@@ -105,7 +105,7 @@ async function main() {
   const picture = await load(data.picture);
   for (const frame of data.frames) frame.guided = await load(frame.pictures.guided);
   const shares = data.words.map((_, w) => data.calls.reduce((sum, call) => sum + call.share[w], 0) / data.calls.length);
-  const content = data.words.map((word, w) => (word.kind === "word" ? (data.average[w].high - data.average[w].low) / shares[w] : -1));
+  const content = data.words.map((word, w) => (word.role === "word" ? (data.average[w].high - data.average[w].low) / shares[w] : -1));
   state.word = Math.max(content.indexOf(Math.max(...content)), 0);  // the word that looks most at one place
   const marker = drawNorms(), shareMarker = drawShares();
   const channels = data.frames[0].latents.map(() => $("latents").appendChild(document.createElement("canvas")));
@@ -115,7 +115,7 @@ async function main() {
     const card = document.createElement("button"), canvas = document.createElement("canvas");
     const label = document.createElement("b"), share = document.createElement("span");
     card.type = "button";
-    card.className = "card " + word.kind;
+    card.className = "card " + word.role;
     label.textContent = word.label;
     card.append(canvas, label, share);
     card.onclick = () => { state.word = w; show(); };
@@ -155,7 +155,7 @@ async function main() {
     });
     const map = maps[state.word], word = data.words[state.word];
     overlay($("overlay"), under, map, 512, state.grid);
-    const name = word.kind === "word" ? `“${word.label}”` : word.label;
+    const name = word.role === "word" ? `“${word.label}”` : word.label;
     $("legend").textContent = `${name}: ${percent(share(state.word))} of all attention; dark ${percent(map.low)}, bright ${percent(map.high)} of a spot`;
   }
 

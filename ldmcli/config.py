@@ -166,6 +166,8 @@ class GenerateConfig:
     """Also write one sheet of all pictures."""
     format: str | None = None
     """png, webp or jpg; None: what the name in `output` ends with, else png."""
+    trace: Path | None = None
+    """Folder for trace.html and trace.jsonl of the one picture."""
     metadata: bool = True
     upscale: int = 1
     resample: str = "nearest"

@@ -110,7 +110,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; grid: the sheet of --grid."""
+    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; grid: the sheet of --grid; trace: the page of --trace."""
 
     model: str
     device: str
@@ -120,6 +120,7 @@ class GenerateReport:
     timing: dict[str, float]
     memory: dict[str, int | None]
     grid: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from ldmcli.commands import options
 from ldmcli.config import GenerateConfig
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
-from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.engine.jobs import Request, changed, check_trace, swept
 from ldmcli.engine.naming import find_target
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import NotFound, UsageError
@@ -68,6 +68,9 @@ def generate(
         str | None, typer.Option("--progressive-kind", help="x0, what the model predicted (the default), or xt, the noisy picture.")
     ] = None,
     preview: Annotated[bool | None, typer.Option("--preview", help="Show the picture in the terminal while it is drawn.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="Take one picture apart: trace.html and trace.jsonl in this folder.")
+    ] = None,
     strict: Annotated[bool | None, typer.Option("--strict", help="A prompt or line that cannot be used as it is, is an error.")] = None,
     device: options.DeviceOption = "auto",
     dtype: Annotated[str | None, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")] = None,
@@ -88,7 +91,8 @@ def generate(
         "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
         "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
         "resample": resample, "progressive": progressive, "progressive_kind": progressive_kind, "preview": preview, "grid": grid,
-        "format": file_format and file_format.lower().replace("jpeg", "jpg"), "strict": strict, "device": options.device_name(device),
+        "format": file_format and file_format.lower().replace("jpeg", "jpg"), "trace": trace, "strict": strict,
+        "device": options.device_name(device),
         "dtype": dtype and options.dtype_name(dtype),
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
@@ -103,6 +107,7 @@ def generate(
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = settled(given)
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
+    check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
 
@@ -178,6 +183,7 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
         find_target(config, config.num_images)
     source = find_source(config)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
+    check_trace(config, [request])
 
     from ldmcli.engine.replay import replay_picture, verify_picture
 

@@ -69,6 +69,8 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
         if isinstance(event, ImageRecord) and not as_json:
             for path in filter(None, (event.path, event.progress)):
                 print(path, flush=True)
+        elif isinstance(event, Saved) and not as_json:
+            print(event.path, flush=True)
         elif isinstance(event, GenerateReport):
             if as_json:
                 show_json(generated_json(event))
@@ -86,10 +88,11 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; `grid`, and the key `progress` of a picture, are there where such a file was written."""
+    """The document of `generate`; `grid`, `trace` and the key `progress` of a picture are there where such a file was written."""
     body = dataclasses.asdict(report)
-    if report.grid is None:
-        del body["grid"]
+    for key in ("grid", "trace"):
+        if body[key] is None:
+            del body[key]
     for image in body["images"]:
         if image["progress"] is None:
             del image["progress"]

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ldmcli.config import GenerateConfig
@@ -14,11 +15,12 @@ from ldmcli.engine.manifest import Manifest
 from ldmcli.engine.outputs import plan_outputs
 from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
-from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress
+from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress, Saved
 from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
@@ -53,6 +55,8 @@ def run_generate(
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
     session = open_session(source, runtime)
+    if config.trace:
+        session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
     negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
     yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
     writer = PictureWriter(
@@ -85,6 +89,9 @@ def run_generate(
         if len(run.done) > MOST_PICTURES:
             yield Note(f"the grid shows the first {MOST_PICTURES} of {len(run.done)} pictures")
         sheet = writer.write_grid([run.done[number] for number in sorted(run.done)], len(jobs))
+    page = run.trace(session, jobs[0]) if isinstance(session, TracedSession) and run.done else None
+    if page:
+        yield Saved("trace", page)
     run.timing["total_s"] = time.perf_counter() - started
     used = memory(runtime.device)
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
@@ -97,6 +104,7 @@ def run_generate(
         timing={name: round(value, 4) for name, value in run.timing.items()},
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
         grid=str(sheet) if sheet else None,
+        trace=str(page) if page else None,
     )
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
@@ -196,3 +204,12 @@ class Run:
         drawn = decoded(self.session, latents)
         self.timing["decode_s"] += drawn.seconds
         return drawn
+
+    def trace(self, session: TracedSession, job: Job) -> Path:
+        """Write the page of --trace and return its path."""
+        from ldmcli.engine.trace import write_trace
+
+        assert self.config.trace is not None
+        settings = self.settings[job.config]
+        facts = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
+        return write_trace(self.config.trace, session, job, settings, self.runtime, facts)

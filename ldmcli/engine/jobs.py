@@ -98,6 +98,20 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
     return jobs
 
 
+def check_trace(config: GenerateConfig, requests: Sequence[Request]) -> None:
+    """Raise UsageError unless --trace has one picture to take apart and a place for its page."""
+    if config.trace is None:
+        return
+    count, page = sum(request.config.num_images for request in requests), config.trace / "trace.html"
+    check(count == 1, f"--trace takes one picture apart, and {count} were asked for.", "Give one prompt, without -n and --sweep.")
+    check(not config.resume, "--trace watches a picture being drawn, and --resume may skip it.", "Leave out --resume.")
+    check(
+        all(not part.exists() or part.is_dir() for part in (config.trace, *config.trace.parents)),
+        f"--trace {config.trace}: a file is in the way.",
+    )
+    check(not page.exists() or config.overwrite, f"{page} already exists; --trace writes there.", "--overwrite replaces it.")
+
+
 def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
     """Jobs with the same settings together, in the order in which the settings first appear, `size` at a time.
 
@@ -112,8 +126,8 @@ def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
 
 
 def digest(requests: Sequence[Request]) -> str:
-    """Names the whole command apart from the folder it writes in: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid"}
+    """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace"}
     names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}

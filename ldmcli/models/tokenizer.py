@@ -71,6 +71,17 @@ class ClipTokenizer:
         """The piece of text behind each id, for people."""
         return [(self._tokenizer.id_to_token(int(i)) or "").removesuffix("</w>") for i in ids]
 
+    def word_positions(self, text: str) -> list[tuple[str, list[int]]]:
+        """The words of a text as they were typed, each with the positions of the tokens that spell it; position 0 is the start token."""
+        encoded = self._tokenizer.encode(text)
+        spans: dict[int | None, tuple[list[int], list[int]]] = {}
+        for position, (word, (first, last)) in enumerate(zip(encoded.word_ids, encoded.offsets, strict=True), 1):
+            if position <= self.length - 2:
+                positions, ends = spans.setdefault(word, ([], [first, last]))
+                positions.append(position)
+                ends[1] = last
+        return [(text[first:last], positions) for positions, (first, last) in spans.values()]
+
 
 def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> ClipTokenizer:
     """A folder with CLIP's tokenizer files, or the vocabulary file that open_clip ships.

@@ -14,9 +14,14 @@ FRAME_MS, LAST_MS = 120, 1500
 
 def wanted_calls(kind: str, total: int) -> list[int]:
     """Which of `total` U-Net calls to keep: all of them, or for a strip up to eight from the first to the last."""
-    if kind != "strip" or total <= STRIP_FRAMES:
+    return evenly(total, STRIP_FRAMES if kind == "strip" else total)
+
+
+def evenly(total: int, most: int) -> list[int]:
+    """Up to `most` of the numbers 0 to total - 1, from the first to the last."""
+    if total <= most:
         return list(range(total))
-    return [round(i * (total - 1) / (STRIP_FRAMES - 1)) for i in range(STRIP_FRAMES)]
+    return [round(i * (total - 1) / (most - 1)) for i in range(most)]
 
 
 def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:

@@ -1,0 +1,190 @@
+"""The page of --trace in a real browser: what moves, what loads, what a prompt cannot do."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from tiny import make_pipeline  # noqa: E402
+
+from ldmcli.cli import main  # noqa: E402
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SWITCHES = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+EVIL = """</script><script>document.title = "owned"</script><img src=x onerror='document.title = "owned"'> red dog"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_pipeline(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def draw(model, tmp_path_factory):
+    """Trace a picture of four calls; returns the page's path."""
+
+    def run(prompt, *argv):
+        folder = tmp_path_factory.mktemp("look")
+        arguments = ["generate", prompt, "-m", str(model), "-s", "5", "-o", f"{folder}/dog.png", "-q", "--trace", str(folder), *argv]
+        assert main(arguments) == 0
+        return folder / "trace.html"
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def dog(draw):
+    return draw("red dog")
+
+
+@pytest.fixture
+def opened(chromium):
+    """Open a page offline; returns (page, what its console and its loader complained about, addresses it asked for)."""
+    contexts = []
+
+    def run(path, **options):
+        context = chromium.new_context(offline=True, **options)
+        contexts.append(context)
+        page, complaints, asked = context.new_page(), [], []
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("body[data-ready=yes]", timeout=20_000)
+        return page, complaints, asked
+
+    yield run
+    for context in contexts:
+        context.close()
+
+
+def move_slider(page, to):
+    page.locator("#slider").evaluate("(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input')); }", to)
+
+
+def overlay(page):
+    return page.locator("#overlay").evaluate("canvas => canvas.toDataURL()")
+
+
+def test_the_page_opens_without_a_network_and_without_a_complaint(opened, dog):
+    _, complaints, asked = opened(dog)
+    assert complaints == []
+    assert [address for address in asked if not address.startswith("data:")] == [dog.as_uri()]
+
+
+def test_every_picture_is_there(opened, dog):
+    page, _, _ = opened(dog)
+    sizes = page.locator("img").evaluate_all("images => images.map(image => [image.complete, image.naturalWidth])")
+    assert sizes == [[True, 64]] * 4
+
+
+def test_the_slider_walks_through_the_calls(opened, dog):
+    page, complaints, _ = opened(dog)
+    seen = {name: set() for name in ("x_t", "uncond", "cond", "guided")}
+    places, markers = set(), set()
+    for call in range(4):
+        move_slider(page, call)
+        for name, pictures in seen.items():
+            pictures.add(page.locator(f"#{name}").get_attribute("src"))
+        places.add(page.locator("#where").inner_text())
+        markers.add(page.locator("#norms .marker").get_attribute("x1"))
+    assert all(len(pictures) == 4 for pictures in seen.values()) and len(places) == len(markers) == 4
+    assert any(place.startswith("call 1 of 4 · t 9") for place in places) and complaints == []
+
+
+def test_the_keyboard_moves_the_slider_too(opened, dog):
+    page, _, _ = opened(dog)
+    before = page.locator("#guided").get_attribute("src")
+    page.locator("#slider").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#where").inner_text().startswith("call 3 of 4")
+    assert page.locator("#guided").get_attribute("src") != before
+
+
+def test_play_runs_to_the_last_call_and_stops(opened, dog):
+    page, _, _ = opened(dog)
+    page.locator("#play").click()
+    page.locator("#where", has_text="call 4 of 4").wait_for()
+    page.locator("#play", has_text="▶").wait_for()
+
+
+def test_choosing_a_word_lays_its_map_over_the_picture(opened, dog):
+    page, complaints, _ = opened(dog)
+    cards = page.locator(".card")
+    assert cards.locator("b").all_inner_texts() == ["start", "red", "dog", "end", "18 pads"]
+    seen = set()
+    for number in range(5):
+        cards.nth(number).click()
+        assert [card.get_attribute("aria-pressed") for card in cards.all()] == [str(n == number).lower() for n in range(5)]
+        assert page.locator("#legend").inner_text().strip("“").startswith(["start", "red", "dog", "end", "18 pads"][number])
+        seen.add(overlay(page))
+    assert len(seen) == 5 and complaints == []
+
+
+def test_maps_of_single_calls_follow_the_slider_and_the_mean_does_not(opened, dog):
+    page, _, _ = opened(dog)
+
+    def two():
+        maps = []
+        for call in (0, 3):
+            move_slider(page, call)
+            maps.append(overlay(page))
+        return maps
+
+    first, last = two()
+    assert first == last
+    page.locator("input[value=call]").check()
+    first_now, last_now = two()
+    assert first_now != last_now and first_now != first
+    page.locator("#grid").check()
+    assert overlay(page) != last_now
+
+
+def test_shares_of_start_and_pads_are_shown_and_add_up(opened, dog):
+    page, _, _ = opened(dog)
+    shares = [float(text.removesuffix(" %")) for text in page.locator(".card span").all_inner_texts()]
+    assert len(shares) == 5 and abs(sum(shares) - 100) < 2 and shares[0] > 0 and shares[-1] > 0
+
+
+def test_a_prompt_cannot_run(opened, draw):
+    page, complaints, _ = opened(draw(EVIL, "--negative-prompt", EVIL))
+    assert page.locator("h1").inner_text() == " ".join(EVIL.split())
+    assert page.title().endswith("taken apart by ldm") and complaints == []
+    assert page.locator("script").count() == 2 and page.locator("img").count() == 4
+    listen = "document.addEventListener('securitypolicyviolation', event => done(event.violatedDirective))"
+    attack = "document.body.append(Object.assign(document.createElement('script'), {textContent: 'document.title = 1'}))"
+    refused = page.evaluate(f"new Promise(done => {{ {listen}; {attack}; }})")
+    assert refused == "script-src-elem" and page.title() != "1"
+
+
+def test_without_guidance_there_is_one_picture_of_an_answer(opened, draw):
+    page, complaints, _ = opened(draw("dog", "--cfg", "1", "--steps", "1"))
+    assert not page.locator("#uncond").is_visible() and page.locator("#guided").is_visible() and complaints == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])
+def test_nothing_sticks_out_of_a_small_screen(opened, dog, width, scheme):
+    page, complaints, _ = opened(dog, viewport={"width": width, "height": 780}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width and complaints == []
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b) < 380")
+    assert dark == (scheme == "dark")

@@ -65,7 +65,10 @@ class TrainDone:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecord:
-    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote."""
+    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote.
+
+    guided_calls: with --cfg-interval, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
+    """
 
     path: str
     prompt: str
@@ -80,6 +83,25 @@ class ImageRecord:
     truncated_tokens: int
     seconds: float
     progress: str | None = None
+    guided_calls: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How far an approximate choice took a picture from the one drawn without it; an entry of `measured`.
+
+    psnr: in dB, None where the two are equal; max_difference: of any channel of any pixel, 0 to 255; unet_evaluations: of this picture, two
+    for a guided call; seconds: its share of the time to draw its batch. `exact_`: the same of the run without the choice.
+    """
+
+    image: str
+    choice: str
+    psnr: float | None
+    max_difference: int
+    unet_evaluations: int
+    exact_unet_evaluations: int
+    seconds: float
+    exact_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +124,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds of each stage; memory: bytes."""
+    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; measured: None without --measure."""
 
     model: str
     device: str
@@ -111,6 +133,7 @@ class GenerateReport:
     failed: list[FailedItem]
     timing: dict[str, float]
     memory: dict[str, int | None]
+    measured: list[Measured] | None = None
 
 
 Event = Note | Progress | TrainStep | Saved | TrainDone | ImageRecord | GenerateReport | Verified

@@ -66,11 +66,14 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; a picture has the key `progress` where --progressive wrote something."""
+    """The document of `generate`; `progress`, `guided_calls` and `measured` are in it where an option asks for them."""
     body = dataclasses.asdict(report)
+    if report.measured is None:
+        del body["measured"]
     for image in body["images"]:
-        if image["progress"] is None:
-            del image["progress"]
+        for key in ("progress", "guided_calls"):
+            if image[key] is None:
+                del image[key]
     return body
 
 

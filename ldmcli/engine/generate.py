@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from PIL import Image
+
 from ldmcli.config import GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.drawing import Drawn, Settings, draw, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest, identity
+from ldmcli.engine.measure import Measuring, approximate_choices
+from ldmcli.engine.measure import in_words as measured_in_words
 from ldmcli.engine.outputs import OutputPlan, plan_outputs, write_new
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
@@ -18,6 +22,7 @@ from ldmcli.images import enlarged, png_chunks
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.loading import read_json
 from ldmcli.models.source import Source
+from ldmcli.models.tokenizer import Tokens
 from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress
 from ldmcli.reports.progressive import save_progress
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
@@ -51,8 +56,7 @@ def run_generate(
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
     session = open_session(source.folder, runtime)
-    negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
-    yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
+    yield from prompt_notes(jobs, session, strict=config.strict)
     run = Run(config, source, session, runtime, outputs.numbered_from(before["first"]) if before else outputs, manifest, threads)
     run.resumed = before is not None
     yield from run.settle(jobs)
@@ -60,7 +64,7 @@ def run_generate(
         manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
     with signals.listening() as wishes:
-        for batch in batches(jobs, config.batch_size):
+        for batch in batches(jobs, config.batch_size, lambda job: len(run.tokens(job))):
             for event in run.batch(batch):
                 yield event
                 # between two steps, not between the pictures of a batch, which are drawn by then
@@ -82,6 +86,7 @@ def run_generate(
         failed=failed,
         timing={name: round(value, 4) for name, value in run.timing.items()},
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
+        measured=run.measuring.found if config.measure else None,
     )
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
@@ -111,6 +116,7 @@ class Run:
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
+        self.measuring = Measuring(source, {runtime.dtype_name: session})
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
@@ -123,6 +129,12 @@ class Run:
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.solver.notes))
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
+        if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
+            yield Note("nothing to measure: nothing here is approximate")
+
+    def tokens(self, job: Job) -> list[Tokens]:
+        """The windows of a job's prompt."""
+        return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
@@ -146,11 +158,16 @@ class Run:
         began = time.perf_counter()
         drawn = yield from draw(self.session, settings, jobs, self.timing)
         seconds = (time.perf_counter() - began) / len(jobs)
+        pictures: dict[int, tuple[str, Image.Image]] = {}
         for job, fact, one, row in zip(jobs, facts, drawn, rows, strict=True):
             if one.error is not None:
                 self._fail(job, one.error)
-            elif job.number not in self.done:
+            elif one.picture is not None and job.number not in self.done:
                 yield self._save(job, settings, fact, one, seconds, replace=row["path"] if row else None)
+                pictures[job.number] = self.done[job.number].path, one.picture
+        for choice in approximate_choices(jobs[0].config, settings, self.runtime) if self.config.measure and pictures else []:
+            measured = yield from self.measuring.batch(jobs, choice, settings, pictures, seconds)
+            yield from (Note(measured_in_words(row)) for row in measured)
 
     def _row(self, job: Job, facts: dict[str, Any]) -> dict[str, Any] | None:
         """What an earlier run of this command noted about this picture."""
@@ -181,9 +198,10 @@ class Run:
             cfg=settings.cfg,
             width=picture.width,
             height=picture.height,
-            truncated_tokens=self.session.text.tokens(job.prompt).dropped_tokens,
+            truncated_tokens=self.tokens(job)[0].dropped_tokens,
             seconds=round(seconds, 4),
             progress=str(progress) if progress else None,
+            guided_calls=sum(settings.guided) if job.config.cfg_interval else None,
         )
         if self.manifest:
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)

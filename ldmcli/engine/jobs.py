@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ SWEEPABLE: dict[str, type] = {
     "steps": int,
     "cfg": float,
     "cfg_rescale": float,
+    "weighting": str,
     "negative_prompt": str,
     "width": int,
     "height": int,
@@ -51,6 +52,8 @@ def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
     new = replace(config, **values)
     if new.steps is not None:
         catalogue.check_steps(catalogue.resolve(new.scheduler or "ddim"), new.steps)
+    if new.scheduler is not None and new.spacing is not None:
+        catalogue.check_spacing(catalogue.resolve(new.scheduler), new.spacing)
     return new
 
 
@@ -97,14 +100,15 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
     return jobs
 
 
-def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
+def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lambda job: 1) -> Iterator[list[Job]]:
     """Jobs with the same settings together, in the order in which the settings first appear, `size` at a time.
 
+    windows: how many the job's prompt takes. Prompts share a batch only where that is equal, so that none is padded for its neighbours.
     Cut over the whole command, whatever is finished already: a resumed run draws the same batches, so the same bytes.
     """
-    groups: dict[GenerateConfig, list[Job]] = {}
+    groups: dict[tuple[GenerateConfig, int], list[Job]] = {}
     for job in jobs:
-        groups.setdefault(job.config, []).append(job)
+        groups.setdefault((job.config, windows(job)), []).append(job)
     for group in groups.values():
         for first in range(0, len(group), size):
             yield group[first : first + size]
@@ -112,7 +116,7 @@ def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
 
 def digest(requests: Sequence[Request]) -> str:
     """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed"}
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "measure"}
     names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}

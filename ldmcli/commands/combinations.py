@@ -23,7 +23,7 @@ SENSELESS: tuple[tuple[Callable[[Given], bool], str, str], ...] = (
         "--cfg-rescale corrects guidance, and with --cfg 1 or less there is none.", "Leave out one of the two.",
     ),
     (
-        lambda given: _unguided(given) and bool(given.get("negative_prompt", "").strip()) and not given["from_image"],
+        lambda given: _unguided(given) and bool(given.get("negative_prompt", "").strip()),
         "--negative-prompt works through guidance, and with --cfg 1 or less there is none.", "Leave out one of the two.",
     ),
     (

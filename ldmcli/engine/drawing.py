@@ -40,6 +40,8 @@ class Settings:
     height: int
     guided: tuple[bool, ...]
     """For every call of the solver, whether the U-Net is evaluated without the prompt too."""
+    notes: tuple[str, ...] = ()
+    """What the user should know, in sentences."""
 
     @property
     def unet_evaluations(self) -> int:
@@ -68,7 +70,10 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
     cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
     during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
-    return Settings(solver, steps, cfg, width, height, during if cfg > 1 else (False,) * solver.num_calls)
+    guided = during if cfg > 1 else (False,) * solver.num_calls
+    idle = config.cfg_interval is not None and not any(guided)
+    notes = (*solver.notes, *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle)
+    return Settings(solver, steps, cfg, width, height, guided, notes)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:

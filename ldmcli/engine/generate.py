@@ -126,7 +126,7 @@ class Run:
                 self.settings[config] = resolve_settings(config, self.session, self.own)
             except UsageError as error:  # this scheduler cannot do this model or these steps
                 self.refused[config] = error
-        yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.solver.notes))
+        yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):

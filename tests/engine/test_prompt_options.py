@@ -104,7 +104,8 @@ def test_an_interval_that_covers_everything_is_full_guidance_and_an_empty_one_is
     assert report["images"][0]["guided_calls"] == calls
     everywhere, report, _ = draw(*walk, into="everywhere")
     assert same(full, everywhere) and "guided_calls" not in report["images"][0]
-    empty, report, _ = draw(*walk, "--cfg-interval", "0.0001,0.0002", into="empty")
+    empty, report, err = draw(*walk, "--cfg-interval", "0.0001,0.0002", into="empty")
+    assert "no timestep of this run is guided" in err
     assert (report["images"][0]["num_unet_calls"], report["images"][0]["guided_calls"]) == (calls, 0)
     assert same(empty, draw(*walk, "--cfg", "1", into="one")[0]) and not same(empty, full)
 

@@ -144,6 +144,14 @@ class GenerateConfig:
     steps: int | None = None
     cfg: float | None = None
     cfg_rescale: float = 0.0
+    cfg_interval: tuple[float, float] | None = None
+    """Guide only while timestep / 1000 lies between these; None is always."""
+    weighting: str = "none"
+    """What brackets in a prompt mean: none (they are text) or a1111."""
+    long_prompts: bool = False
+    """Encode as many windows of the text encoder as a prompt needs, instead of cutting it."""
+    measure: bool = False
+    """Draw every picture again without each approximate choice and compare."""
     spacing: str | None = None
     sigma_clip: bool = True
     seed: int | None = None
@@ -181,6 +189,9 @@ class GenerateConfig:
         if self.cfg is not None:
             check(math.isfinite(self.cfg) and self.cfg >= 0, f"--cfg must be a number of at least 0, got {self.cfg}.")
         check(0 <= self.cfg_rescale <= 1, f"--cfg-rescale must be in [0, 1], got {self.cfg_rescale}.")
+        low, high = self.cfg_interval or (0.0, 1.0)
+        check(0 <= low < high <= 1, f"--cfg-interval {low:g},{high:g}: 0 <= LO < HI <= 1 is needed.", "1 is pure noise, 0 a clean picture.")
+        check(self.weighting in ("none", "a1111"), f"--weighting {self.weighting}: none or a1111.")
         check(self.spacing in (None, "leading", "linspace", "trailing"), f"--spacing {self.spacing}: leading, linspace or trailing.")
         check(
             self.seed is None or 0 <= self.seed <= MAX_SEED, f"--seed must be between -1 and 2**64 - 1, got {self.seed}.", "-1 draws one."
@@ -316,6 +327,15 @@ class BenchConfig:
         for path in files:
             check(self.overwrite or not path.exists(), f"{path} exists.", "Name another file, or add --overwrite.")
             check(not path.is_dir(), f"{path} is a folder.", "Name a file.")
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """ "0.2,0.8" -> (0.2, 0.8). Raises UsageError."""
+    low, _, high = text.partition(",")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UsageError(f"--cfg-interval {text}: LO,HI is needed, such as 0.2,0.8.") from error
 
 
 def _is_text(text: str) -> bool:

@@ -38,10 +38,13 @@ def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | No
         "Sampler": sampler,
         "Schedule type": schedule_type,
         "CFG scale": f"{facts['cfg']:g}",
+        "Guidance interval": "{:g}-{:g}".format(*facts["cfg_interval"]) if facts["cfg_interval"] else None,
         "Seed": facts["seed"],
         "Size": f"{facts['width']}x{facts['height']}",
         "Model hash": facts["unet_sha256"][:10],
         "Model": facts["model"],
+        "Prompt weighting": facts["weighting"] if facts["weighting"] != "none" else None,
+        "Long prompts": "on" if facts["long_prompts"] else None,
         "RNG": "CPU",
         "Version": f"ldm {facts['ldm']}",
     }

@@ -73,7 +73,10 @@ class Preview:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRecord:
-    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote."""
+    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote.
+
+    guided_calls: with --cfg-interval, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
+    """
 
     path: str
     prompt: str
@@ -88,6 +91,25 @@ class ImageRecord:
     truncated_tokens: int
     seconds: float
     progress: str | None = None
+    guided_calls: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How far an approximate choice took a picture from the one drawn without it; an entry of `measured`.
+
+    psnr: in dB, None where the two are equal; max_difference: of any channel of any pixel, 0 to 255; unet_evaluations: of this picture, two
+    for a guided call; seconds: its share of the time to draw its batch. `exact_`: the same of the run without the choice.
+    """
+
+    image: str
+    choice: str
+    psnr: float | None
+    max_difference: int
+    unet_evaluations: int
+    exact_unet_evaluations: int
+    seconds: float
+    exact_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +132,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds of each stage; memory: bytes; grid: the sheet of --grid; trace: the page of --trace."""
+    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, trace: the file of that option; measured: of --measure."""
 
     model: str
     device: str
@@ -121,6 +143,7 @@ class GenerateReport:
     memory: dict[str, int | None]
     grid: str | None = None
     trace: str | None = None
+    measured: list[Measured] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ldmcli.commands import options
-from ldmcli.config import GenerateConfig
+from ldmcli.commands.combinations import refuse_senseless
+from ldmcli.config import GenerateConfig, parse_interval
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import Request, changed, check_trace, swept
@@ -43,6 +44,14 @@ def generate(
         float | None, typer.Option("--cfg", "--cfg-scale", "--guidance-scale", help="1 or less: no guidance, half the work.")
     ] = None,
     cfg_rescale: Annotated[float | None, typer.Option("--cfg-rescale", help="0 to 1 (Lin et al. 2023).")] = None,
+    cfg_interval: Annotated[
+        str | None, typer.Option("--cfg-interval", metavar="LO,HI", help="Guide only there: 1 is pure noise, 0 the end.")
+    ] = None,
+    weighting: Annotated[str | None, typer.Option("--weighting", help="a1111: (word:1.3), (word) and [word] weigh.")] = None,
+    long_prompts: Annotated[
+        bool | None, typer.Option("--long-prompts/--no-long-prompts", help="Encode a long prompt in pieces instead of cutting it.")
+    ] = None,
+    measure: Annotated[bool | None, typer.Option("--measure", help="Draw again without each approximate choice and compare.")] = None,
     spacing: Annotated[str | None, typer.Option("--spacing", help="leading, linspace or trailing.")] = None,
     sigma_clip: Annotated[
         bool | None, typer.Option("--sigma-clip/--no-sigma-clip", help="Start cosine models at sigma 164 (the default).")
@@ -88,6 +97,8 @@ def generate(
     given = {
         "negative_prompt": negative_prompt, "model": model, "vae": vae, "tokenizer": tokenizer, "allow_pickle": allow_pickle,
         "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
+        "cfg_interval": None if cfg_interval is None else parse_interval(cfg_interval), "weighting": weighting,
+        "long_prompts": long_prompts, "measure": measure,
         "spacing": spacing, "sigma_clip": sigma_clip, "seed": seed, "num_images": num_images, "batch_size": batch_size, "width": width,
         "height": height, "output": out, "overwrite": overwrite, "resume": resume, "metadata": metadata, "upscale": upscale,
         "resample": resample, "progressive": progressive, "progressive_kind": progressive_kind, "preview": preview, "grid": grid,
@@ -98,6 +109,7 @@ def generate(
     given = {key: value for key, value in given.items() if value is not None}
     if preview:
         check_preview(quiet=quiet)
+    refuse_senseless(given, from_image=from_image is not None, as_json=as_json, quiet=quiet, sweep=sweep or ())
     typed = [*(prompts or ()), *(more or ())]
     if from_image is not None:
         if typed or prompts_file is not None or sweep:

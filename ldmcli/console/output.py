@@ -88,14 +88,15 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; `grid`, `trace` and the key `progress` of a picture are there where such a file was written."""
+    """The document of `generate`; a key that an option asks for (grid, trace, measured; progress, guided_calls) is there only with it."""
     body = dataclasses.asdict(report)
-    for key in ("grid", "trace"):
+    for key in ("grid", "trace", "measured"):
         if body[key] is None:
             del body[key]
     for image in body["images"]:
-        if image["progress"] is None:
-            del image["progress"]
+        for key in ("progress", "guided_calls"):
+            if image[key] is None:
+                del image[key]
     return body
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from ldmcli.errors import UsageError
 
@@ -173,3 +173,15 @@ def check_steps(row: Scheduler, steps: int, timesteps: int = 1000) -> None:
     most = row.max_steps - max(1000 - timesteps, 0)
     if not 1 <= steps <= most:
         raise UsageError(f"{row.name} takes 1 to {most} steps, got {steps}.", hint="Try --steps 30.")
+
+
+def check_spacing(row: Scheduler, spacing: str) -> Spacing:
+    """Raises UsageError for a spacing that is none, or that the scheduler cannot use."""
+    if spacing not in get_args(Spacing):
+        raise UsageError(f"No spacing is called {spacing!r}.", hint=f"Use one of {', '.join(get_args(Spacing))}.")
+    if spacing == "linspace" and row.method in ("ddim", "pndm"):
+        raise UsageError(
+            f"{row.name} cannot use linspace spacing: it steps by a fixed number of timesteps, and linspace visits others.",
+            hint="Use --spacing leading or --spacing trailing.",
+        )
+    return spacing  # type: ignore[return-value]  # one of get_args(Spacing)

@@ -1,5 +1,7 @@
 """Classifier-free guidance: two predictions become one."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 # B pictures, C latent channels, h w latent size
@@ -11,6 +13,15 @@ def guide(uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
     Their eq. 6 with scale = 1 + w, as Stable Diffusion counts it.
     """
     return uncond + scale * (cond - uncond)
+
+
+def guided_calls(timesteps: Sequence[float], interval: tuple[float, float] | None, num_timesteps: int) -> tuple[bool, ...]:
+    """At which calls to guide: those whose timestep lies in the interval, both ends included (Kynkaanniemi et al. 2024).
+
+    interval: as shares of num_timesteps, from 0 for a clean picture to 1 for pure noise; None: at all of them.
+    """
+    low, high = interval or (0.0, 1.0)
+    return tuple(low * num_timesteps <= t <= high * num_timesteps for t in timesteps)
 
 
 def rescale(guided: Tensor, cond: Tensor, phi: float) -> Tensor:

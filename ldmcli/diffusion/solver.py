@@ -3,18 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from torch import Tensor
 
-from ldmcli.diffusion.catalogue import Scheduler, Spacing, check_steps, resolve
+from ldmcli.diffusion.catalogue import Scheduler, Spacing, check_spacing, check_steps, resolve
 from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
 from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
 from ldmcli.diffusion.solvers_sigma import euler, euler_ancestral, heun
 from ldmcli.diffusion.solvers_vp import ddim, ddpm, pndm, pndm_timesteps
-from ldmcli.errors import UsageError
 
 METHODS: dict[str, Callable[[Plan, Tensor, StepNoiseSource], Walk]] = {
     "ddim": ddim,
@@ -169,14 +168,7 @@ def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -
     """
     if asked is None:
         return "trailing" if schedule.file_spacing == "trailing" else row.spacing
-    if asked not in get_args(Spacing):
-        raise UsageError(f"No spacing is called {asked!r}.", hint=f"Use one of {', '.join(get_args(Spacing))}.")
-    if asked == "linspace" and row.method in ("ddim", "pndm"):
-        raise UsageError(
-            f"{row.name} cannot use linspace spacing: it steps by a fixed number of timesteps, and linspace visits others.",
-            hint="Use --spacing leading or --spacing trailing.",
-        )
-    return asked  # type: ignore[return-value]  # one of get_args(Spacing)
+    return check_spacing(row, asked)
 
 
 def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigmas: list[float]) -> Plan:

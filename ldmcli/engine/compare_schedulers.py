@@ -53,7 +53,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
         yield Note(f"seed {seed} (drawn)")
     session = open_session(source, runtime)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
-    yield from prompt_notes(prompts, session, strict=False)
+    yield from prompt_notes(jobs, session, strict=False)
     bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)
     yield from bench.prepare()
     rows: list[ComparedRow] = []

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor
 from ldmcli import __version__
 from ldmcli.config import GenerateConfig, check
 from ldmcli.diffusion.catalogue import resolve
+from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.preview import Watch
@@ -38,6 +39,15 @@ class Settings:
     cfg: float
     width: int
     height: int
+    guided: tuple[bool, ...]
+    """For every call of the solver, whether the U-Net is evaluated without the prompt too."""
+    notes: tuple[str, ...] = ()
+    """What the user should know, in sentences."""
+
+    @property
+    def unet_evaluations(self) -> int:
+        """Of one picture."""
+        return len(self.guided) + sum(self.guided)
 
 
 @dataclass(frozen=True)
@@ -61,17 +71,26 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     steps = defaults["steps"] if config.steps is None else config.steps
     row = resolve(config.scheduler or defaults["scheduler"])
     solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
-    return Settings(solver, steps, float(defaults["cfg"] if config.cfg is None else config.cfg), width, height)
+    cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
+    during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
+    guided = during if cfg > 1 else (False,) * solver.num_calls
+    idle = config.cfg_interval is not None and not any(guided)
+    notes = (*solver.notes, *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle)
+    return Settings(solver, steps, cfg, width, height, guided, notes)
 
 
-def prompt_notes(prompts: Iterable[str], session: Session, *, strict: bool) -> Iterator[Note]:
-    """What the user should know about the prompts. With `strict` one that is too long is a UsageError."""
-    for text in dict.fromkeys(prompts):
-        tokens = session.text.tokens(text)
-        if tokens.dropped_tokens:
-            message = f"the prompt has {tokens.dropped_tokens} tokens too many; this was left out: {tokens.dropped[:200]!r}"
+def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
+    """What the user should know about the prompts, negative ones too. With `strict` one that is too long is a UsageError."""
+    asked = [(job.prompt, job.config.weighting, job.config.long_prompts) for job in jobs]
+    negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
+    asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
+    for text, weighting, long in dict.fromkeys(asked):
+        windows = session.text.windows(text, weighting=weighting, long=long)
+        over = windows[0].dropped_tokens
+        if over:
+            message = f"the prompt has {over} tokens too many; this was left out: {windows[0].dropped[:200]!r}"
             if strict:
-                raise UsageError(message, hint="Shorten it, or leave out --strict.")
+                raise UsageError(message, hint="Shorten it, use --long-prompts, or leave out --strict.")
             yield Note(message, warning=True)
         if "<|endoftext|>" in text or "<|startoftext|>" in text:
             yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
@@ -91,11 +110,16 @@ class Latents:
 def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Latents]]:
     """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job."""
     clock, config = time.perf_counter(), batch[0].config
-    guided = settings.cfg > 1
-    context = session.encode_prompts([job.prompt for job in batch], [config.negative_prompt] * len(batch), guided=guided)
+    context = session.encode_prompts(
+        [job.prompt for job in batch], [config.negative_prompt] * len(batch),
+        guided=any(settings.guided), weighting=config.weighting, long=config.long_prompts,
+    )  # fmt: skip
     timing["encode_s"] += -clock + (clock := time.perf_counter())
     shape = session.latent_shape(settings.width, settings.height)
-    steps = session.denoise(context, [job.seed for job in batch], shape, settings.solver, guidance=settings.cfg, rescale=config.cfg_rescale)
+    steps = session.denoise(
+        context, [job.seed for job in batch], shape, settings.solver,
+        guidance=settings.cfg, rescale=config.cfg_rescale, guided_calls=settings.guided,
+    )  # fmt: skip
     kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
     noisy = config.progressive_kind == "xt"
     final, on_the_way = None, []
@@ -148,10 +172,14 @@ def picture_facts(
         "seed": job.seed,
         "cfg": settings.cfg,
         "cfg_rescale": job.config.cfg_rescale,
+        "cfg_interval": job.config.cfg_interval,
+        "weighting": job.config.weighting,
+        "long_prompts": job.config.long_prompts,
         "width": settings.width,
         "height": settings.height,
         "upscale": job.config.upscale,
         "resample": job.config.resample,
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
+        "guided_calls": sum(settings.guided),
     }

@@ -7,11 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ldmcli.config import GenerateConfig
 from ldmcli.engine.aside import Aside
 from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest
+from ldmcli.engine.measure import Measuring, approximate_choices
+from ldmcli.engine.measure import in_words as measured_in_words
 from ldmcli.engine.outputs import plan_outputs
 from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session, open_session
@@ -20,6 +24,7 @@ from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
+from ldmcli.models.tokenizer import Tokens
 from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress, Saved
 from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
@@ -57,8 +62,7 @@ def run_generate(
     session = open_session(source, runtime)
     if config.trace:
         session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
-    negatives = [job.config.negative_prompt for job in jobs if job.config.negative_prompt.strip()]
-    yield from prompt_notes([*(job.prompt for job in jobs), *negatives], session, strict=config.strict)
+    yield from prompt_notes(jobs, session, strict=config.strict)
     writer = PictureWriter(
         config, source.name, outputs.numbered_from(before["first"]) if before else outputs, manifest, resumed=before is not None
     )
@@ -68,7 +72,7 @@ def run_generate(
         manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
     with signals.listening() as wishes, run.aside:
-        for batch in batches(jobs, config.batch_size):
+        for batch in batches(jobs, config.batch_size, lambda job: len(run.tokens(job))):
             for event in run.batch(batch):
                 yield event
                 if not isinstance(event, Progress):
@@ -105,6 +109,7 @@ def run_generate(
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
         grid=str(sheet) if sheet else None,
         trace=str(page) if page else None,
+        measured=run.measuring.found if config.measure else None,
     )
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
@@ -137,6 +142,7 @@ class Run:
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
         self.aside: Aside[Finished] = Aside(max(8, config.batch_size), threads)
+        self.measuring = Measuring(source, {runtime.dtype_name: session})
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
@@ -146,10 +152,16 @@ class Run:
                 self.settings[config] = resolve_settings(config, self.session, self.own)
             except UsageError as error:  # this scheduler cannot do this model or these steps
                 self.refused[config] = error
-        yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.solver.notes))
+        yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
+        if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
+            yield Note("nothing to measure: nothing here is approximate")
+
+    def tokens(self, job: Job) -> list[Tokens]:
+        """The windows of a job's prompt."""
+        return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
@@ -175,12 +187,17 @@ class Run:
         began = time.perf_counter()
         latents = yield from draw(self.session, settings, jobs, self.timing)
         seconds = (time.perf_counter() - began) / len(jobs)
+        pictures: dict[int, Image.Image] = {}
         for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
             if job.number not in there:
                 # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
-                drawn = None if self.runtime.device.type == "cuda" else self._decoded(one)
+                drawn = self._decoded(one) if self.config.measure or self.runtime.device.type != "cuda" else None
+                if drawn and drawn.picture is not None:
+                    pictures[job.number] = drawn.picture
                 finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
                 yield from self.noted(self.aside.add(finish))
+        if self.config.measure:
+            yield from self._measured(jobs, settings, pictures, seconds)
 
     def noted(self, results: Iterable[Finished]) -> Iterator[ImageRecord]:
         """Keep count of what the other thread has finished, and pass its records on."""
@@ -197,8 +214,16 @@ class Run:
     ) -> Finished:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
-        dropped = self.session.text.tokens(job.prompt).dropped_tokens
+        dropped = self.tokens(job)[0].dropped_tokens
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
+
+    def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image], seconds: float) -> Iterator[Event]:
+        """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
+        yield from self.noted(self.aside.rest())
+        written = {number: (self.done[number].path, picture) for number, picture in pictures.items() if number in self.done}
+        for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:
+            rows = yield from self.measuring.batch(jobs, choice, settings, written, seconds)
+            yield from (Note(measured_in_words(row)) for row in rows)
 
     def _decoded(self, latents: Latents) -> Drawn:
         drawn = decoded(self.session, latents)

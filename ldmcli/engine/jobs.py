@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ SWEEPABLE: dict[str, type] = {
     "steps": int,
     "cfg": float,
     "cfg_rescale": float,
+    "weighting": str,
     "negative_prompt": str,
     "width": int,
     "height": int,
@@ -52,6 +53,8 @@ def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
     new = replace(config, **values)
     if new.steps is not None:
         catalogue.check_steps(catalogue.resolve(new.scheduler or "ddim"), new.steps)
+    if new.scheduler is not None and new.spacing is not None:
+        catalogue.check_spacing(catalogue.resolve(new.scheduler), new.spacing)
     return new
 
 
@@ -105,6 +108,13 @@ def check_trace(config: GenerateConfig, requests: Sequence[Request]) -> None:
     count, page = sum(request.config.num_images for request in requests), config.trace / "trace.html"
     check(count == 1, f"--trace takes one picture apart, and {count} were asked for.", "Give one prompt, without -n and --sweep.")
     check(not config.resume, "--trace watches a picture being drawn, and --resume may skip it.", "Leave out --resume.")
+    plain = all(
+        r.config.weighting == "none" and not r.config.long_prompts and r.config.cfg_interval is None and not r.config.measure
+        for r in requests
+    )
+    check(
+        plain, "--trace shows plain prompts, guided at every call.", "Leave out --weighting, --long-prompts, --cfg-interval and --measure."
+    )
     check(
         all(not part.exists() or part.is_dir() for part in (config.trace, *config.trace.parents)),
         f"--trace {config.trace}: a file is in the way.",
@@ -112,14 +122,15 @@ def check_trace(config: GenerateConfig, requests: Sequence[Request]) -> None:
     check(not page.exists() or config.overwrite, f"{page} already exists; --trace writes there.", "--overwrite replaces it.")
 
 
-def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
+def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lambda job: 1) -> Iterator[list[Job]]:
     """Jobs with the same settings together, in the order in which the settings first appear, `size` at a time.
 
+    windows: how many the job's prompt takes. Prompts share a batch only where that is equal, so that none is padded for its neighbours.
     Cut over the whole command, whatever is finished already: a resumed run draws the same batches, so the same bytes.
     """
-    groups: dict[GenerateConfig, list[Job]] = {}
+    groups: dict[tuple[GenerateConfig, int], list[Job]] = {}
     for job in jobs:
-        groups.setdefault(job.config, []).append(job)
+        groups.setdefault((job.config, windows(job)), []).append(job)
     for group in groups.values():
         for first in range(0, len(group), size):
             yield group[first : first + size]
@@ -127,7 +138,7 @@ def batches(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
 
 def digest(requests: Sequence[Request]) -> str:
     """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace"}
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace", "measure"}
     names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}

@@ -83,6 +83,7 @@ class PictureWriter:
             truncated_tokens=dropped_tokens,
             seconds=round(seconds, 4),
             progress=str(progress) if progress else None,
+            guided_calls=sum(settings.guided) if job.config.cfg_interval else None,
         )
         if self.manifest:
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config import GenerateConfig, parse_interval
 from ldmcli.engine.jobs import SWEEPABLE, Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import FailedItem
@@ -16,6 +16,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "num_images": (int,),
     **{key: (int, float) if kind is float else (kind,) for key, kind in SWEEPABLE.items()},
+    "cfg_interval": (str,),
+    "long_prompts": (bool,),
 }
 """The keys of a JSON line, which are option names, and what their values must be."""
 
@@ -68,12 +70,14 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
     for key, value in body.items():
         if key not in KINDS:
             raise UsageError(f"unknown key {key!r}; known: {', '.join(KINDS)}.")
-        if isinstance(value, bool) or not isinstance(value, KINDS[key]):
+        if not isinstance(value, KINDS[key]) or (isinstance(value, bool) and bool not in KINDS[key]):
             raise UsageError(f"{key} = {value!r} has the wrong type.")
         if isinstance(value, str) and "\0" in value:
             raise UsageError(f"a NUL character in {key}.")
         if isinstance(value, int | float) and float in KINDS[key]:  # 3 and 3.0 are the same setting and the same record
             body[key] = _number(key, value)
+    if "cfg_interval" in body:
+        body["cfg_interval"] = parse_interval(body["cfg_interval"])
     if "prompt" not in body:
         raise UsageError("there is no `prompt`.")
     prompt, seed = body.pop("prompt"), body.pop("seed", None)

@@ -19,6 +19,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "cfg": (int, float),
     "cfg_rescale": (int, float),
+    "cfg_interval": (list, type(None)),
+    "weighting": (str,),
+    "long_prompts": (bool,),
     "width": (int,),
     "height": (int,),
     "upscale": (int,),
@@ -30,7 +33,13 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
 
-OPTIONS = ("negative_prompt", "seed", "cfg", "cfg_rescale", "width", "height", "upscale", "resample", "dtype")
+LATER: dict[str, Any] = {"cfg_interval": None, "weighting": "none", "long_prompts": False}
+"""What pictures of earlier versions do not state, and what drew them."""
+
+OPTIONS = (
+    "negative_prompt", "seed", "cfg", "cfg_rescale", "cfg_interval", "weighting", "long_prompts", "width", "height", "upscale", "resample",
+    "dtype",
+)  # fmt: skip
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises on damaged pictures."""
@@ -83,7 +92,9 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
         raise UsageError("not a JSON object.")
     if facts.get("schema") != 1:
         raise UsageError(f"schema {facts.get('schema')!r}; this version of ldm reads schema 1.")
-    values = _typed(facts, TYPES)
+    values = _typed({**LATER, **facts}, TYPES)
+    if values["cfg_interval"] is not None:
+        values["cfg_interval"] = _pair(values["cfg_interval"])
     scheduler = _typed(values["scheduler"], SCHEDULER_TYPES)
     options = {key: values[key] for key in OPTIONS}
     options |= {"scheduler": scheduler["name"], "steps": scheduler["steps"], "spacing": scheduler["spacing"]}
@@ -93,6 +104,12 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
         raise UsageError(f"dtype {options['dtype']!r}.")
     other_vae = _typed(facts, {"vae_sha256": (str,)})["vae_sha256"] if "vae_sha256" in facts else None
     return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, other_vae)
+
+
+def _pair(value: list[Any]) -> tuple[float, float]:
+    if len(value) != 2 or any(isinstance(end, bool) or not isinstance(end, int | float) for end in value):
+        raise UsageError(f"cfg_interval = {value!r:.80}.")
+    return float(value[0]), float(value[1])
 
 
 def _typed(facts: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:

@@ -52,12 +52,16 @@ class Session:
         return self.unet.config.in_channels, height // scale, width // scale
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str], negatives: Sequence[str], *, guided: bool) -> TextContext:
-        """The context of a batch: with guidance the negative prompts come first, (2B, L, D), else (B, L, D)."""
+    def encode_prompts(
+        self, prompts: Sequence[str], negatives: Sequence[str], *, guided: bool, weighting: str = "none", long: bool = False
+    ) -> TextContext:
+        """The context of a batch: with guidance the negative prompts come first, (2B, L, D), else (B, L, D).
+
+        weighting and long: see TextConditioner.windows; long prompts have several times L.
+        """
         texts = [*negatives, *prompts] if guided else list(prompts)
-        unique = [self.text.tokens(text) for text in dict.fromkeys(texts)]
-        states, mask = self.text.states(unique), self.text.mask(unique)
         place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        states, mask = self.text.encode([self.text.windows(text, weighting=weighting, long=long) for text in place])
         rows = torch.tensor([place[text] for text in texts])
         dtype = self.unet.conv_in.weight.dtype
         states = states[rows.to(states.device)].to(self.device, dtype)
@@ -72,19 +76,23 @@ class Session:
         *,
         guidance: float,
         rescale: float = 0.0,
+        guided_calls: Sequence[bool] | None = None,
     ) -> Iterator[DenoiseStep]:
-        """The loop for one batch: seeds name the pictures, shape is (C, h, w). The context decides whether guidance is computed."""
+        """The loop for one batch: seeds name the pictures, shape is (C, h, w). The context decides whether guidance is computed.
+
+        guided_calls: for every call of the solver, whether it is; the others evaluate half as much. None: all of them.
+        """
         guided = len(context.states) == 2 * len(seeds)
+        alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
 
         def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:
             x = model_input.to(dtype)
-            x = torch.cat([x, x]) if guided else x
-            answer = self.unet(x, timesteps[index].expand(len(x)), context)
-            if not guided:
-                return None, answer
-            uncond, cond = answer.chunk(2)
+            if not guided or (guided_calls is not None and not guided_calls[index]):
+                return None, self.unet(x, timesteps[index].expand(len(x)), alone)
+            x = torch.cat([x, x])
+            uncond, cond = self.unet(x, timesteps[index].expand(len(x)), context).chunk(2)
             return uncond, cond
 
         noise = noise_for(seeds, shape).to(self.device)

@@ -75,9 +75,9 @@ class TracedSession(Session):
     def __post_init__(self) -> None:
         self.record.stages.append(("load", self.load_s, memory(self.device)))
 
-    def encode_prompts(self, prompts: Sequence[str], negatives: Sequence[str], *, guided: bool) -> TextContext:
+    def encode_prompts(self, prompts: Sequence[str], negatives: Sequence[str], **options: Any) -> TextContext:
         clock = time.perf_counter()
-        self.record.context = super().encode_prompts(prompts, negatives, guided=guided)
+        self.record.context = super().encode_prompts(prompts, negatives, **options)
         self._stage("text encoder", clock)
         return self.record.context
 

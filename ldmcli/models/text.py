@@ -1,7 +1,7 @@
 """Prompts to what the U-Net attends to: tokenizer and text encoder as one thing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
+from ldmcli.models.weighting import parse_weights
 from ldmcli.networks.clip_text import CLIPText
 
 # B prompts, L tokens, D width
@@ -31,7 +32,11 @@ class TextConditioner:
     def states(self, tokens: Sequence[Tokens]) -> Tensor:
         """One vector per token, (B, L, D). Pads are encoded like everything else, as diffusers does for SD."""
         device = self.encoder.final_layer_norm.weight.device
-        return self.encoder(torch.stack([t.ids for t in tokens]).to(device))
+        states = self.encoder(torch.stack([t.ids for t in tokens]).to(device))
+        if all(t.weights is None for t in tokens):
+            return states
+        weights = torch.stack([torch.ones(len(t.ids)) if t.weights is None else t.weights for t in tokens])
+        return emphasised(states, weights.to(device))
 
     def mask(self, tokens: Sequence[Tokens]) -> Tensor | None:
         """(B, L) bool, True up to the end token; None when the model attends to pads too."""
@@ -39,6 +44,33 @@ class TextConditioner:
             return None
         lengths = torch.tensor([t.length for t in tokens])
         return torch.arange(self.tokenizer.length)[None, :] < lengths[:, None]
+
+    def windows(self, prompt: str, *, weighting: str = "none", long: bool = False) -> list[Tokens]:
+        """What `encode` takes for a prompt. weighting: none, where brackets are text, or a1111; long: as many windows as it takes."""
+        return self.tokenizer.windows(parse_weights(prompt) if weighting == "a1111" else [(prompt, 1.0)], long=long)
+
+    def encode(self, prompts: Sequence[list[Tokens]]) -> tuple[Tensor, Tensor | None]:
+        """States (B, K L, D) and mask (B, K L) of prompts of up to K windows, one after the other; see `states` and `mask`.
+
+        Shorter prompts are followed by windows without words, as in A1111, which a model that hides pads does not see.
+        """
+        most = max(map(len, prompts))
+        blank = replace(self.tokens(""), length=0)
+        padded = [tokens for windows in prompts for tokens in [*windows, *[blank] * (most - len(windows))]]
+        states, mask = self.states(padded), self.mask(padded)
+        return states.unflatten(0, (-1, most)).flatten(1, 2), None if mask is None else mask.unflatten(0, (-1, most)).flatten(1, 2)
+
+
+def emphasised(states: Tensor, weights: Tensor) -> Tensor:
+    """Each token's state times its weight, then all of a window so that the mean of its states is what it was, as A1111 does.
+
+    states: (B, L, D); weights: (B, L). A1111 takes that mean over all prompts of a batch; here a window stands alone.
+    """
+    original = states.float()
+    scaled = original * weights[..., None]
+    mean, new_mean = original.mean((1, 2), keepdim=True), scaled.mean((1, 2), keepdim=True)  # (B, 1, 1)
+    rounding = 1e-4 * scaled.abs().mean((1, 2), keepdim=True)  # an untrained layer norm leaves no mean to restore
+    return (scaled * torch.where(new_mean.abs() > rounding, mean / new_mean, 1.0)).to(states.dtype)
 
 
 def load_conditioner(

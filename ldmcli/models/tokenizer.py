@@ -3,7 +3,9 @@
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,17 @@ _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|
 
 @dataclass(frozen=True)
 class Tokens:
-    """One prompt, encoded.
+    """One window of a prompt, encoded: all of it, unless it is long.
 
     ids: (L,) int64, start, words, end, pads; length: tokens up to and including the end; dropped: the text that did not fit,
-    dropped_tokens: how many tokens that is.
+    dropped_tokens: how many tokens that is; weights: (L,), what each token's state is to be multiplied by, None where all are 1.
     """
 
     ids: Tensor
     length: int
     dropped: str
     dropped_tokens: int
+    weights: Tensor | None = None
 
 
 class ClipTokenizer:
@@ -42,6 +45,7 @@ class ClipTokenizer:
         self.length = length
         self.start, self.end = vocab[START], vocab[END]
         self.pad = vocab[pad]
+        self.comma = vocab.get(",</w>")
         self.vocab_size = max(vocab.values()) + 1
         bpe = models.BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False, unk_token=END)
         self._tokenizer = Tokenizer(bpe)
@@ -58,14 +62,42 @@ class ClipTokenizer:
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""
-        encoded = self._tokenizer.encode(text)
-        room = self.length - 2
-        kept = encoded.ids[:room]
-        over = len(encoded.ids) - len(kept)
-        dropped = text[encoded.offsets[room][0] :] if over else ""
-        ids = [self.start, *kept, self.end]
-        padded = ids + [self.pad] * (self.length - len(ids))
-        return Tokens(torch.tensor(padded), len(ids), dropped, over)
+        return self.windows([(text, 1.0)])[0]
+
+    def windows(self, parts: Sequence[tuple[str, float]], *, long: bool = False) -> list[Tokens]:
+        """A prompt in parts, each with its weight, as one window that is cut, or with `long` as many windows as it takes.
+
+        The parts are tokenized one by one: a bracket inside a word cuts the word, as in A1111.
+        """
+        encoded = [self._tokenizer.encode(text) for text, _ in parts]
+        ids = [i for one in encoded for i in one.ids]
+        weights = [weight for one, (_, weight) in zip(encoded, parts, strict=True) for _ in one.ids]
+        ends = self._ends(ids) if long else [min(len(ids), self.length - 2)]
+        over, dropped = len(ids) - ends[-1], ""
+        if over:
+            rest = ends[-1]
+            for number, one in enumerate(encoded):
+                if rest < len(one.ids):
+                    dropped = parts[number][0][one.offsets[rest][0] :] + "".join(text for text, _ in parts[number + 1 :])
+                    break
+                rest -= len(one.ids)
+        return [self._window(ids[first:end], weights[first:end], dropped, over) for first, end in pairwise([0, *ends])]
+
+    def _ends(self, ids: list[int]) -> list[int]:
+        """Where windows of length - 2 tokens end: after a comma if there is one in their last quarter or so, as in A1111 (20 of 75)."""
+        room, first, ends = self.length - 2, 0, []
+        while len(ids) - first > room:
+            full = first + room
+            near = range(full, full - room * 20 // 75, -1) if ids[full] != self.comma else ()
+            first = next((end for end in near if ids[end - 1] == self.comma), full)
+            ends.append(first)
+        return [*ends, len(ids)]
+
+    def _window(self, words: list[int], weights: list[float], dropped: str, over: int) -> Tokens:
+        ids = [self.start, *words, self.end]
+        pads = self.length - len(ids)
+        weighted = None if all(weight == 1 for weight in weights) else torch.tensor([1.0, *weights, 1.0, *[1.0] * pads])
+        return Tokens(torch.tensor(ids + [self.pad] * pads), len(ids), dropped, over, weighted)
 
     def words(self, ids: Tensor) -> list[str]:
         """The piece of text behind each id, for people."""

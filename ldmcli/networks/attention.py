@@ -37,6 +37,11 @@ class TextContext:
     remember: bool = False
     _kept: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
+    def second_half(self) -> "TextContext":
+        """Of a batch that holds every picture twice, what the second ones see."""
+        half = len(self.states) // 2
+        return TextContext(self.states[half:], None if self.mask is None else self.mask[half:], self.remember)
+
     def keys_values(self, attention: "Attention") -> tuple[Tensor, Tensor]:
         """The pair (B, H, L, d) of one cross-attention layer."""
         if attention in self._kept:

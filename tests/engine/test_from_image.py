@@ -86,7 +86,7 @@ def test_options_given_beside_it_win(draw, replay):
     path = draw()
     assert replay(path, "--seed", "9").read_bytes() == draw("--seed", "9", name="nine.png").read_bytes()
     assert (
-        replay(path, "--cfg", "1", "--negative", "red").read_bytes() == draw("--cfg", "1", "--negative", "red", name="b.png").read_bytes()
+        replay(path, "--cfg", "2", "--negative", "red").read_bytes() == draw("--cfg", "2", "--negative", "red", name="b.png").read_bytes()
     )
 
 

@@ -1,0 +1,52 @@
+"""Options that can do nothing together are refused before torch is imported."""
+
+import pytest
+
+SENSELESS = {
+    "guided when, and never": (["a", "--cfg", "1", "--cfg-interval", "0.2,0.8"], "--cfg-interval says when to guide"),
+    "no guidance to be corrected": (["a", "--cfg", "0", "--cfg-rescale", "0.7"], "--cfg-rescale corrects guidance"),
+    "no guidance away from anything": (["a", "--cfg", "1", "--negative", "red"], "--negative-prompt works through guidance"),
+    "nothing is enlarged": (["a", "--resample", "lanczos"], "--resample says how --upscale enlarges"),
+    "enlarged once": (["a", "--resample", "lanczos", "--upscale", "1"], "--resample says how --upscale enlarges"),
+    "kept and replaced": (["a", "--resume", "--overwrite"], "--resume keeps what is finished"),
+    "measured and hidden": (["a", "--measure", "-q"], "--quiet hides what --measure prints"),
+    "swept and given": (["a", "--cfg", "3", "--sweep", "cfg=4,5"], "--cfg is given beside --sweep cfg="),
+    "swept and given, other spelling": (["a", "--cfg-rescale", "0", "--sweep", "cfg-rescale=0,1"], "--cfg-rescale is given beside --sweep"),
+    "verified and measured": (["--from-image", "x.png", "--verify", "--measure"], "measure cannot be given"),
+    "verified with another meaning": (["--from-image", "x.png", "--verify", "--weighting", "a1111"], "weighting cannot be given"),
+    "verified with another guidance": (["--from-image", "x.png", "--verify", "--cfg-interval", "0,1"], "cfg_interval cannot be given"),
+    "a step that the scheduler cannot take": (["a", "--scheduler", "ddim", "--spacing", "linspace"], "ddim cannot use linspace"),
+    "an interval of one number": (["a", "--cfg-interval", "0.5"], "LO,HI is needed"),
+    "an interval in words": (["a", "--cfg-interval", "early,late"], "LO,HI is needed"),
+    "an empty interval": (["a", "--cfg-interval", ""], "LO,HI is needed"),
+    "an interval the wrong way round": (["a", "--cfg-interval", "0.8,0.2"], "0 <= LO < HI <= 1"),
+    "an interval of timesteps": (["a", "--cfg-interval", "200,800"], "0 <= LO < HI <= 1"),
+    "an interval of nan": (["a", "--cfg-interval", "nan,1"], "0 <= LO < HI <= 1"),
+    "an unknown weighting": (["a", "--weighting", "compel"], "none or a1111"),
+    "a swept weighting that is none": (["a", "--sweep", "weighting=none,compel"], "none or a1111"),
+}
+
+
+@pytest.mark.parametrize("what", SENSELESS)
+def test_options_that_make_no_sense_together_are_refused_before_torch_is_imported(light, tmp_path, what):
+    argv, words = SENSELESS[what]
+    done = light("generate", *argv)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("error: ") and words in first and len(rest) <= 1
+    assert not list(tmp_path.iterdir())
+
+
+SENSIBLE = {
+    "strict about lines, and nothing dropped": ["--strict", "--long-prompts"],
+    "one of a sweep has no guidance": ["--sweep", "cfg=1,4", "--negative", "red", "--cfg-interval", "0.2,0.8"],
+    "everything at once": ["--cfg-interval", "0,0.5", "--cfg-rescale", "0.5", "--weighting", "a1111", "--long-prompts", "--measure"],
+    "measured for a script": ["--measure", "-q", "--json"],
+    "enlarged": ["--upscale", "2", "--resample", "lanczos"],
+}
+
+
+@pytest.mark.parametrize("what", SENSIBLE)
+def test_options_that_make_sense_together_get_as_far_as_the_model(light, what):
+    done = light("generate", "a", "-m", "no/such/model", *SENSIBLE[what])
+    assert done.returncode == 6 and "no model at" in done.stderr

@@ -1,0 +1,24 @@
+"""Guidance in an interval of the walk (Kynkaanniemi et al. 2024)."""
+
+import pytest
+
+from ldmcli.diffusion.catalogue import SCHEDULERS
+from ldmcli.diffusion.guidance import guided_calls
+from ldmcli.diffusion.schedule import make_schedule
+from ldmcli.diffusion.solver import make_solver
+
+TIMESTEPS = (999.0, 800.0, 799.9, 500.0, 200.0, 199.9, 0.0)
+
+
+def test_the_interval_is_one_of_timesteps_with_both_ends():
+    assert guided_calls(TIMESTEPS, (0.2, 0.8), 1000) == (False, True, True, True, True, False, False)
+    assert guided_calls(TIMESTEPS, None, 1000) == guided_calls(TIMESTEPS, (0.0, 1.0), 1000) == (True,) * 7
+    assert guided_calls(TIMESTEPS, (0.85, 0.9), 1000) == (False,) * 7
+
+
+@pytest.mark.parametrize("name", [row.name for row in SCHEDULERS if row.ours])
+def test_halves_of_the_walk_make_a_whole_for_every_solver(name):
+    solver = make_solver(name, make_schedule("cosine", "v"), 20)
+    early, late = (guided_calls(solver.timesteps, interval, 1000) for interval in ((0.50001, 1.0), (0.0, 0.50001)))
+    assert [a + b for a, b in zip(early, late, strict=True)] == [1] * solver.num_calls
+    assert early.index(False) == sum(early) > 0  # they come first, and heun's second calls with their step

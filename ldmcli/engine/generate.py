@@ -197,7 +197,7 @@ class Run:
                 finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
                 yield from self.noted(self.aside.add(finish))
         if self.config.measure:
-            yield from self._measured(jobs, settings, pictures, seconds)
+            yield from self._measured(jobs, settings, pictures)
 
     def noted(self, results: Iterable[Finished]) -> Iterator[ImageRecord]:
         """Keep count of what the other thread has finished, and pass its records on."""
@@ -217,12 +217,17 @@ class Run:
         dropped = self.tokens(job)[0].dropped_tokens
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
-    def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image], seconds: float) -> Iterator[Event]:
+    def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
         yield from self.noted(self.aside.rest())
-        written = {number: (self.done[number].path, picture) for number, picture in pictures.items() if number in self.done}
+        record = self.done
+        written = {number: (record[number].path, record[number].seconds, picture) for number, picture in pictures.items() if number in record}
+            number: (self.done[number].path, self.done[number].seconds, picture)
+            for number, picture in pictures.items()
+            if number in self.done
+        }
         for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:
-            rows = yield from self.measuring.batch(jobs, choice, settings, written, seconds)
+            rows = yield from self.measuring.batch(jobs, choice, settings, written)
             yield from (Note(measured_in_words(row)) for row in rows)
 
     def _decoded(self, latents: Latents) -> Drawn:

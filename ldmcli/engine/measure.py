@@ -51,9 +51,9 @@ class Measuring:
     found: list[Measured] = field(default_factory=list)
 
     def batch(
-        self, jobs: Sequence[Job], choice: Choice, settings: Settings, pictures: dict[int, tuple[str, Image.Image]], seconds: float
+        self, jobs: Sequence[Job], choice: Choice, settings: Settings, pictures: dict[int, tuple[str, float, Image.Image]]
     ) -> Generator[Event, None, list[Measured]]:
-        """Draw a batch without the choice. pictures: path and pixels of what was drawn with it, by number; seconds: of one of them."""
+        """Draw a batch without the choice. pictures: path, seconds and pixels of what was drawn with it, by number."""
         runtime = choice.exact_runtime
         if runtime.dtype_name not in self.sessions:
             self.sessions[runtime.dtype_name] = open_session(self.source, runtime)
@@ -67,7 +67,7 @@ class Measuring:
         for job, one in zip(jobs, exact, strict=True):
             if one.picture is None or job.number not in pictures:
                 continue
-            path, picture = pictures[job.number]
+            path, seconds, picture = pictures[job.number]
             decibel, difference = distance(picture, one.picture)
             rows.append(
                 Measured(

@@ -220,12 +220,8 @@ class Run:
     def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
         yield from self.noted(self.aside.rest())
-        record = self.done
-        written = {number: (record[number].path, record[number].seconds, picture) for number, picture in pictures.items() if number in record}
-            number: (self.done[number].path, self.done[number].seconds, picture)
-            for number, picture in pictures.items()
-            if number in self.done
-        }
+        done = self.done
+        written = {number: (done[number].path, done[number].seconds, one) for number, one in pictures.items() if number in done}
         for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:
             rows = yield from self.measuring.batch(jobs, choice, settings, written)
             yield from (Note(measured_in_words(row)) for row in rows)

@@ -16,6 +16,9 @@ FACTS = {
     "negative_prompt": "blurry",
     "seed": 1234,
     "cfg": 7.5,
+    "cfg_interval": None,
+    "weighting": "none",
+    "long_prompts": False,
     "width": 512,
     "height": 256,
     "scheduler": {"name": "dpm++2m-karras", "steps": 20},
@@ -36,6 +39,12 @@ def test_the_parameters_text_is_what_web_uis_write():
         "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 1234, Size: 512x256, "
         "Model hash: 0123456789, Model: my-model, RNG: CPU, Version: ldm 0.1.0"
     )
+
+
+def test_what_is_not_the_default_is_stated():
+    text = parameters_text(facts(cfg_interval=[0.2, 0.8], weighting="a1111", long_prompts=True), "Euler", None)
+    assert "CFG scale: 7.5, Guidance interval: 0.2-0.8, Seed: 1234" in text
+    assert "Prompt weighting: a1111, Long prompts: on, RNG: CPU" in text
 
 
 def test_what_is_empty_is_left_out():

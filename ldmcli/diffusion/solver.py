@@ -185,9 +185,10 @@ def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing,
         # multistep solvers of diffusers span the whole schedule, the others what their spacing spans
         stops = karras_sigmas(*(sigmas[-1], sigmas[0]) if multistep else (stops[0], stops[-1]), steps)
         log_sigmas = float32([math.log(sigma) for sigma in sigmas])
-        timesteps = float32([timestep_at(sigma, log_sigmas) for sigma in stops])
+        timesteps = [timestep_at(sigma, log_sigmas) for sigma in stops]
         if multistep and schedule.name != "cosine":  # there the last timesteps lie so far apart that rounding would misname the noise
-            timesteps = [float(round(t)) for t in timesteps]
+            timesteps = [float(round(t)) for t in timesteps]  # before float32, which would make 763.5 of 763.499996
+        timesteps = float32(timesteps)
     return Plan(schedule, tuple(timesteps), (*float32(stops), 0.0))
 
 

@@ -1,6 +1,7 @@
 """Our solvers against diffusers' schedulers: same schedule, same noise, same network."""
 
 import dataclasses
+import math
 from typing import Any
 
 import diffusers
@@ -137,6 +138,13 @@ def one_too_many(steps: int) -> bool:
     return len(numpy.arange(1000, 0, -1000 / steps)) > steps
 
 
+def either_way(sigma: float, schedule) -> bool:
+    """Whether a sigma lies within 1e-4 of half-way between two timesteps: diffusers rounds by a float32 log that differs by CPU."""
+    sigmas = (1 / schedule.alphas_cumprod.double() - 1).sqrt()
+    t = numpy.interp(math.log(sigma), sigmas.log(), range(1000))
+    return abs(t % 1 - 0.5) < 1e-4
+
+
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
 @pytest.mark.parametrize("name", ["ddpm", "dpm++2m", "dpm++2m-karras", "unipc-karras", "euler", "euler-karras", "heun"])
 def test_timesteps_equal_diffusers_at_every_number_of_steps(name, spacing):
@@ -149,6 +157,8 @@ def test_timesteps_equal_diffusers_at_every_number_of_steps(name, spacing):
             continue
         wanted = scheduler.timesteps[:steps] if ROWS[name].method != "heun" else scheduler.timesteps
         ours = make_solver(name, schedule, steps, spacing=spacing)
-        assert list(ours.timesteps) == pytest.approx(wanted.tolist(), abs=1e-3), steps
+        for i, (mine, theirs_) in enumerate(zip(ours.timesteps, wanted.tolist(), strict=True)):
+            slack = 1 if ROWS[name].karras and either_way(ours.plan.sigmas[i], schedule) else 1e-3
+            assert mine == pytest.approx(theirs_, abs=slack), (steps, i)
         if ROWS[name].sigma_space and ROWS[name].method != "heun":
             assert list(ours.plan.sigmas[:-1]) == pytest.approx(scheduler.sigmas[:steps].tolist(), rel=1e-6), steps

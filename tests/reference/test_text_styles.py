@@ -8,6 +8,7 @@ from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.loop import last
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import open_session
+from ldmcli.models.source import find_model
 from ldmcli.runtime.device import select_runtime
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -17,7 +18,7 @@ SEEDS, STEPS = [11, 12], 8
 
 @pytest.fixture(scope="module")
 def session(published):
-    opened = open_session(published, select_runtime("cpu", "fp32"))
+    opened = open_session(find_model(str(published)), select_runtime("cpu", "fp32"))
     with torch.no_grad():
         opened.text.encoder.final_layer_norm.bias.copy_(bias())
     return opened

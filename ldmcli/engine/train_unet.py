@@ -10,7 +10,7 @@ from torch import Tensor
 from ldmcli.config import TrainUNetConfig
 from ldmcli.data.cache import Entry, data_fingerprint, filled, fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.session import check_fit, make_codec

@@ -9,7 +9,7 @@ from torch import Tensor
 from ldmcli.config import TrainConfig, TrainVAEConfig
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun

@@ -58,6 +58,12 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
+    no_cache: bool = False
+    """Keep nothing on disk: decode and encode again whenever a picture is drawn."""
+    crop: str = "center"
+    """center, random (one of four squares along the longer side, another each time) or none (squeezed)."""
+    flip: bool = False
+    """Mirror left and right, every other time."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "grad_accum", "save_every", "sample_every", "val_every", "keep", "log_every"):
@@ -68,6 +74,9 @@ class TrainConfig:
         check(0 <= self.held_out < 0.5, f"--held-out must be in [0, 0.5), got {self.held_out}.")
         check(0 <= self.ema < 1, f"--ema must be in [0, 1), got {self.ema}.")
         check(self.size % 8 == 0 and 16 <= self.size <= 1024, f"--size must be a multiple of 8 between 16 and 1024, got {self.size}.")
+        check(self.crop in ("center", "random", "none"), f"--crop {self.crop}: center, random or none.")
+        check(not (self.cache and self.no_cache), "--cache names a folder and --no-cache wants none.", "Leave one out.")
+        check(self.max_bad >= 0, f"--max-bad must be at least 0, got {self.max_bad}.")
         check(self.warmup >= 0 and self.max_grad_norm >= 0, "--warmup and --max-grad-norm cannot be negative.")
         check(self.lr_schedule in ("constant", "linear", "cosine"), f"--lr-schedule {self.lr_schedule}: constant, linear or cosine.")
         check(

@@ -26,9 +26,9 @@ AllowPickleOption = Annotated[
     bool | None, typer.Option("--allow-pickle", help="Read .ckpt and .bin weights too (tensors alone; code in them is not run).")
 ]
 
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder with COCO pictures and captions.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="COCO, metadata.jsonl, .txt captions or tar shards: see the README.")]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder of pictures, with --captions.")]
-CaptionsOption = Annotated[Path | None, typer.Option("--captions", help="COCO captions file, with --images.")]
+CaptionsOption = Annotated[Path | None, typer.Option("--captions", help="COCO, Karpathy or metadata.jsonl captions file, with --images.")]
 AllowMissingOption = Annotated[bool | None, typer.Option("--allow-missing", help="Go on when more than 1 % of the pictures are missing.")]
 RunOption = Annotated[Path | None, typer.Option("-o", "--output", "--output-dir", help="Run folder (default runs/COMMAND-N).")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with option names as keys; flags win.")]
@@ -57,6 +57,9 @@ MaxBadOption = Annotated[int | None, typer.Option("--max-bad", help="More unusab
 MaxHoursOption = Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")]
 LogEveryOption = Annotated[int | None, typer.Option("--log-every", help="Steps.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded pictures and encoded data are kept (default: the run).")]
+NoCacheOption = Annotated[bool | None, typer.Option("--no-cache", help="Keep nothing on disk; decode and encode at every step (slow).")]
+CropOption = Annotated[str | None, typer.Option("--crop", help="center, random (along the longer side) or none (squeezed).")]
+FlipOption = Annotated[bool | None, typer.Option("--flip", "--random-flip", help="Mirror every other picture left and right.")]
 TrainSeedOption = Annotated[int | None, typer.Option("-s", "--seed", help="Everything random follows from it (default 0).")]
 TrainDeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 

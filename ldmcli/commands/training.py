@@ -46,6 +46,9 @@ def _shared(
     max_hours: options.MaxHoursOption = None,
     log_every: options.LogEveryOption = None,
     cache: options.CacheOption = None,
+    no_cache: options.NoCacheOption = None,
+    crop: options.CropOption = None,
+    flip: options.FlipOption = None,
     seed: options.TrainSeedOption = None,
     device: options.TrainDeviceOption = None,
 ) -> None:
@@ -83,7 +86,7 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
             raise UsageError(f"--config {given['config']}: {key!r} is not an option of {command}.")
     merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags}
     if "data" not in merged:
-        raise UsageError(f"--data is missing: the folder with COCO pictures and captions for {command}.")
+        raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
     merged.setdefault("output", free_run(command))
     return kind(**merged)
 

@@ -1,34 +1,26 @@
 """What never changes during training, computed once: decoded pictures, latents, encoded captions.
 
-Every entry is a folder named after a hash of what it was made from, so a stale one is never used; it is filled under a
-temporary name and renamed when complete.
+Every entry is a folder named after a hash of what it was made from, so a stale one is never used; see entries.py.
 """
 
-import contextlib
 import hashlib
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.pictures import BadPicture, read_square
+from ldmcli.data.captioned import CaptionedImage, CaptionedImages
+from ldmcli.data.entries import Entry as Entry
+from ldmcli.data.entries import EntryWriter as EntryWriter
+from ldmcli.data.entries import open_entry as open_entry
+from ldmcli.data.pictures import CROPS, DECODING, BadPicture, read_views
 from ldmcli.records import Progress
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A finished entry: memory-mapped arrays by name, and the facts that were noted when it was made."""
-
-    arrays: dict[str, Tensor]
-    facts: dict[str, Any]
+CHUNK = 64
+"""Pictures that are decoded side by side."""
 
 
 def fingerprint(*parts: object) -> str:
@@ -37,95 +29,104 @@ def fingerprint(*parts: object) -> str:
 
 
 def data_fingerprint(data: CaptionedImages) -> str:
-    """Changes when a picture file (by size and time), its place or a caption changes."""
-    stats = ((image.path.name, *_stat(image.path), image.captions) for image in data.images)
-    return fingerprint(*stats)
+    """Changes when a picture file (by size and time), its place or a caption changes. A shard is asked once for its size and time."""
+    stats: dict[Path, tuple[int, int]] = {}
+
+    def of(image: CaptionedImage) -> tuple[object, ...]:
+        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, _stat(image.path))
+        return (image.path.name, stat, image.captions, *((image.span,) if image.span else ()))
+
+    return fingerprint(*map(of, data.images))
 
 
-def open_entry(folder: Path) -> Entry | None:
-    """The entry, or None if it was never finished."""
-    note = folder / "entry.json"
-    if not note.is_file():
-        return None
-    facts = json.loads(note.read_text())
-    arrays = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in sorted(folder.glob("*.npy"))}
-    return Entry(arrays, facts)
+def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
+    """Changes with everything that decides the decoded pictures."""
+    return fingerprint(data_fingerprint(data), size, crop, DECODING)
 
 
-class EntryWriter:
-    """Fills `folder` row by row; nothing stands under its name until `finish`."""
-
-    def __init__(self, folder: Path, shapes: dict[str, tuple[tuple[int, ...], str]]) -> None:
-        """shapes: array name -> (full shape, numpy dtype)."""
-        self.folder = folder
-        self.temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir(parents=True)
-        self.arrays = {
-            name: np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
-            for name, (shape, kind) in shapes.items()
-        }
-
-    def put(self, name: str, first: int, rows: Tensor) -> None:
-        """rows: (n, ...) written at first..first+n."""
-        array = self.arrays[name]
-        rows = rows.float() if rows.dtype == torch.bfloat16 else rows  # numpy has no bfloat16
-        array[first : first + len(rows)] = rows.cpu().numpy().astype(array.dtype)
-
-    def finish(self, facts: dict[str, Any]) -> Entry:
-        """Make it the entry of this name. A finished one that appeared meanwhile wins."""
-        for array in self.arrays.values():
-            array.flush()
-        (self.temporary / "entry.json").write_text(json.dumps(facts))
-        if open_entry(self.folder) is None:
-            shutil.rmtree(self.folder, ignore_errors=True)  # half an entry, from a copy that was cut short
-            with contextlib.suppress(OSError):  # another process was faster by a moment
-                os.replace(self.temporary, self.folder)
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        entry = open_entry(self.folder)
-        assert entry is not None
-        return entry
-
-
-def decoded_pictures(data: CaptionedImages, size: int, cache: Path) -> Iterator[Progress | Entry]:
-    """All pictures at size x size: array `pixels` (N, 3, size, size) uint8; fact `bad`: {number: reason} of unusable files.
+def decoded_pictures(data: CaptionedImages, size: int, cache: Path, *, crop: str = "center") -> Iterator[Progress | Entry]:
+    """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
+    fact `bad`: {number of the picture: reason} of unusable files.
 
     Yields progress, and the entry last. Unusable pictures stay black; the caller leaves them out.
     """
-    folder = cache / f"pixels-{size}-{data_fingerprint(data)}"
+    folder = cache / f"pixels-{size}-{pixels_fingerprint(data, size, crop)}"
     entry = open_entry(folder)
     if entry is None:
-        writer = EntryWriter(folder, {"pixels": ((len(data), 3, size, size), "uint8")})
-        bad: dict[str, str] = {}
-        for number, image in enumerate(data.images):
-            try:
-                writer.put("pixels", number, read_square(image.path, size)[None])
-            except BadPicture as error:
-                bad[str(number)] = f"{image.path.name}: {error}"
-            if number % 64 == 0:
-                yield Progress("decode pictures", number, len(data))
-        entry = writer.finish({"bad": bad})
+        views = len(CROPS[crop])
+        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")})
+        bad: dict[str, str] = dict(writer.facts.get("bad", {}))
+        try:
+            for first, found in _decode(data, size, crop, writer.done):
+                yield Progress("decode pictures", first, len(data))
+                for number, got in enumerate(found, start=first):
+                    if isinstance(got, Tensor):
+                        writer.put("pixels", number * views, got)
+                    else:
+                        bad[str(number)] = got
+                writer.advance(first + len(found), {"bad": bad})
+            entry = writer.finish({"bad": bad})
+        finally:
+            writer.close()
         yield Progress("decode pictures", len(data), len(data))
     yield entry
+
+
+def checked_pictures(data: CaptionedImages, size: int) -> Iterator[Progress | dict[str, str]]:
+    """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
+    bad: dict[str, str] = {}
+    for first, found in _decode(data, size, "center", 0):
+        yield Progress("check pictures", first, len(data))
+        bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
+    yield bad
+
+
+def _decode(data: CaptionedImages, size: int, crop: str, start: int) -> Iterator[tuple[int, list[Tensor | str]]]:
+    """(number of the first picture, its squares (V, 3, size, size) or why there are none, and those of its neighbours)."""
+
+    def read(image: CaptionedImage) -> Tensor | str:
+        try:
+            return read_views(image, size, crop)
+        except BadPicture as error:
+            return f"{image.path.name if image.span is None else image.id}: {error}"
+
+    # Threads are enough: Pillow decodes and scales without Python's lock.
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)) as pool:
+        for first in range(start, len(data), CHUNK):
+            yield first, list(pool.map(read, data.images[first : first + CHUNK]))
 
 
 def filled(
     folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str
 ) -> Iterator[Progress | Entry]:
-    """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last."""
+    """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
+
+    One that was interrupted is gone on with, in the same batches, so that it ends with the same bits.
+    """
     entry = open_entry(folder)
     if entry is None:
         writer: EntryWriter | None = None
-        for first in range(0, count, batch):
-            last = min(first + batch, count)
-            rows = compute(first, last)
-            if writer is None:
-                writer = EntryWriter(folder, {name: ((count, *value.shape[1:]), "float16") for name, value in rows.items()})
-            for name, value in rows.items():
-                writer.put(name, first, value)
-            yield Progress(stage, last, count)
-        assert writer is not None, "a cache needs at least one row"
-        entry = writer.finish({})
+        first = 0
+        try:
+            while first < count:
+                last = min(first + batch, count)
+                rows = compute(first, last)
+                if writer is None:  # its shapes are known now
+                    shapes = {name: ((count, *value.shape[1:]), "float16") for name, value in rows.items()}
+                    writer = EntryWriter(folder, shapes)
+                    if done := writer.done - writer.done % batch:
+                        first = done
+                        continue
+                for name, value in rows.items():
+                    writer.put(name, first, value)
+                first = last
+                writer.advance(last, {})
+                yield Progress(stage, last, count)
+            assert writer is not None, "a cache needs at least one row"
+            entry = writer.finish({})
+        finally:
+            if writer is not None:
+                writer.close()
     yield entry
 
 

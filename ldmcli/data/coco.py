@@ -3,16 +3,14 @@
 import contextlib
 import io
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ldmcli.data.captioned import CaptionedImage, CaptionedImages
-from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.data.captioned import CaptionedImages, Collector, inside
+from ldmcli.errors import LdmError, NotFound
 
 YEARS = ("2017", "2014")
-MAX_CAPTION_CHARS = 10_000
 
 
 def find_coco(root: Path, split: str) -> tuple[Path, Path] | None:
@@ -36,62 +34,12 @@ def load_coco(captions: Path, pictures: Path, *, limit: int | None = None, allow
     pictures are missing (more than 1 %, unless allow_missing).
     """
     coco = _parse(captions)
-    ids = sorted(coco.imgs)[:limit]
-    dropped: Counter[str] = Counter()
-    dropped["caption of an unknown picture"] = sum(1 for a in coco.anns.values() if a.get("image_id") not in coco.imgs)
-    images, missing = [], []
-    for number in ids:
-        texts = []
-        for annotation in coco.imgToAnns.get(number, []):
-            text = _clean(annotation.get("caption"))
-            if text is None:
-                dropped["unusable caption"] += 1
-            else:
-                texts.append(text)
-        path = _inside(pictures, coco.imgs[number].get("file_name"), captions)
-        if not texts:
-            dropped["picture without a caption"] += 1
-        elif not os.path.isfile(path):  # unlike Path.is_file, also answers for a name that is too long
-            missing.append(path)
-        else:
-            images.append(CaptionedImage(str(number), path, tuple(texts)))
-    if missing:
-        dropped["missing picture"] = len(missing)
-        if not images or (len(missing) > 0.01 * len(ids) and not allow_missing):
-            raise NotFound(
-                f"{len(missing)} of {len(ids)} pictures of {captions} are not in {pictures}, {missing[0].name} for one.",
-                hint="Is --images right? --allow-missing goes on with those that are there.",
-            )
-    if not images:
-        raise LdmError(f"{captions} has no picture with a usable caption.")
-    problems = tuple(f"{count} x {what}, left out" for what, count in dropped.items() if count)
-    return CaptionedImages(str(captions), tuple(images), problems)
-
-
-def load_captioned(
-    root: Path,
-    *,
-    split: str = "train",
-    images: Path | None = None,
-    captions: Path | None = None,
-    limit: int | None = None,
-    allow_missing: bool = False,
-) -> CaptionedImages:
-    """The pictures under `root`, or those that `images` and `captions` name. Raises NotFound with what was tried."""
-    if captions and images:
-        return load_coco(captions, images, limit=limit, allow_missing=allow_missing)
-    if captions or images:
-        raise UsageError("--images and --captions go together: the folder of pictures and the COCO captions file.")
-    if not root.is_dir():
-        raise NotFound(f"--data {root}: no such folder.", hint="Pass a folder with COCO pictures and annotations.")
-    found = find_coco(root, split)
-    if found is None:
-        raise NotFound(
-            f"--data {root}: no COCO captions found. Tried annotations/captions_{split}{{2017,2014}}.json, "
-            f"annotations_trainval*/annotations/ and the folder itself.",
-            hint="Pass --images DIR --captions FILE for another layout.",
-        )
-    return load_coco(*found, limit=limit, allow_missing=allow_missing)
+    found = Collector()
+    found.dropped["caption of an unknown picture"] = sum(1 for a in coco.anns.values() if a.get("image_id") not in coco.imgs)
+    for number in sorted(coco.imgs)[:limit]:
+        path = inside(pictures, coco.imgs[number].get("file_name"), captions)
+        found.add(str(number), path, [annotation.get("caption") for annotation in coco.imgToAnns.get(number, [])])
+    return found.result(captions, "COCO", pictures, allow_missing=allow_missing)
 
 
 def _parse(captions: Path) -> Any:
@@ -122,25 +70,3 @@ def _parse(captions: Path) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
-
-
-def _clean(caption: object) -> str | None:
-    """One line of text, or None if there is nothing to learn from."""
-    if not isinstance(caption, str) or len(caption) > MAX_CAPTION_CHARS:
-        return None
-    text = " ".join(caption.split())
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can hold it, no tokenizer takes it
-        return None
-    return text or None
-
-
-def _inside(folder: Path, name: object, captions: Path) -> Path:
-    """The path of a picture, which must lie inside the folder. Raises LdmError for anything that points elsewhere."""
-    if isinstance(name, str) and name and "\0" not in name and "\\" not in name and not Path(name).is_absolute():
-        path = folder / name
-        with contextlib.suppress(ValueError):  # half a surrogate pair
-            if path.resolve().is_relative_to(folder.resolve()):
-                return path
-    raise LdmError(f"{captions}: file_name {name!r} points outside {folder}; refused.")

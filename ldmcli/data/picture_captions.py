@@ -11,11 +11,11 @@ from typing import Any
 
 from PIL import Image
 
+from ldmcli.data.captioned import PICTURES
 from ldmcli.data.coco import find_coco, load_coco
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
 CAPTION_KEYS = ("caption", "captions", "prompt", "text")
 WHAT_FITS = "JSON, JSON Lines, CSV with the columns image and caption, or text with a TAB between the two."

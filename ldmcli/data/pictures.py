@@ -1,5 +1,6 @@
 """Picture files to square uint8 tensors: what is decoded, how it is converted, what is refused."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+
+from ldmcli.data.captioned import CaptionedImage
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header: a 48 kB PNG can hold 400 megapixels."""
@@ -16,12 +19,31 @@ class BadPicture(Exception):
     """This file cannot be used; the message says why."""
 
 
+CROPS = {"center": (0.5,), "random": (0.0, 1 / 3, 2 / 3, 1.0), "none": (0.5,)}
+"""Which squares of a picture are looked at: where they lie along its longer side. `none` squeezes the whole picture into one."""
+DECODING = 1
+"""Part of every cache's name; a change of what a file's pixels are must count it up."""
+
+
+def read_views(picture: CaptionedImage, size: int, crop: str) -> Tensor:
+    """The squares of a picture that `crop` names, (V, 3, size, size) uint8. Raises BadPicture."""
+    image = _read(picture.path, picture.span, at_least=2 * size)
+    return torch.stack([_square(image, size, crop, place) for place in CROPS[crop]])
+
+
 def read_square(path: Path, size: int) -> Tensor:
     """Decode, turn upright, put on white, scale the shorter side to `size` and crop the centre. Returns (3, size, size) uint8.
 
     Raises BadPicture.
     """
-    square = ImageOps.fit(read_picture(path, at_least=2 * size), (size, size), Image.Resampling.LANCZOS)
+    return _square(read_picture(path, at_least=2 * size), size, "center", 0.5)
+
+
+def _square(image: Image.Image, size: int, crop: str, place: float) -> Tensor:
+    if crop == "none":
+        square = image.resize((size, size), Image.Resampling.LANCZOS)
+    else:
+        square = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS, centering=(place, place))
     return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
 
 
@@ -30,10 +52,15 @@ def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
 
     Raises BadPicture.
     """
+    return _read(path, None, at_least=at_least)
+
+
+def _read(path: Path, span: tuple[int, int] | None, *, at_least: int | None) -> Image.Image:
+    """See read_picture. span: (first byte, bytes) of the picture within the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
-            with Image.open(path) as file:
+            with Image.open(path if span is None else io.BytesIO(_bytes(path, span))) as file:
                 if file.width * file.height > MAX_PIXELS:
                     raise BadPicture(f"{file.width}x{file.height} pixels, more than {MAX_PIXELS}")
                 if at_least is not None:
@@ -45,8 +72,19 @@ def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
         raise BadPicture(str(error) or type(error).__name__) from error
 
 
+def _bytes(path: Path, span: tuple[int, int]) -> bytes:
+    with path.open("rb") as file:
+        file.seek(span[0])
+        return file.read(span[1])
+
+
 def on_white(picture: Image.Image) -> Image.Image:
-    """RGB, transparent parts white, 16-bit grey scaled to 8 bits (Pillow's own conversion would clip it)."""
+    """RGB, transparent parts white, 16-bit grey scaled to 8 bits (Pillow's own conversion would clip it).
+
+    CMYK is converted without a colour profile. Raises BadPicture for floating point, whose white is not defined.
+    """
+    if picture.mode == "F":
+        raise BadPicture("floating-point pixels, which do not say what white is")
     if picture.mode.startswith("I"):
         grey = np.asarray(picture, dtype=np.float64)
         sixteen = picture.mode != "I" or grey.max() > 255  # "I" has 32 bits and does not say how many are used

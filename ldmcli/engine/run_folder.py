@@ -1,9 +1,10 @@
 """The folder of a training run: whose it is, what it was made with, and going on from its checkpoints."""
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,24 @@ def run_folder(config: TrainConfig) -> Iterator[None]:
         yield
 
 
+def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None:
+    """RUN/skipped.jsonl: id, file and reason of every picture that is not trained on. bad: number of the picture -> reason."""
+    rows = [asdict(skipped) for skipped in data.skipped]
+    for number, reason in bad.items():
+        image = data.images[int(number)]
+        rows.append({"id": image.id, "file": str(image.path), "reason": reason})
+    (run / "skipped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:
     """The resolved config as plain values, with a fingerprint of the data."""
-    plain = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-    return {**{k: v for k, v in plain.items() if v is not None}, "data_fingerprint": data_fingerprint(data)}
+    return {**_plain(asdict(config)), "data_fingerprint": data_fingerprint(data)}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As TOML and JSON can hold them; without those that are None."""
+    plain = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return {k: v for k, v in plain.items() if v is not None}
 
 
 def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> Iterator[Event]:
@@ -75,7 +90,11 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> 
         if not path.is_dir():
             raise NotFound(f"--resume {path}: no such checkpoint.")
         found = checkpoints.read(path)
-    before = found.facts["settings"]
+    # A run of an older version says nothing of options that came later, and did what is now their default.
+    before = {
+        **_plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),
+        **found.facts["settings"],
+    }
     changed = [
         f"{key}: {before.get(key)!r} then, {settings.get(key)!r} now"
         for key in sorted((before.keys() | settings.keys()) - MAY_CHANGE)

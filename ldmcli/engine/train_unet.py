@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ldmcli.config import TrainUNetConfig
-from ldmcli.data.cache import Entry, data_fingerprint, filled, fingerprint, to_unit_range
+from ldmcli.data.cache import Entry, filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
+from ldmcli.data.pictures import CROPS
+from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.session import check_fit, make_codec
@@ -40,7 +42,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     with run_folder(config):
         pixels, usable = yield from usable_pixels(data, config, accelerator)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
-        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source}")
+        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         with accelerator.main_process_first():
             cached = yield from build_caches(data, pixels, frozen, config, accelerator)
         torch.manual_seed(config.seed)  # initial weights
@@ -101,40 +103,59 @@ def unet_config(config: TrainUNetConfig, frozen: Frozen) -> UNetConfig:
 
 
 def build_caches(
-    data: CaptionedImages, pixels: Tensor, frozen: Frozen, config: TrainUNetConfig, accelerator: Any
+    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any
 ) -> Generator[Event, None, Cached]:
-    """Encode every picture and every distinct caption once. Returns Cached as the generator's value."""
+    """Encode every view of every picture and every distinct caption, once, or with --no-cache when asked for.
+
+    Returns Cached as the generator's value.
+    """
     cache = config.cache or config.output / "cache"
     device = accelerator.device
     vae, encoder = frozen.vae.to(device), frozen.text.encoder.to(device)
     codec = make_codec(vae)
 
+    flips = 2 if config.flip else 1
+
     @torch.no_grad()
-    def latents(first: int, last: int) -> dict[str, Tensor]:
-        mean, std = codec.encode(to_unit_range(pixels[first:last]).to(device))
+    def latents(rows: Tensor) -> dict[str, Tensor]:
+        pictures = flip_some(pixels[rows // flips], rows % flips == 1)
+        mean, std = codec.encode(to_unit_range(pictures).to(device))
         return {"mean": mean, "std": std}
 
     captions = [*dict.fromkeys(c for image in data.images for c in image.captions), ""]
     tokens = [frozen.text.tokens(caption) for caption in captions]
 
-    def states(first: int, last: int) -> dict[str, Tensor]:
-        return {"states": frozen.text.states(tokens[first:last])}
+    def states(rows: Tensor) -> dict[str, Tensor]:
+        return {"states": frozen.text.states([tokens[row] for row in rows.tolist()])}
 
-    key = fingerprint(data_fingerprint(data), config.size, _weights(frozen.vae_folder / "vae"))
-    latent_entry = yield from _drain(filled(cache / f"latents-{key}", len(data), 64, latents, "encode pictures"))
-    text_key = fingerprint(*captions, _weights(frozen.text_folder / "text_encoder"), _weights(frozen.text_folder / "tokenizer"))
-    text_entry = yield from _drain(filled(cache / f"text-{text_key}", len(captions), 256, states, "encode captions"))
-    encoder.cpu()
+    mean: Rows
+    std: Rows
+    vectors: Rows
+    if config.no_cache:
+        encoded, text = ComputedOnDemand(len(pixels) * flips, latents), ComputedOnDemand(len(captions), states)
+        mean, std, vectors = encoded.of("mean"), encoded.of("std"), text.of("states")
+    else:
+        key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, _weights(frozen.vae_folder / "vae"))
+        entry = yield from _drain(
+            filled(cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures")
+        )
+        text_key = fingerprint(*captions, _weights(frozen.text_folder / "text_encoder"), _weights(frozen.text_folder / "tokenizer"))
+        text_entry = yield from _drain(
+            filled(cache / f"text-{text_key}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions")
+        )
+        mean, std, vectors = entry.arrays["mean"], entry.arrays["std"], text_entry.arrays["states"]
+        encoder.cpu()
     row = {caption: number for number, caption in enumerate(captions)}
     counts = torch.tensor([len(image.captions) for image in data.images])
     return Cached(
-        latent_entry.arrays["mean"],
-        latent_entry.arrays["std"],
-        text_entry.arrays["states"],
+        mean,
+        std,
+        vectors,
         frozen.text.mask(tokens),
         torch.tensor([row[c] for image in data.images for c in image.captions]),
         counts.cumsum(0) - counts,
         counts,
+        len(CROPS[config.crop]) * flips,
     )
 
 

@@ -4,13 +4,14 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ldmcli.config import TrainConfig, TrainVAEConfig
-from ldmcli.data.cache import Entry, decoded_pictures
+from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.coco import load_captioned
-from ldmcli.engine.run_folder import resume, run_folder, settings_of
+from ldmcli.data.layouts import load_captioned
+from ldmcli.data.pictures import CROPS
+from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
@@ -19,6 +20,9 @@ from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.training.order import SampleOrder, generator_for
+
+SAID = 5
+"""Unusable pictures that are named on the terminal."""
 
 
 def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
@@ -32,7 +36,7 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     with run_folder(config):
         pixels, usable = yield from usable_pixels(data, config, accelerator)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
-        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source}")
+        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = VAE(vae_config(config))
         state, prepared = make_state(vae, config, accelerator)
@@ -40,7 +44,8 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
         yield from resume(state, config, settings)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         order = SampleOrder(len(train_rows), config.seed)
-        run = VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step)
+        views = len(CROPS[config.crop])
+        run = VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step, views)
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
@@ -72,22 +77,37 @@ def vae_config(config: TrainVAEConfig) -> VAEConfig:
     )
 
 
-def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) -> Generator[Event, None, tuple[Tensor, list[int]]]:
-    """Decode all pictures (cached). Returns (pixels (N, 3, S, S) uint8, usable row numbers) as the generator's value."""
-    cache = config.cache or config.output / "cache"
-    entry: Entry | None = None
+def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) -> Generator[Event, None, tuple[Rows, list[int]]]:
+    """Decode all pictures (cached, unless --no-cache).
+
+    Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
+    Raises LdmError when more than --max-bad are unusable; RUN/skipped.jsonl lists them in any case.
+    """
+    found: Entry | dict[str, str] | None = None
     with accelerator.main_process_first():
-        for event in decoded_pictures(data, config.size, cache):
-            if isinstance(event, Entry):
-                entry = event
+        if config.no_cache:
+            events: Iterator[Any] = checked_pictures(data, config.size)
+        else:
+            events = decoded_pictures(data, config.size, config.cache or config.output / "cache", crop=config.crop)
+        for event in events:
+            if isinstance(event, Entry | dict):
+                found = event
             else:
                 yield event
-    assert entry is not None
-    bad = entry.facts["bad"]
+    assert found is not None
+    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop)
+    bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
+    if accelerator.is_main_process:
+        write_skipped(config.output, data, bad)
     if len(bad) > config.max_bad:
-        raise LdmError(f"{len(bad)} unusable pictures, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]))
-    yield from (Note(f"left out {reason}", warning=True) for reason in bad.values())
-    return entry.arrays["pixels"], [row for row in range(len(data)) if str(row) not in bad]
+        raise LdmError(
+            f"{len(bad)} unusable pictures, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]),
+            hint=f"{config.output / 'skipped.jsonl'} lists them.",
+        )
+    yield from (Note(f"left out {reason}", warning=True) for reason in list(bad.values())[:SAID])
+    if len(bad) > SAID:
+        yield Note(f"left out {len(bad) - SAID} more: {config.output / 'skipped.jsonl'} lists them", warning=True)
+    return pixels, [row for row in range(len(data)) if str(row) not in bad]
 
 
 def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:

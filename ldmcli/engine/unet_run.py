@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ldmcli.config import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.rows import Rows, draw_views
 from ldmcli.diffusion.objective import add_noise, denoising_loss, draw_timesteps, min_snr_weight, snr, target
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
@@ -42,19 +43,21 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Cached:
-    """What the loop draws from, memory-mapped fp16. Row numbers of mean and std are those of the pictures.
+    """What the loop draws from, fp16: memory-mapped, or computed on demand.
 
-    mean, std: (N, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last;
+    The views of picture n are rows n V to n V + V - 1 of mean and std.
+    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last;
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 
-    mean: Tensor
-    std: Tensor
-    states: Tensor
+    mean: Rows
+    std: Rows
+    states: Rows
     mask: Tensor | None
     caption_rows: Tensor
     first: Tensor
     counts: Tensor
+    views: int = 1
 
 
 class UNetRun:
@@ -132,7 +135,8 @@ class UNetRun:
         shape = (len(rows), *cached.mean.shape[1:])
         drawn, noise = torch.randn(shape, generator=generator)[share], torch.randn(shape, generator=generator)[share].to(device)
         t = draw_timesteps(self.schedule, len(rows), generator)[share].to(device)
-        latents = (cached.mean[rows[share]].float() + cached.std[rows[share]].float() * drawn).to(device)
+        seen = draw_views(rows, cached.views, generator)[share]
+        latents = (cached.mean[seen].float() + cached.std[seen].float() * drawn).to(device)
         mask = None if cached.mask is None else cached.mask[captions].to(device)
         context = TextContext(cached.states[captions].float().to(device), mask)
         noisy = add_noise(self.schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ldmcli.autoencoder.losses import gradient_difference, kl_to_standard_normal, reconstruction
 from ldmcli.config import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
+from ldmcli.data.rows import Rows, draw_views, flip_some
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
 from ldmcli.metrics.psnr import psnr
@@ -32,14 +33,16 @@ class VAERun:
         vae: VAE,
         prepared: Any,
         accelerator: Any,
-        pixels: Tensor,
+        pixels: Rows,
         train_rows: list[int],
         val_rows: list[int],
         order: SampleOrder,
         per_step: int,
+        views: int,
     ) -> None:
+        """pixels: `views` squares of every picture next to each other; rows are numbers of pictures."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
-        self.pixels, self.order, self.per_step = pixels, order, per_step
+        self.pixels, self.order, self.per_step, self.views = pixels, order, per_step, views
         self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
         self.scaling_factor: float | None = None
         """Of the model last saved."""
@@ -48,10 +51,12 @@ class VAERun:
         """One accumulation part of this process's share of the global batch."""
         size = self.config.batch_size
         first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
-        rows = self.train_rows[self.order.batch(step, self.per_step)[first : first + size]]
+        views = generator_for(self.config.seed, "views", step)  # drawn for the whole batch, so that shares agree
+        seen = draw_views(self.train_rows[self.order.batch(step, self.per_step)], self.views, views)[first : first + size]
+        flipped = (torch.rand(self.per_step, generator=views) < 0.5 * self.config.flip)[first : first + size]
         noise_shape = (self.per_step, self.config.latent_channels, *self._latent_side())
         noise = torch.randn(noise_shape, generator=generator_for(self.config.seed, "posterior", step))[first : first + size]
-        pictures = to_unit_range(self.pixels[rows]).to(self.accelerator.device, memory_format=torch.channels_last)
+        pictures = to_unit_range(flip_some(self.pixels[seen], flipped)).to(self.accelerator.device, memory_format=torch.channels_last)
         decoded, mean, logvar = self.prepared(pictures, noise.to(self.accelerator.device))
         decoded, mean, logvar = decoded.float(), mean.float(), logvar.float()
         recon = reconstruction(decoded, pictures, self.config.recon).mean()
@@ -68,14 +73,14 @@ class VAERun:
         """PSNR of held-out pictures through mean latents, with the weights that would be shipped."""
         if not len(self.val_rows):
             return {}
-        pictures = to_unit_range(self.pixels[self.val_rows])
+        pictures = to_unit_range(self.pixels[self.val_rows * self.views])
         decoded = self._reconstruct(state, pictures)
         return {"val_psnr": psnr(decoded, pictures).mean().item()}
 
     @torch.no_grad()
     def sample(self, state: TrainState) -> Iterator[Event]:
         """Pictures, held out where there are such, above their reconstructions."""
-        pictures = to_unit_range(self.pixels[(self.val_rows if len(self.val_rows) else self.train_rows)[:16]])
+        pictures = to_unit_range(self.pixels[(self.val_rows if len(self.val_rows) else self.train_rows)[:16] * self.views])
         sheet = contact_sheet(to_pillow(torch.cat([pictures, self._reconstruct(state, pictures)])), columns=len(pictures))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
         yield Saved("samples", save_sheet(sheet, path))
@@ -98,7 +103,7 @@ class VAERun:
         shipped, generator = self._shipped(state), generator_for(self.config.seed, "scale")
         drawn = []
         for rows in self.train_rows[:: max(len(self.train_rows) // 1024, 1)][:1024].split(64):
-            posterior = shipped.encode(to_unit_range(self.pixels[rows]).to(self.accelerator.device))
+            posterior = shipped.encode(to_unit_range(self.pixels[rows * self.views]).to(self.accelerator.device))
             noise = torch.randn(posterior.mean.shape, generator=generator)
             drawn.append(posterior.sample(noise.to(self.accelerator.device)).flatten().cpu())
         deviation = torch.cat(drawn).double().std().item()

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from train_scorer import augmented, is_held_out, read_facts, variants
 
 from ldmcli.data.cache import Entry, decoded_pictures
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.data.picture_captions import find_pairs
 from ldmcli.data.pictures import read_picture
 from ldmcli.metrics.clip_score import others_mean, permutation_p_value

@@ -28,7 +28,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from ldmcli.data.cache import Entry, decoded_pictures, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.engine.session import make_codec
 from ldmcli.images import to_uint8
 from ldmcli.models.loading import load_vae

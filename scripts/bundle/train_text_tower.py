@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldmcli.data.cache import Entry, decoded_pictures, to_unit_range
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.engine.session import make_codec
 from ldmcli.models.loading import load_vae
 from ldmcli.models.saving import save_component, write_json

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ldmcli.data.coco import find_coco, load_captioned, load_coco
+from ldmcli.data.coco import find_coco, load_coco
+from ldmcli.data.layouts import load_captioned
 from ldmcli.errors import NotFound, UsageError
 
 

@@ -12,7 +12,7 @@ from runs import config_for, events_of, log_of
 
 from ldmcli.cli import main
 from ldmcli.data.cache import to_unit_range
-from ldmcli.data.coco import load_captioned
+from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine import unet_run

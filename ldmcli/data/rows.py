@@ -1,0 +1,88 @@
+"""Rows of numbers that training draws from, whether they lie in a cache or are computed when they are asked for; and views of pictures."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.pictures import CROPS, BadPicture, read_views
+
+
+class Rows(Protocol):
+    """What a Tensor (N, ...) and the classes below have in common."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """rows: (B,) int64. Returns (B, ...)."""
+        ...
+
+
+class DecodedOnDemand:
+    """The `pixels` of a cache without one: (N V, 3, size, size) uint8, unusable pictures black."""
+
+    def __init__(self, data: CaptionedImages, size: int, crop: str) -> None:
+        self.data, self.size, self.crop, self.views = data, size, crop, len(CROPS[crop])
+        self.shape = torch.Size((len(data) * self.views, 3, size, size))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        return torch.stack([self._read(*divmod(row, self.views)) for row in rows.tolist()])
+
+    def _read(self, picture: int, view: int) -> Tensor:
+        try:
+            return read_views(self.data.images[picture], self.size, self.crop)[view]
+        except BadPicture:
+            return torch.zeros(3, self.size, self.size, dtype=torch.uint8)
+
+
+class ComputedOnDemand:
+    """Several arrays of the same rows, computed together: `of(name)` is one of them. The last answer is kept for its siblings."""
+
+    def __init__(self, count: int, compute: Callable[[Tensor], dict[str, Tensor]]) -> None:
+        """compute: rows (B,) -> arrays (B, ...) by name; they are rounded to fp16, as in a cache."""
+        self.count, self.compute = count, compute
+        self.last: tuple[Tensor, dict[str, Tensor]] = (torch.empty(0), {})
+
+    def of(self, name: str) -> "Column":
+        """One of the arrays."""
+        return Column(self, name)
+
+    def rows(self, rows: Tensor) -> dict[str, Tensor]:
+        """All arrays of these rows, on the CPU."""
+        if not torch.equal(self.last[0], rows):
+            self.last = rows.clone(), {name: value.half().cpu() for name, value in self.compute(rows).items()}
+        return self.last[1]
+
+
+class Column:
+    """One array of ComputedOnDemand."""
+
+    def __init__(self, source: ComputedOnDemand, name: str) -> None:
+        self.source, self.name = source, name
+        self.shape = torch.Size((source.count, *source.rows(torch.zeros(1, dtype=torch.int64))[name].shape[1:]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        return self.source.rows(rows)[self.name]
+
+
+def draw_views(rows: Tensor, views: int, generator: torch.Generator) -> Tensor:
+    """One of the `views` rows that belong to each picture, uniformly; with one view nothing is drawn. rows: (B,) pictures. Returns (B,)."""
+    if views == 1:
+        return rows
+    return rows * views + torch.randint(views, (len(rows),), generator=generator)
+
+
+def flip_some(pictures: Tensor, flipped: Tensor) -> Tensor:
+    """Mirror left and right where `flipped`. pictures: (B, C, H, W); flipped: (B,) bool."""
+    return torch.where(flipped[:, None, None, None], pictures.flip(-1), pictures)

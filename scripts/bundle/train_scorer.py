@@ -3,8 +3,9 @@
     python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--minutes 25] [--init FOLDER]
 
 Writes FOLDER as `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` read it. Nothing of the model that it judges is
-in it but the vocabulary: both towers start from random weights, or go on from an earlier edition (--init). It is to judge what the picture shows and not its pixels, so it sees each
-one shifted, scaled, blurred, noisy, as a JPEG, and through the bundled VAE with its latents disturbed, as a U-Net leaves them.
+in it but the vocabulary: both towers start from random weights, or go on from an earlier edition (--init). It is to judge what the
+picture shows and not its pixels, so it sees each one shifted, scaled, blurred, noisy, as a JPEG, and through the bundled VAE with its
+latents disturbed, as a U-Net leaves them.
 One picture in 20 is held out; its concept is seen in other styles only.
 """
 

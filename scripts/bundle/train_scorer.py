@@ -1,10 +1,11 @@
 """Train the bundled scorer: a small CLIP, pictures against captions (Radford et al. 2021, sec. 2.3).
 
-    python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--minutes 25]
+    python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--minutes 25] [--init FOLDER]
 
 Writes FOLDER as `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` read it. Nothing of the model that it judges is
-in it but the vocabulary: both towers start from random weights. It is to judge what the picture shows and not its pixels, so it sees each
-one shifted, scaled, blurred, noisy, as a JPEG, and through the bundled VAE with its latents disturbed, as a U-Net leaves them.
+in it but the vocabulary: both towers start from random weights, or go on from an earlier edition (--init). It is to judge what the
+picture shows and not its pixels, so it sees each one shifted, scaled, blurred, noisy, as a JPEG, and through the bundled VAE with its
+latents disturbed, as a U-Net leaves them.
 One picture in 20 is held out; its concept is seen in other styles only.
 """
 
@@ -23,7 +24,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from train_text_tower import soft_cross_entropy
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from ldmcli.data.cache import Entry, decoded_pictures, to_unit_range
@@ -39,6 +39,7 @@ from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
 LENGTH = 32
 SIDE, PATCH, WIDTH = 48, 12, 128
 PEAK = 1.5e-3
+TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 HELD_OUT = 20
 """One picture in so many is never trained on."""
 MEAN, STD = torch.tensor(CLIPImageProcessorPil.image_mean)[:, None, None], torch.tensor(CLIPImageProcessorPil.image_std)[:, None, None]
@@ -53,15 +54,15 @@ def build(tokenizer: ClipTokenizer) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config={**shared, **words, **ends}, vision_config={**shared, **patches}, projection_dim=WIDTH))
 
 
-def save(model: CLIPModel, folder: Path) -> None:
-    """fp16 on disk; the config says fp32, which is how it is to be computed."""
+def save(model: CLIPModel, folder: Path, vocabulary: Path) -> None:
+    """fp16 on disk; the config says fp32, which is how it is to be computed. vocabulary: the tokenizer's files."""
     weights = {key: value.detach().half() for key, value in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=weights)
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", {**config, "dtype": "float32"})
     CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
-    for file in (BUNDLED / "tokenizer").iterdir():
-        shutil.copy(file, folder / file.name)
+    for name in TOKENIZER_FILES:
+        shutil.copy(vocabulary / name, folder / name)
 
 
 def variants(pixels: Tensor, seed: int = 0) -> list[Tensor]:
@@ -123,6 +124,13 @@ def true_of(texts: list[str], concepts: list[str], rows: list[dict[str, str]], c
     )
 
 
+def soft_cross_entropy(logits: Tensor, match: Tensor) -> Tensor:
+    """Rows of `match` are the targets, once they are scaled to add up to one; a row with no match does not count."""
+    kept = match.sum(dim=-1) > 0
+    target = match[kept] / match[kept].sum(dim=-1, keepdim=True)
+    return F.cross_entropy(logits[kept], target)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data set of build_dataset.py")
@@ -130,6 +138,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="decoded and disturbed pictures, kept for the next run")
     parser.add_argument("--minutes", type=float, default=25, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--lr", type=float, default=PEAK, help="the highest, reached after 100 steps")
+    parser.add_argument("--init", type=Path, help="go on from the weights of this scorer")
     parser.add_argument("--concepts", type=int, default=40, help="concepts per batch, each in up to three styles")
     args = parser.parse_args()
 
@@ -141,7 +151,8 @@ def main() -> None:
         torch.save(variants(pixels), kept)
     versions = torch.load(kept)
     captions = [image.captions for image in data.images]
-    tokenizer = load_tokenizer(BUNDLED, LENGTH)
+    vocabulary = args.init or BUNDLED / "tokenizer"  # an earlier edition's may not be the bundled model's of today
+    tokenizer = load_tokenizer(vocabulary, LENGTH)
     tokens = {caption: tokenizer.encode(caption) for group in captions for caption in group}
     seen: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(facts):
@@ -149,15 +160,15 @@ def main() -> None:
             seen[row["emoji"]].append(number)
 
     torch.manual_seed(0)
-    model = build(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.05, betas=(0.9, 0.98))
+    model = CLIPModel.from_pretrained(args.init, dtype=torch.float32).train() if args.init else build(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
     print(f"{sum(p.numel() for p in model.parameters()):,} weights, {len(versions)} versions of {len(data)} pictures", flush=True)
     rng, noise, names, started = random.Random(0), torch.Generator().manual_seed(0), sorted(seen), time.monotonic()
     for step in range(args.steps):
         progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
         if progress >= 1:
             break
-        optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 100, 1) * (1 + math.cos(math.pi * progress)) / 2
+        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 100, 1) * (1 + math.cos(math.pi * progress)) / 2
         concepts = rng.sample(names, args.concepts)
         chosen = [number for name in concepts for number in seen[name]]
         texts = [rng.choice(captions[rng.choice(seen[name])]) for name in concepts]
@@ -177,8 +188,8 @@ def main() -> None:
             hit = match[logits.argmax(dim=0), torch.arange(len(chosen))].mean().item()
             print(f"step {step} loss {loss.item():.3f} pictures that find a true caption {hit:.2f} among {len(texts)}", flush=True)
         if step % 100 == 99:
-            save(model, args.output)
-    save(model, args.output)
+            save(model, args.output, vocabulary)
+    save(model, args.output, vocabulary)
     print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s", flush=True)
 
 

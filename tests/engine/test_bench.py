@@ -67,7 +67,8 @@ def test_stdout_is_one_document_with_every_promised_key(bench):
         assert (row["dtype"], row["batch_size"], row["width"], row["height"]) == ("bf16", batch_size, 64, 64)
         assert (row["steps"], row["num_unet_calls"], row["scheduler"]) == (2, 3, "heun")
         total = row["total_s"]
-        assert len(total["times"]) == 2 and total["min"] <= total["median"] <= total["max"] and total["stddev"] >= 0
+        assert set(total) == {"median", "mean", "stddev", "min", "max", "times"} and len(total["times"]) == 2
+        assert total["min"] <= total["median"] <= total["max"] and total["stddev"] >= 0
         assert row["images_per_s"] == pytest.approx(batch_size / total["median"])
         assert row["unet_call_ms"] == pytest.approx(1000 * row["denoise_s"] / 3)
         assert row["achieved_flops_per_s"] == pytest.approx(row["flops_per_image"] * row["images_per_s"], rel=1e-6)

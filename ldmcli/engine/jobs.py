@@ -108,13 +108,7 @@ def check_trace(config: GenerateConfig, requests: Sequence[Request]) -> None:
     count, page = sum(request.config.num_images for request in requests), config.trace / "trace.html"
     check(count == 1, f"--trace takes one picture apart, and {count} were asked for.", "Give one prompt, without -n and --sweep.")
     check(not config.resume, "--trace watches a picture being drawn, and --resume may skip it.", "Leave out --resume.")
-    plain = all(
-        r.config.weighting == "none" and not r.config.long_prompts and r.config.cfg_interval is None and not r.config.measure
-        for r in requests
-    )
-    check(
-        plain, "--trace shows plain prompts, guided at every call.", "Leave out --weighting, --long-prompts, --cfg-interval and --measure."
-    )
+    check(not config.measure, "--trace watches one picture being drawn, and --measure draws it again in another way.", "Leave out one.")
     check(
         all(not part.exists() or part.is_dir() for part in (config.trace, *config.trace.parents)),
         f"--trace {config.trace}: a file is in the way.",

@@ -16,6 +16,7 @@ from ldmcli.engine.trace_loop import loop_lines, program, solver_source
 from ldmcli.engine.tracing import TracedSession, shown_layers
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
+from ldmcli.models.text import weighted_parts
 from ldmcli.reports.trace import save_trace
 from ldmcli.runtime.device import Runtime
 
@@ -26,8 +27,8 @@ def write_trace(folder: Path, session: TracedSession, job: Job, settings: Settin
     """trace.html and trace.jsonl of the picture that the session drew. facts: its metadata. Returns the page's path."""
     record = session.record
     assert record.picture is not None
-    tokens = token_rows(session, job.prompt)
-    words = word_groups(session, job.prompt, tokens)
+    tokens = token_rows(session, job)
+    words = word_groups(session, job, tokens)
     lines = loop_lines(job.config.model, job, settings, runtime, record, session)
     source, file = solver_source(record)
     attention = record.average()
@@ -36,6 +37,7 @@ def write_trace(folder: Path, session: TracedSession, job: Job, settings: Settin
         "picture": to_pillow(record.picture)[0],
         "tokens": tokens,
         "hides_pads": session.text.use_mask,
+        "windows": len(tokens) // session.text.tokenizer.length,
         "words": words,
         "attention": attention.permute(2, 0, 1).numpy(),
         "word_maps": group_maps(attention, words),
@@ -53,7 +55,7 @@ def write_trace(folder: Path, session: TracedSession, job: Job, settings: Settin
             for call in record.calls
         ],
         "frames": [frame(session, index, words) for index in record.kept],
-        "tensors": tensor_rows(session, job),
+        "tensors": tensor_rows(session, job, settings),
         "parts": part_rows(session),
         "components": component_rows(session),
         "stages": [{"stage": name, "seconds": seconds, **vars(used)} for name, seconds, used in record.stages],
@@ -64,27 +66,40 @@ def write_trace(folder: Path, session: TracedSession, job: Job, settings: Settin
     return save_trace(folder, trace)
 
 
-def token_rows(session: Session, prompt: str) -> list[dict[str, Any]]:
-    """One row a position: its id, the piece of text behind it, its role, and 1 in the mask up to the end token."""
-    tokens = session.text.tokens(prompt)
-    pieces = session.text.tokenizer.words(tokens.ids)
-    end = tokens.length - 1
-    rows = []
-    for position, (number, piece) in enumerate(zip(tokens.ids.tolist(), pieces, strict=True)):
-        role = "start" if position == 0 else "word" if position < end else "end" if position == end else "pad"
-        rows.append({"position": position, "id": number, "piece": piece, "role": role, "mask": int(position <= end)})
+def token_rows(session: TracedSession, job: Job) -> list[dict[str, Any]]:
+    """One row a position, window after window: its id, the piece of text behind it, role, weight, and 1 in the mask up to the end token.
+
+    A negative prompt that takes more windows leaves some without words behind this one; nothing in them is in the mask.
+    """
+    text, context = session.text, session.record.context
+    assert context is not None
+    windows = text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
+    windows += [text.blank()] * (context.states.shape[1] // text.tokenizer.length - len(windows))
+    rows: list[dict[str, Any]] = []
+    for window, tokens in enumerate(windows):
+        weights = [1.0] * len(tokens.ids) if tokens.weights is None else [round(weight, 6) for weight in tokens.weights.tolist()]
+        end = max(tokens.length, 2) - 1
+        for place, (number, piece) in enumerate(zip(tokens.ids.tolist(), text.tokenizer.words(tokens.ids), strict=True)):
+            role = "start" if place == 0 else "word" if place < end else "end" if place == end else "pad"
+            row = {"position": len(rows), "window": window, "id": number, "piece": piece, "role": role}
+            rows.append({**row, "weight": weights[place], "mask": int(place < tokens.length)})
     return rows
 
 
-def word_groups(session: Session, prompt: str, tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The start, each word with all the tokens that spell it, the end, and all pads as one: who attention goes to."""
-    words = session.text.tokenizer.word_positions(prompt)
-    others = {role: [row["position"] for row in tokens if row["role"] == role] for role in ("start", "end", "pad")}
+def word_groups(session: Session, job: Job, tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The start, each word with all the tokens that spell it, the end, and all pads as one: who attention goes to.
+
+    Where there are several windows, their starts are one, and so are their ends.
+    """
+    parts = weighted_parts(job.prompt, job.config.weighting)
+    words = session.text.tokenizer.word_positions(parts, long=job.config.long_prompts)
+    at = {role: [row["position"] for row in tokens if row["role"] == role] for role in ("start", "end", "pad")}
+    several = len(at["start"]) > 1
     groups = [
-        {"label": "start", "role": "start", "positions": others["start"]},
-        *({"label": text, "role": "word", "positions": positions} for text, positions in words),
-        {"label": "end", "role": "end", "positions": others["end"]},
-        {"label": f"{len(others['pad'])} pads", "role": "pads", "positions": others["pad"]},
+        {"label": f"{len(at['start'])} starts" if several else "start", "role": "start", "weight": 1.0, "positions": at["start"]},
+        *({"label": text, "role": "word", "weight": round(weight, 6), "positions": positions} for text, weight, positions in words),
+        {"label": f"{len(at['end'])} ends" if several else "end", "role": "end", "weight": 1.0, "positions": at["end"]},
+        {"label": f"{len(at['pad'])} pads", "role": "pads", "weight": 1.0, "positions": at["pad"]},
     ]
     return [group for group in groups if group["positions"]]
 
@@ -140,18 +155,19 @@ def seen(session: Session, latents: Tensor) -> Image.Image | None:
         return None
 
 
-def tensor_rows(session: TracedSession, job: Job) -> list[dict[str, Any]]:
+def tensor_rows(session: TracedSession, job: Job, settings: Settings) -> list[dict[str, Any]]:
     """What flows from stage to stage, in order: shape, type and bytes of each tensor."""
     record, context = session.record, session.record.context
     assert context is not None and record.picture is not None
     rows, length, width = context.states.shape
     number, latent, picture = session.unet.conv_in.weight.dtype, record.shapes["noise"], tuple(record.picture.shape)
     both = (rows, *latent[1:])
+    when = "" if rows == 1 or all(settings.guided) else "; where it is not guided, once"
     listed = [
         ("token ids", (rows, length), torch.int64, "the prompt, and the negative one before it" if rows == 2 else "the prompt"),
         ("text states", (rows, length, width), number, "one vector per token, out of the text encoder"),
         ("noise", latent, torch.float32, f"drawn from seed {job.seed}"),
-        ("U-Net input", both, number, "x_t, once per prompt" if rows == 2 else "x_t"),
+        ("U-Net input", both, number, f"x_t, once per prompt{when}" if rows == 2 else "x_t"),
         ("U-Net output", both, number, f"its answer: {session.schedule.prediction}"),
         ("guided answer", latent, torch.float32, "the two made one"),
         ("final latents", latent, torch.float32, "x_0, where the solver ends"),

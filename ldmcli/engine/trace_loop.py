@@ -1,4 +1,4 @@
-"""The denoising loop of a traced picture, written out as a program of fifteen lines that draws that picture again."""
+"""The denoising loop of a traced picture, written out as a program of fifteen lines or so that draws that picture again."""
 
 import inspect
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
     assert record.context is not None and record.solver is not None and record.picture is not None
     solver, calls, config = record.solver, record.calls, job.config
     shape, states = record.shapes["noise"][1:], tuple(record.context.states.shape)
-    guided, half = settings.cfg > 1, runtime.dtype_name != "fp32"
+    at = [index for index, guided in enumerate(settings.guided) if guided]  # neighbours: t only falls
+    guided, partly, half = bool(at), 0 < len(at) < len(calls), runtime.dtype_name != "fp32"
     device = "" if runtime.device.type == "cpu" else f".to({str(runtime.device)!r})"
-    twice = ".repeat(2, 1, 1, 1)" if guided else ""
     cast = f".to(torch.{str(runtime.dtype).removeprefix('torch.')})" if half else ""
     on_device = "" if runtime.device.type == "cpu" else f", device={str(runtime.device)!r}"
     back = ".float()" if half else ""
@@ -50,8 +50,31 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
     first, last = calls[0], calls[-1]
 
     def run(name: str) -> str:
-        return f"{first.norms[name] or 0:.1f} at first, {last.norms[name] or 0:.1f} at last"
+        norms = [call.norms[name] for call in calls if call.norms[name] is not None]
+        return f"{norms[0] or 0:.1f} at first, {norms[-1] or 0:.1f} at last"
 
+    reading = f", weighting={config.weighting!r}" * (config.weighting != "none") + ", long=True" * config.long_prompts
+    if partly:
+        asking = [
+            Line(f"    n, text = (2, context) if call.index in range({at[0]}, {at[-1] + 1}) else (1, context.second_half())",
+                 f"guided at {len(at)} of {len(calls)} calls"),
+            Line(f"    x, t = call.model_input.repeat(n, 1, 1, 1){cast}, torch.full((n,), call.timestep{on_device})",
+                 "the same x_t for both prompts, or for one"),
+            Line(f"    uncond, cond = session.unet(x, t, text){back}[[0, -1]].chunk(2)", f"|uncond| = {run('uncond')}"),
+            Line(f"    answer = {answer} if n == 2 else cond", f"|cond - uncond| = {run('delta')}"),
+        ]  # fmt: skip
+    elif guided:
+        asking = [
+            Line(f"    x, t = call.model_input.repeat(2, 1, 1, 1){cast}, torch.full((2,), call.timestep{on_device})",
+                 "the same x_t for both prompts"),
+            Line(f"    uncond, cond = session.unet(x, t, context){back}.chunk(2)", f"|uncond| = {run('uncond')}"),
+            Line(f"    answer = {answer}", f"|cond - uncond| = {run('delta')}"),
+        ]  # fmt: skip
+    else:
+        asking = [
+            Line(f"    x, t = call.model_input{cast}, torch.full((1,), call.timestep{on_device})"),
+            Line(f"    answer = session.unet(x, t, context){back}", f"|answer| = {run('cond')}"),
+        ]
     names = ("vae", "tokenizer", "allow_pickle")
     options = "".join(f", {name}={value!r}" for name in names if (value := getattr(config, name)))
     return [
@@ -60,21 +83,12 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
         Line(f"solver = make_solver({solver.name!r}, session.schedule, {settings.steps}, "
              f"spacing={solver.settings['spacing']!r}, sigma_clip={config.sigma_clip})",
              f"t = {first.t:.0f} … {last.t:.0f}, sigma = {first.sigma:.4g} … {last.sigma:.4g}"),
-        Line(f"context = session.encode_prompts([{job.prompt!r}], [{config.negative_prompt!r}], guided={guided})",
+        Line(f"context = session.encode_prompts([{job.prompt!r}], [{config.negative_prompt!r}], guided={guided}{reading})",
              f"{states}: a vector per token"),
         Line(f"walk = solver.walk(noise_for([{job.seed}], {shape}){device}{step_noise})", "x_T: nothing but noise"),
         Line("call, latents = next(walk), None", f"|x_t| = {run('x')}"),
         Line("while call:", f"{len(calls)} times"),
-        Line(f"    x, t = call.model_input{twice}{cast}, torch.full(({1 + guided},), call.timestep{on_device})",
-             "the same x_t for both prompts" if guided else ""),
-        *(
-            [
-                Line(f"    uncond, cond = session.unet(x, t, context){back}.chunk(2)", f"|uncond| = {run('uncond')}"),
-                Line(f"    answer = {answer}", f"|cond - uncond| = {run('delta')}"),
-            ]
-            if guided
-            else [Line(f"    answer = session.unet(x, t, context){back}", f"|answer| = {run('cond')}")]
-        ),
+        *asking,
         Line("    try:"),
         Line("        call = walk.send(answer)", "the solver, below, goes on to the next t"),
         Line("    except StopIteration as end:"),

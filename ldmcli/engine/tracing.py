@@ -90,12 +90,16 @@ class TracedSession(Session):
         pixels = shape[1] * shape[2] * self.vae.config.downscale**2
         wanted = evenly(solver.num_calls, MANY_PICTURES if pixels <= SMALL else FEW_PICTURES)
 
+        def see_shape(part: str, shape: tuple[int, ...]) -> None:
+            if shape[0] >= record.shapes.get(part, shape)[0]:  # of a guided call, if there is one
+                record.shapes[part] = shape
+
         def see_map(layer: str, weights: Tensor) -> None:
             record.heads[layer] = weights.shape[1]
             seen[layer] = weights[-1].mean(dim=0)  # the prompt's row is the last; the mean is over the heads
 
         began = clock = time.perf_counter()
-        with record_cross_attention(self.unet, see_map), record_shapes(self.unet, record.shapes.__setitem__):
+        with record_cross_attention(self.unet, see_map), record_shapes(self.unet, see_shape):
             for step in super().denoise(context, seeds, shape, solver, **options):
                 attention = merged(seen).cpu()
                 share = attention.mean(dim=(0, 1)).tolist()

@@ -47,7 +47,11 @@ class TextConditioner:
 
     def windows(self, prompt: str, *, weighting: str = "none", long: bool = False) -> list[Tokens]:
         """What `encode` takes for a prompt. weighting: none, where brackets are text, or a1111; long: as many windows as it takes."""
-        return self.tokenizer.windows(parse_weights(prompt) if weighting == "a1111" else [(prompt, 1.0)], long=long)
+        return self.tokenizer.windows(weighted_parts(prompt, weighting), long=long)
+
+    def blank(self) -> Tokens:
+        """A window without words, such as follows a prompt that is shorter than its neighbours."""
+        return replace(self.tokens(""), length=0)
 
     def encode(self, prompts: Sequence[list[Tokens]]) -> tuple[Tensor, Tensor | None]:
         """States (B, K L, D) and mask (B, K L) of prompts of up to K windows, one after the other; see `states` and `mask`.
@@ -55,10 +59,14 @@ class TextConditioner:
         Shorter prompts are followed by windows without words, as in A1111, which a model that hides pads does not see.
         """
         most = max(map(len, prompts))
-        blank = replace(self.tokens(""), length=0)
-        padded = [tokens for windows in prompts for tokens in [*windows, *[blank] * (most - len(windows))]]
+        padded = [tokens for windows in prompts for tokens in [*windows, *[self.blank()] * (most - len(windows))]]
         states, mask = self.states(padded), self.mask(padded)
         return states.unflatten(0, (-1, most)).flatten(1, 2), None if mask is None else mask.unflatten(0, (-1, most)).flatten(1, 2)
+
+
+def weighted_parts(prompt: str, weighting: str) -> list[tuple[str, float]]:
+    """The prompt in pieces, each with its weight. weighting: none, where brackets are text, or a1111."""
+    return parse_weights(prompt) if weighting == "a1111" else [(prompt, 1.0)]
 
 
 def emphasised(states: Tensor, weights: Tensor) -> Tensor:

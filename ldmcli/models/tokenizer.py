@@ -103,16 +103,22 @@ class ClipTokenizer:
         """The piece of text behind each id, for people."""
         return [(self._tokenizer.id_to_token(int(i)) or "").removesuffix("</w>") for i in ids]
 
-    def word_positions(self, text: str) -> list[tuple[str, list[int]]]:
-        """The words of a text as they were typed, each with the positions of the tokens that spell it; position 0 is the start token."""
-        encoded = self._tokenizer.encode(text)
-        spans: dict[int | None, tuple[list[int], list[int]]] = {}
-        for position, (word, (first, last)) in enumerate(zip(encoded.word_ids, encoded.offsets, strict=True), 1):
-            if position <= self.length - 2:
-                positions, ends = spans.setdefault(word, ([], [first, last]))
-                positions.append(position)
-                ends[1] = last
-        return [(text[first:last], positions) for positions, (first, last) in spans.values()]
+    def word_positions(self, parts: Sequence[tuple[str, float]], *, long: bool = False) -> list[tuple[str, float, list[int]]]:
+        """The words as they were typed, each with its weight and the positions of the tokens that spell it, in `windows` laid end to end.
+
+        Position 0 is the first window's start token. Words that were left out are not there.
+        """
+        encoded = [self._tokenizer.encode(text) for text, _ in parts]
+        ids = [i for one in encoded for i in one.ids]
+        ends = self._ends(ids) if long else [min(len(ids), self.length - 2)]
+        places = [window * self.length + 1 + i for window, (first, end) in enumerate(pairwise([0, *ends])) for i in range(end - first)]
+        spans: dict[tuple[int, int | None], tuple[list[int], list[int]]] = {}
+        spelled = ((part, word, span) for part, one in enumerate(encoded) for word, span in zip(one.word_ids, one.offsets, strict=True))
+        for position, (part, word, (first, last)) in zip(places, spelled, strict=False):
+            positions, reach = spans.setdefault((part, word), ([], [first, last]))
+            positions.append(position)
+            reach[1] = last
+        return [(parts[part][0][first:last], parts[part][1], positions) for (part, _), (positions, (first, last)) in spans.items()]
 
 
 def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> ClipTokenizer:

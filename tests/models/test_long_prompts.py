@@ -7,7 +7,7 @@ import pytest
 import torch
 from published import LENGTH
 
-from ldmcli.models.text import TextConditioner, emphasised, load_conditioner
+from ldmcli.models.text import TextConditioner, emphasised, load_conditioner, weighted_parts
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.unet import UNet
@@ -48,6 +48,23 @@ def test_windows_are_cut_where_a1111_cuts_them(conditioner, seed):
         pads = [tokenizer.pad] * (ROOM - len(words))
         assert window.ids.tolist() == [tokenizer.start, *words, tokenizer.end, *pads] and window.length == len(words) + 2
         assert (window.dropped, window.dropped_tokens, window.weights) == ("", 0, None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("long", [False, True])
+def test_words_know_the_positions_and_the_weights_of_their_tokens(conditioner, seed, long):
+    numbers = random.Random(seed)
+    pieces = [",", "x", "cat", "(dog:1.3)", "[y]", "(the cat)"]
+    prompt = " ".join(numbers.choice(pieces) for _ in range(numbers.randrange(40)))
+    windows = conditioner.windows(prompt, weighting="a1111", long=long)
+    words = conditioner.tokenizer.word_positions(weighted_parts(prompt, "a1111"), long=long)
+    inner = [number * LENGTH + place for number, window in enumerate(windows) for place in range(1, window.length - 1)]
+    assert [position for _, _, positions in words for position in positions] == inner
+    weights = torch.cat([torch.ones(LENGTH) if window.weights is None else window.weights for window in windows])
+    for text, weight, positions in words:
+        assert torch.allclose(weights[positions], torch.tensor(weight)) and text in prompt
+        ids = torch.cat([window.ids for window in windows])[positions]
+        assert "".join(conditioner.tokenizer.words(ids)) == text
 
 
 def test_a_short_prompt_is_the_same_with_and_without_the_option(conditioner):

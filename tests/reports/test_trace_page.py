@@ -182,6 +182,18 @@ def test_without_guidance_there_is_one_picture_of_an_answer(opened, draw):
     assert not page.locator("#uncond").is_visible() and page.locator("#guided").is_visible() and complaints == []
 
 
+def test_a_call_outside_of_the_interval_shows_its_one_answer(opened, draw):
+    page, complaints, _ = opened(draw("(red:1.4) dog", "--weighting", "a1111", "--cfg-interval", "0.3,0.8"))
+    seen = []
+    for call in range(4):
+        move_slider(page, call)
+        assert page.locator("#guided").is_visible()
+        seen.append(page.locator("#uncond").is_visible())
+    assert seen[0] is False and True in seen and complaints == []
+    assert page.locator(".card b").all_inner_texts()[:3] == ["start", "red × 1.4", "dog"]
+    assert page.locator("#norms path.uncond").get_attribute("d").startswith("M")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])
 def test_nothing_sticks_out_of_a_small_screen(opened, dog, width, scheme):
     page, complaints, _ = opened(dog, viewport={"width": width, "height": 780}, color_scheme=scheme)

@@ -116,7 +116,7 @@ async function main() {
     const label = document.createElement("b"), share = document.createElement("span");
     card.type = "button";
     card.className = "card " + word.role;
-    label.textContent = word.label;
+    label.textContent = word.label + (word.weight === 1 ? "" : ` × ${+word.weight.toPrecision(4)}`);
     card.append(canvas, label, share);
     card.onclick = () => { state.word = w; show(); };
     $("cards").append(card);
@@ -129,6 +129,7 @@ async function main() {
       if (frame.pictures[name]) $(name).src = frame.pictures[name];
       else $(name).removeAttribute("src");
     }
+    document.querySelector(".equation").classList.toggle("unguided", call.uncond_norm === null);
     $("where").textContent = `call ${frame.i + 1} of ${data.calls.length} · t ${call.t.toFixed(0)} · σ ${call.sigma.toPrecision(3)}`;
     $("slider").setAttribute("aria-valuetext", $("where").textContent);
     const norm = (name) => (call[name] === null ? "" : `norm ${call[name].toFixed(1)}`);

@@ -24,6 +24,10 @@ BadCommandLine: Any = typer.BadParameter.__base__
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 """What torch says on a GPU and on a CPU."""
 
+LESS = {"generate": "Try a smaller --batch-size, --low-memory, --tiled-decode, --dtype bf16 or a smaller --size."}
+LESS_ELSEWHERE = "Try a smaller --batch-size, a smaller --size or half precision."
+"""What to type next, by command."""
+
 app = typer.Typer(
     name="ldm",
     help="The command line for latent diffusion: train it, run it, take it apart, measure it.",
@@ -87,12 +91,12 @@ def main(argv: list[str] | None = None) -> int:
         output.show_error(error.message, error.hint)
         return error.exit_code
     except MemoryError:
-        output.show_error("out of memory.", "Try a smaller --batch-size or picture size.")
+        output.show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
     except Exception as error:
         if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
-        output.show_error(f"out of memory: {str(error).splitlines()[0]}", "Try a smaller --batch-size, a smaller picture or --dtype fp16.")
+        output.show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
 
 

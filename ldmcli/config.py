@@ -8,6 +8,9 @@ from ldmcli.errors import UsageError
 
 MAX_SEED = 2**64 - 1
 
+TILED_ABOVE = 1024 * 1024
+"""Pixels of a picture beyond which it is decoded in tiles unless --no-tiled-decode. A fixed number: what is free must not decide pixels."""
+
 
 def check(condition: bool, message: str, hint: str = "") -> None:
     """Raise UsageError unless the condition holds."""
@@ -190,6 +193,12 @@ class GenerateConfig:
     resample: str = "nearest"
     device: str = "auto"
     dtype: str = "auto"
+    vae_dtype: str = "auto"
+    """Precision of the VAE alone; auto is that of the rest, or fp32 where the VAE's config asks for it."""
+    tiled_decode: bool | None = None
+    """Decode in overlapping tiles; None: only pictures of more than TILED_ABOVE pixels."""
+    low_memory: bool = False
+    """Hold one network at a time: text tower, U-Net, VAE. The pictures are the same."""
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -201,6 +210,7 @@ class GenerateConfig:
         low, high = self.cfg_interval or (0.0, 1.0)
         check(0 <= low < high <= 1, f"--cfg-interval {low:g},{high:g}: 0 <= LO < HI <= 1 is needed.", "1 is pure noise, 0 a clean picture.")
         check(self.weighting in ("none", "a1111"), f"--weighting {self.weighting}: none or a1111.")
+        check(self.vae_dtype in ("auto", "fp32", "fp16", "bf16"), f"--vae-dtype {self.vae_dtype}: auto, fp32, fp16 or bf16.")
         check(self.spacing in (None, "leading", "linspace", "trailing"), f"--spacing {self.spacing}: leading, linspace or trailing.")
         check(
             self.seed is None or 0 <= self.seed <= MAX_SEED, f"--seed must be between -1 and 2**64 - 1, got {self.seed}.", "-1 draws one."

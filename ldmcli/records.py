@@ -76,6 +76,7 @@ class ImageRecord:
     """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote.
 
     guided_calls: with --cfg-interval, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
+    vae_retried_in_fp32: the VAE overflowed in half precision, so fp32 made the pixels; None where that was not so.
     """
 
     path: str
@@ -92,6 +93,7 @@ class ImageRecord:
     seconds: float
     progress: str | None = None
     guided_calls: int | None = None
+    vae_retried_in_fp32: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,18 @@ SENSELESS: tuple[tuple[Callable[[Given], bool], str, str], ...] = (
         lambda given: bool(given.get("measure")) and given["quiet"] and not given["as_json"],
         "--quiet hides what --measure prints.", "Leave out one of the two, or add --json.",
     ),
+    (
+        lambda given: bool(given.get("low_memory")) and bool(given.get("preview")),
+        "--preview decodes while the U-Net runs, and --low-memory holds one of the two.", "Leave out one of the two; see --progressive.",
+    ),
+    (
+        lambda given: bool(given.get("low_memory")) and bool(given.get("measure")),
+        "--measure loads what is exact beside what is not, and --low-memory holds one network.", "Leave out one of the two.",
+    ),
+    (
+        lambda given: bool(given.get("low_memory")) and given.get("trace") is not None,
+        "--trace looks at all networks, and --low-memory holds one.", "Leave out one of the two.",
+    ),
 )  # fmt: skip
 
 

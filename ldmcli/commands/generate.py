@@ -83,6 +83,17 @@ def generate(
     strict: Annotated[bool | None, typer.Option("--strict", help="A prompt or line that cannot be used as it is, is an error.")] = None,
     device: options.DeviceOption = "auto",
     dtype: Annotated[str | None, typer.Option("--dtype", help="auto, fp32, fp16 or bf16.")] = None,
+    vae_dtype: Annotated[str | None, typer.Option("--vae-dtype", help="The VAE's precision, if another: auto, fp32, fp16 or bf16.")] = None,
+    tiled_decode: Annotated[
+        bool | None,
+        typer.Option(
+            "--tiled-decode/--no-tiled-decode", "--vae-tiling/--no-vae-tiling", help="Decode in tiles (default: beyond 1024 x 1024)."
+        ),
+    ] = None,
+    low_memory: Annotated[
+        bool | None,
+        typer.Option("--low-memory", help="Hold one network at a time; the same pictures, and every batch reads the files again."),
+    ] = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     list_schedulers: Annotated[bool, typer.Option("--list-schedulers", help="Print the schedulers and exit.")] = False,
@@ -105,6 +116,8 @@ def generate(
         "format": file_format and file_format.lower().replace("jpeg", "jpg"), "trace": trace, "strict": strict,
         "device": options.device_name(device),
         "dtype": dtype and options.dtype_name(dtype),
+        "vae_dtype": vae_dtype and options.dtype_name(vae_dtype, "--vae-dtype"),
+        "tiled_decode": tiled_decode, "low_memory": low_memory,
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
     if preview:
@@ -165,7 +178,7 @@ def check_preview(*, quiet: bool) -> None:
         raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
 
 
-REPLAYABLE = {"model", "vae", "tokenizer", "allow_pickle", "device", "dtype", "batch_size"}
+REPLAYABLE = {"model", "vae", "tokenizer", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory"}
 """What may be given beside --verify: where and how, never what is drawn."""
 
 
@@ -188,6 +201,8 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
     options = recorded.options
     if "scheduler" in given:  # these were resolved for the other one
         options = {key: value for key, value in options.items() if key not in ("spacing", "sigma_clip")}
+    if "dtype" in given:  # likewise
+        options = {key: value for key, value in options.items() if key != "vae_dtype"}
     config = settled({"model": recorded.model, "batch_size": 1, **options, **given})
     if "model" not in given and Path(recorded.model).name != recorded.model:
         raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")

@@ -92,11 +92,11 @@ def picture_size(text: str | None, width: int | None, height: int | None) -> tup
 LONG_DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
-def dtype_name(text: str) -> str:
+def dtype_name(text: str, option: str = "--dtype") -> str:
     """Both spellings to the short one. Raises UsageError."""
     short = LONG_DTYPES.get(text, text)
     if short not in ("auto", "fp32", "fp16", "bf16"):
-        raise UsageError(f"--dtype {text}: auto, fp32, fp16 or bf16.")
+        raise UsageError(f"{option} {text}: auto, fp32, fp16 or bf16.")
     return short
 
 

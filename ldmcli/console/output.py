@@ -88,13 +88,16 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; a key that an option asks for (grid, trace, measured; progress, guided_calls) is there only with it."""
+    """The document of `generate`; a key that an option asks for (grid, trace, measured; progress, guided_calls) is there only with it.
+
+    vae_retried_in_fp32 is there only where that happened.
+    """
     body = dataclasses.asdict(report)
     for key in ("grid", "trace", "measured"):
         if body[key] is None:
             del body[key]
     for image in body["images"]:
-        for key in ("progress", "guided_calls"):
+        for key in ("progress", "guided_calls", "vae_retried_in_fp32"):
             if image[key] is None:
                 del image[key]
     return body

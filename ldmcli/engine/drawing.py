@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ldmcli import __version__
-from ldmcli.config import GenerateConfig, check
+from ldmcli.config import TILED_ABOVE, GenerateConfig, check
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.solver import Solver, make_solver
@@ -41,6 +41,9 @@ class Settings:
     height: int
     guided: tuple[bool, ...]
     """For every call of the solver, whether the U-Net is evaluated without the prompt too."""
+    vae_dtype: str = "fp32"
+    tiled: bool = False
+    """Whether pictures are decoded in tiles."""
     notes: tuple[str, ...] = ()
     """What the user should know, in sentences."""
 
@@ -59,6 +62,8 @@ class Drawn:
     frames: list[tuple[float, Image.Image]] = field(default_factory=list)
     seconds: float = 0.0
     """That decoding took."""
+    retried: bool = False
+    """Half precision overflowed in the VAE, and fp32 did not."""
 
 
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
@@ -76,7 +81,10 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     guided = during if cfg > 1 else (False,) * solver.num_calls
     idle = config.cfg_interval is not None and not any(guided)
     notes = (*solver.notes, *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle)
-    return Settings(solver, steps, cfg, width, height, guided, notes)
+    tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
+    if tiled and config.tiled_decode is None:
+        notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
+    return Settings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
@@ -105,6 +113,7 @@ class Latents:
     final: Tensor
     on_the_way: list[tuple[float, Tensor]]
     last_timestep: float
+    tiled: bool = False
 
 
 def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Latents]]:
@@ -134,22 +143,31 @@ def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[st
     assert final is not None
     timing["denoise_s"] += time.perf_counter() - clock
     last = 0.0 if noisy else settings.solver.timesteps[-1]  # there x0 was predicted; the picture itself is x_0
-    return [Latents(final[i : i + 1], [(t, x[i : i + 1]) for t, x in on_the_way], last) for i in range(len(batch))]
+    return [Latents(final[i : i + 1], [(t, x[i : i + 1]) for t, x in on_the_way], last, settings.tiled) for i in range(len(batch))]
 
 
 def decoded(session: Session, latents: Latents) -> Drawn:
-    """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm."""
-    clock = time.perf_counter()
+    """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm.
+
+    Where a VAE in half precision overflows on finite latents, it decodes again in fp32.
+    """
+    clock, retried = time.perf_counter(), False
     try:
-        picture = to_pillow(session.decode(latents.final))[0]
+        pixels = session.decode(latents.final, tiled=latents.tiled)
     except NonFinite as error:
-        return Drawn(None, error)
+        if session.vae_dtype == "fp32" or not latents.final.isfinite().all():
+            return Drawn(None, error)
+        try:
+            pixels, retried = session.decode(latents.final, tiled=latents.tiled, in_fp32=True), True
+        except NonFinite as again:
+            return Drawn(None, again)
+    picture = to_pillow(pixels)[0]
     frames = []
     for t, x in latents.on_the_way:
         with suppress(NonFinite):  # half precision may overflow on the way and not at the end
-            frames.append((t, to_pillow(session.decode(x))[0]))
+            frames.append((t, to_pillow(session.decode(x, tiled=latents.tiled, in_fp32=retried))[0]))
     frames.append((latents.last_timestep, picture))
-    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock)
+    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock, retried=retried)
 
 
 def picture_facts(
@@ -165,6 +183,8 @@ def picture_facts(
         "unet_sha256": unet_sha256,
         "device": runtime.device.type,
         "dtype": runtime.dtype_name,
+        "vae_dtype": settings.vae_dtype,
+        "tiled_decode": settings.tiled,
         "threads": threads,
         "batch_size": batch_size,
         "prompt": job.prompt,

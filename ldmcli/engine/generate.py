@@ -12,6 +12,7 @@ from PIL import Image
 from ldmcli.config import GenerateConfig
 from ldmcli.engine.aside import Aside
 from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
+from ldmcli.engine.estimate import memory_notes
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest
 from ldmcli.engine.measure import Measuring, approximate_choices
@@ -19,6 +20,7 @@ from ldmcli.engine.measure import in_words as measured_in_words
 from ldmcli.engine.outputs import plan_outputs
 from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.staged import open_staged
 from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, PartlyFailed, Stopped, UsageError
 from ldmcli.models.hashes import weights_hash
@@ -59,7 +61,10 @@ def run_generate(
     if config.seed is None and any(request.seed is None for request in requests):
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
-    session = open_session(source, runtime)
+    opened = open_staged if config.low_memory else open_session
+    session = opened(source, runtime, vae_dtype=config.vae_dtype)
+    if session.vae_dtype != runtime.dtype_name:
+        yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     if config.trace:
         session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
     yield from prompt_notes(jobs, session, strict=config.strict)
@@ -68,6 +73,7 @@ def run_generate(
     )
     run = Run(config, source, session, runtime, writer, threads)
     yield from run.settle(jobs)
+    yield from memory_notes(session, list(run.settings.values()), min(config.batch_size, len(jobs)))
     if manifest and not before and run.settings:
         manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
@@ -142,7 +148,7 @@ class Run:
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
         self.aside: Aside[Finished] = Aside(max(8, config.batch_size), threads)
-        self.measuring = Measuring(source, {runtime.dtype_name: session})
+        self.measuring = Measuring(source, {(runtime.dtype_name, session.vae_dtype): session})
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
@@ -191,7 +197,8 @@ class Run:
         for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
             if job.number not in there:
                 # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
-                drawn = self._decoded(one) if self.config.measure or self.runtime.device.type != "cuda" else None
+                at_once = self.config.measure or self.config.low_memory or self.runtime.device.type != "cuda"
+                drawn = self._decoded(one) if at_once else None
                 if drawn and drawn.picture is not None:
                     pictures[job.number] = drawn.picture
                 finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
@@ -199,12 +206,14 @@ class Run:
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
 
-    def noted(self, results: Iterable[Finished]) -> Iterator[ImageRecord]:
+    def noted(self, results: Iterable[Finished]) -> Iterator[Event]:
         """Keep count of what the other thread has finished, and pass its records on."""
         for job, record, error in results:
             if record is not None:
                 self.done[job.number] = record
                 yield record
+                if record.vae_retried_in_fp32:
+                    yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
             elif error is not None:
                 self.failed.append(failed_item(job, error))
                 self.first_error = self.first_error or error

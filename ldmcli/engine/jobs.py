@@ -132,7 +132,7 @@ def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lamb
 
 def digest(requests: Sequence[Request]) -> str:
     """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace", "measure"}
+    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace", "measure", "low_memory"}
     names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}

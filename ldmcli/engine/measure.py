@@ -32,11 +32,20 @@ def approximate_choices(config: GenerateConfig, settings: Settings, runtime: Run
     full, single = settings, runtime
     choices = []
     if settings.cfg > 1 and not all(settings.guided):
-        full = replace(settings, guided=(True,) * len(settings.guided))
-        choices.append(Choice("--cfg-interval {:g},{:g}".format(*config.cfg_interval or ()), full, runtime))
+        full = replace(full, guided=(True,) * len(settings.guided))
+        choices.append(
+            Choice("--cfg-interval {:g},{:g}".format(*config.cfg_interval or ()), replace(settings, guided=full.guided), runtime)
+        )
+    if settings.tiled:
+        full = replace(full, tiled=False)
+        choices.append(Choice("tiled decoding", replace(settings, tiled=False), runtime))
+    if settings.vae_dtype != "fp32":
+        full = replace(full, vae_dtype="fp32")
+        if runtime.dtype == torch.float32:
+            choices.append(Choice(f"--vae-dtype {settings.vae_dtype}", replace(settings, vae_dtype="fp32"), runtime))
     if runtime.dtype != torch.float32:
         single = select_runtime(str(runtime.device), "fp32")
-        choices.append(Choice(runtime.dtype_name, settings, single))
+        choices.append(Choice(runtime.dtype_name, replace(settings, vae_dtype="fp32"), single))
     if len(choices) > 1:
         choices.append(Choice("all of it", full, single))
     return choices
@@ -44,10 +53,10 @@ def approximate_choices(config: GenerateConfig, settings: Settings, runtime: Run
 
 @dataclass
 class Measuring:
-    """The measurements of one command. sessions: by precision, loaded when they are first needed."""
+    """The measurements of one command. sessions: by precision, of the VAE too, loaded when they are first needed."""
 
     source: Source
-    sessions: dict[str, Session]
+    sessions: dict[tuple[str, str], Session]
     found: list[Measured] = field(default_factory=list)
 
     def batch(
@@ -55,13 +64,15 @@ class Measuring:
     ) -> Generator[Event, None, list[Measured]]:
         """Draw a batch without the choice. pictures: path, seconds and pixels of what was drawn with it, by number."""
         runtime = choice.exact_runtime
-        if runtime.dtype_name not in self.sessions:
-            self.sessions[runtime.dtype_name] = open_session(self.source, runtime)
+        key = (runtime.dtype_name, choice.exact_settings.vae_dtype)
+        if key not in self.sessions:
+            self.sessions[key] = open_session(self.source, runtime, vae_dtype=key[1])
+        session = self.sessions[key]
         plain = [replace(job, config=replace(job.config, progressive=None, preview=False)) for job in jobs]
         began = time.perf_counter()
         timing = {"encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
-        latents = yield from draw(self.sessions[runtime.dtype_name], choice.exact_settings, plain, timing)
-        exact = [decoded(self.sessions[runtime.dtype_name], one) for one in latents]
+        latents = yield from draw(session, choice.exact_settings, plain, timing)
+        exact = [decoded(session, one) for one in latents]
         exact_seconds = (time.perf_counter() - began) / len(jobs)
         rows = []
         for job, one in zip(jobs, exact, strict=True):

@@ -60,7 +60,8 @@ class PictureWriter:
         assert drawn.picture is not None
         times, resample = self.config.upscale, self.config.resample
         picture, row = enlarged(drawn.picture, times, resample), resolve(settings.solver.name)
-        texts = picture_texts(facts, row.title, row.schedule_type) if self.config.metadata else None
+        written = facts | ({"vae_retried_in_fp32": True} if drawn.retried else {})
+        texts = picture_texts(written, row.title, row.schedule_type) if self.config.metadata else None
         path = write_new(
             encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
             copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
@@ -84,6 +85,7 @@ class PictureWriter:
             seconds=round(seconds, 4),
             progress=str(progress) if progress else None,
             guided_calls=sum(settings.guided) if job.config.cfg_interval else None,
+            vae_retried_in_fp32=drawn.retried or None,
         )
         if self.manifest:
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)

@@ -1,12 +1,14 @@
 """A model on a device, ready to sample: joins networks, text, codec, solver and loop. Every command that samples goes through here."""
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmcli.autoencoder.codec import LatentCodec
+from ldmcli.autoencoder.tiling import decode_in_tiles
 from ldmcli.diffusion.loop import DenoiseStep, denoise
 from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
@@ -18,11 +20,15 @@ from ldmcli.models.prediction import scheduler_config
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
+from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
-from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
+
+SMALLEST_TILE = 256
+"""Pixels along a tile's side, where the VAE was trained on smaller pictures: seams cost more than the memory that smaller tiles save."""
 
 
 @dataclass
@@ -39,6 +45,11 @@ class Session:
     def codec(self) -> LatentCodec:
         """Scaled latents in and out."""
         return make_codec(self.vae)
+
+    @property
+    def vae_dtype(self) -> str:
+        """fp32, fp16 or bf16."""
+        return dtype_name(next(self.vae.parameters()).dtype)
 
     @property
     def native_size(self) -> int:
@@ -100,13 +111,24 @@ class Session:
         yield from denoise(predict, solver, noise, guidance=guidance, rescale=rescale, step_noise=step_noise)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in [-1, 1], float32."""
-        dtype = next(self.vae.parameters()).dtype
-        return self.codec.decode(latents.to(dtype)).float()
+    def decode(self, latents: Tensor, *, tiled: bool = False, in_fp32: bool = False) -> Tensor:
+        """Scaled latents (B, C, h, w) to pictures (B, 3, H, W) in [-1, 1], float32. Raises NonFinite.
+
+        tiled: see decode_in_tiles. in_fp32: by a copy of the VAE whose weights, as they were rounded, compute in fp32.
+        """
+        # A copy: another thread may be decoding with the VAE itself.
+        vae = copy.deepcopy(self.vae).float() if in_fp32 else self.vae
+        dtype = next(vae.parameters()).dtype
+        return make_codec(vae, tiled=tiled).decode(latents.to(dtype)).float()
 
 
-def make_codec(vae: VAE) -> LatentCodec:
+def tile_side(config: VAEConfig) -> int:
+    """Side of a tile in latent pixels: the size that the VAE was trained on, as in diffusers, but at least SMALLEST_TILE."""
+    size = config.sample_size if isinstance(config.sample_size, int) else max(config.sample_size)
+    return max(size, SMALLEST_TILE) // config.downscale
+
+
+def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
     """The codec of a VAE, with the scaling factor of its config."""
 
     def encode(pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +136,10 @@ def make_codec(vae: VAE) -> LatentCodec:
         return posterior.mean, posterior.std
 
     def decode(latents: Tensor) -> Tensor:
-        pictures = vae.decode(latents)
+        if tiled:
+            pictures = decode_in_tiles(vae.decode, latents, side=tile_side(vae.config), scale=vae.config.downscale)
+        else:
+            pictures = vae.decode(latents)
         if not pictures.isfinite().all():  # asked here, because the codec's clamp turns infinity into plain black or white
             raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
         return pictures
@@ -122,20 +147,30 @@ def make_codec(vae: VAE) -> LatentCodec:
     return LatentCodec(encode, decode, vae.config.scaling_factor)
 
 
-def open_session(source: Source, runtime: Runtime) -> Session:
-    """Load a model. The VAE stays in fp32 on a CPU and wherever its config asks for it."""
+def open_session(
+    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", loaded: Callable[[nn.Module], object] = lambda network: None
+) -> Session:
+    """Load a model. vae_dtype: auto is fp32 wherever the VAE's config asks for it, else as the rest.
+
+    loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
+    """
     pickle = source.allow_pickle
-    unet, vae = load_unet(source.path, allow_pickle=pickle), load_vae(source.vae, allow_pickle=pickle)
     use_mask = bool(own_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, allow_pickle=pickle)
-    check_fit(unet, vae, text)
-    schedule = schedule_from_file(scheduler_config(source.path, unet, text.states([text.tokens("")])))
+    states = text.states([text.tokens("")])
+    text.encoder.to(runtime.device, runtime.dtype)
+    loaded(text.encoder)
+    unet = load_unet(source.path, allow_pickle=pickle)
+    schedule = schedule_from_file(scheduler_config(source.path, unet, states))
     if source.path.is_file() and schedule.prediction == "v":  # Stable Diffusion 2.x with v is the one for 768 pixels
         unet.config = replace(unet.config, sample_size=96)
-    vae_dtype = torch.float32 if vae.config.force_upcast else runtime.dtype
     unet.to(runtime.device, runtime.dtype)
-    vae.to(runtime.device, vae_dtype)
-    text.encoder.to(runtime.device, runtime.dtype)
+    loaded(unet)
+    vae = load_vae(source.vae, allow_pickle=pickle)
+    check_fit(unet, vae, text)
+    chosen = DTYPES.get(vae_dtype, torch.float32 if vae.config.force_upcast else runtime.dtype)
+    vae.to(runtime.device, chosen)
+    loaded(vae)
     return Session(unet, vae, text, schedule, runtime.device)
 
 

@@ -77,8 +77,10 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
         ]
     names = ("vae", "tokenizer", "allow_pickle")
     options = "".join(f", {name}={value!r}" for name in names if (value := getattr(config, name)))
+    own_vae = "" if config.vae_dtype == "auto" else f", vae_dtype={settings.vae_dtype!r}"
     return [
-        Line(f"session = open_session(find_model({model!r}{options}), select_runtime({str(runtime.device)!r}, {runtime.dtype_name!r}))",
+        Line(f"session = open_session(find_model({model!r}{options}), "
+             f"select_runtime({str(runtime.device)!r}, {runtime.dtype_name!r}){own_vae})",
              f"{sum(p.numel() for p in session.unet.parameters()):,} numbers in the U-Net"),
         Line(f"solver = make_solver({solver.name!r}, session.schedule, {settings.steps}, "
              f"spacing={solver.settings['spacing']!r}, sigma_clip={config.sigma_clip})",
@@ -93,7 +95,7 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
         Line("        call = walk.send(answer)", "the solver, below, goes on to the next t"),
         Line("    except StopIteration as end:"),
         Line("        call, latents = None, end.value", "x_0: the finished latents"),
-        Line("picture = session.decode(latents)",
+        Line(f"picture = session.decode(latents{', tiled=True' * settings.tiled})",
              f"{tuple(record.picture.shape)}: latents / {session.codec.scaling_factor:.4g} through the VAE"),
         Line("to_pillow(picture)[0].save('again.png')", f"{settings.width} x {settings.height} pixels"),
     ]  # fmt: skip

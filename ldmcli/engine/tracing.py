@@ -114,9 +114,9 @@ class TracedSession(Session):
                 yield step
                 clock = time.perf_counter()
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, **options: Any) -> Tensor:
         clock = time.perf_counter()
-        pictures = super().decode(latents)
+        pictures = super().decode(latents, **options)
         if self.record.picture is None:  # the first is the finished one, the others are on the way to it
             self.record.picture = pictures
             self._stage("VAE decoder", clock)

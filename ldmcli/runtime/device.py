@@ -22,7 +22,12 @@ class Runtime:
     @property
     def dtype_name(self) -> str:
         """fp32, fp16 or bf16."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
+        return dtype_name(self.dtype)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """fp32, fp16 or bf16."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def select_runtime(device: str, dtype: str) -> Runtime:

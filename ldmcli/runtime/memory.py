@@ -1,5 +1,6 @@
 """How much memory this process and its GPU hold, now and at most."""
 
+import ctypes
 import resource
 import sys
 from contextlib import suppress
@@ -22,6 +23,23 @@ def memory(device: torch.device) -> Memory:
         vram_bytes=torch.cuda.memory_allocated(device) if on_gpu else None,
         peak_vram_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else None,
     )
+
+
+def available_bytes(device: torch.device) -> int:
+    """What can be taken without swapping, or is free on the GPU, torch's own reserve included. A container's limit is not seen."""
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve
+
+
+def give_back() -> None:
+    """Return what was freed to the system: the C library and torch's allocator keep it for later otherwise."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # musl has no malloc_trim
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak(device: torch.device) -> None:

@@ -10,6 +10,10 @@ SENSELESS = {
     "enlarged once": (["a", "--resample", "lanczos", "--upscale", "1"], "--resample says how --upscale enlarges"),
     "kept and replaced": (["a", "--resume", "--overwrite"], "--resume keeps what is finished"),
     "measured and hidden": (["a", "--measure", "-q"], "--quiet hides what --measure prints"),
+    "one network, and a page about all": (["a", "--low-memory", "--trace", "t"], "--trace looks at all networks"),
+    "one network, and two to compare": (["a", "--low-memory", "--measure"], "--measure loads what is exact"),
+    "an unknown precision of the VAE": (["a", "--vae-dtype", "int8"], "--vae-dtype int8: auto"),
+    "verified with tiles": (["--from-image", "x.png", "--verify", "--vae-tiling"], "tiled_decode cannot be given"),
     "swept and given": (["a", "--cfg", "3", "--sweep", "cfg=4,5"], "--cfg is given beside --sweep cfg="),
     "swept and given, other spelling": (["a", "--cfg-rescale", "0", "--sweep", "cfg-rescale=0,1"], "--cfg-rescale is given beside --sweep"),
     "verified and measured": (["--from-image", "x.png", "--verify", "--measure"], "measure cannot be given"),
@@ -42,6 +46,7 @@ SENSIBLE = {
     "one of a sweep has no guidance": ["--sweep", "cfg=1,4", "--negative", "red", "--cfg-interval", "0.2,0.8"],
     "everything at once": ["--cfg-interval", "0,0.5", "--cfg-rescale", "0.5", "--weighting", "a1111", "--long-prompts", "--measure"],
     "measured for a script": ["--measure", "-q", "--json"],
+    "everything small": ["--low-memory", "--vae-tiling", "--vae_dtype", "float16", "--batch-size", "1"],
     "enlarged": ["--upscale", "2", "--resample", "lanczos"],
 }
 

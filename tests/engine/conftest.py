@@ -55,8 +55,8 @@ def evaluations(monkeypatch):
 
     seen, original = [], engine.open_session
 
-    def opened(*arguments):
-        session = original(*arguments)
+    def opened(*arguments, **options):
+        session = original(*arguments, **options)
         session.unet.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0]) // 2))
         return session
 

@@ -91,8 +91,8 @@ def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, 
     seen = []
     original = engine.open_session
 
-    def opened(*arguments):
-        session = original(*arguments)
+    def opened(*arguments, **options):
+        session = original(*arguments, **options)
         session.unet.register_forward_hook(lambda module, inputs, output: seen.append((len(inputs[0]), len(inputs[2].states))))
         assert isinstance(session.unet, UNet)
         return session

@@ -1,0 +1,72 @@
+"""A session that holds one network at a time, for --low-memory. It draws the very picture that it would draw with all of them."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ldmcli.diffusion.loop import DenoiseStep
+from ldmcli.engine.session import Session, open_session
+from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
+from ldmcli.models.source import Source
+from ldmcli.networks.attention import TextContext
+from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.memory import give_back
+
+
+@dataclass
+class StagedSession(Session):
+    """Networks that are not needed are on the meta device: shapes and precision, no values. read: each of them from its file, fp32."""
+
+    read: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
+
+    def encode_prompts(self, *arguments: Any, **options: Any) -> TextContext:
+        self._hold("text_encoder")
+        return super().encode_prompts(*arguments, **options)
+
+    def denoise(self, *arguments: Any, **options: Any) -> Iterator[DenoiseStep]:
+        self._hold("unet")
+        yield from super().denoise(*arguments, **options)
+
+    def decode(self, latents: Tensor, **options: Any) -> Tensor:
+        self._hold("vae")
+        return super().decode(latents, **options)
+
+    def _hold(self, name: str) -> None:
+        """Free the other two, then read this one unless it is there."""
+        networks = {"text_encoder": self.text.encoder, "unet": self.unet, "vae": self.vae}
+        for other, network in networks.items():
+            if other != name and not is_away(network):
+                put_away(network)
+        wanted = networks[name]
+        if is_away(wanted):
+            dtype = next(wanted.parameters()).dtype
+            wanted.load_state_dict(self.read[name]().state_dict(), assign=True)
+            wanted.to(self.device, dtype)
+
+
+def is_away(network: nn.Module) -> bool:
+    """Whether it has no values."""
+    return next(network.parameters()).device.type == "meta"
+
+
+def put_away(network: nn.Module) -> None:
+    """Keep its shape and precision, free its weights. It is the same object when it comes back: whoever holds it need not know."""
+    network.to("meta")
+    gc.collect()
+    give_back()
+
+
+def open_staged(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") -> StagedSession:
+    """Like open_session. Every network is read once and checked, one after the other, and again when its turn comes."""
+    session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=put_away)
+    pickle = source.allow_pickle
+    read: dict[str, Callable[[], nn.Module]] = {
+        "text_encoder": partial(load_text_encoder, source.path, allow_pickle=pickle),
+        "unet": partial(load_unet, source.path, allow_pickle=pickle),
+        "vae": partial(load_vae, source.vae, allow_pickle=pickle),
+    }
+    return StagedSession(**vars(session), read=read)

@@ -58,6 +58,8 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
+    dry_run: bool = False
+    """Only say what the run would need."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "grad_accum", "save_every", "sample_every", "val_every", "keep", "log_every"):
@@ -88,11 +90,13 @@ class TrainVAEConfig(TrainConfig):
     kl_weight: float = 1e-6
     """Weight of the KL in nats per picture, beside a mean reconstruction error per value; see losses.py."""
     recon: str = "l1"
+    perceptual: str = "edges"
     perceptual_weight: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.recon in ("l1", "l2"), f"--recon {self.recon}: l1 or l2.")
+        check(self.perceptual in ("edges", "dct"), f"--perceptual {self.perceptual}: edges or dct.")
         check(self.latent_channels >= 1, f"--latent-channels must be at least 1, got {self.latent_channels}.")
         check(len(self.channels) >= 2 and all(c >= 4 and c % 4 == 0 for c in self.channels), "--channels: two or more multiples of 4.")
         check(self.size % 2 ** (len(self.channels) - 1) == 0, f"--size {self.size} cannot be halved {len(self.channels) - 1} times.")
@@ -111,6 +115,8 @@ class TrainUNetConfig(TrainConfig):
     schedule: str = "cosine"
     prediction: str = "v"
     snr_gamma: float | None = None
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again: less memory, slower steps, the same numbers."""
     channels: tuple[int, ...] = (128, 256)
     layers: int = 2
     heads: int = 4

@@ -3,7 +3,7 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ MAY_CHANGE = {
     "output",
     "cache",
     "device",
+    "dry_run",
+    "gradient_checkpointing",
     "max_bad",
     "data",
     "images",
@@ -75,7 +77,8 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> 
         if not path.is_dir():
             raise NotFound(f"--resume {path}: no such checkpoint.")
         found = checkpoints.read(path)
-    before = found.facts["settings"]
+    defaults = {f.name: f.default for f in fields(config) if f.default is not None}
+    before = {**defaults, **found.facts["settings"]}  # a run from before an option existed has its default
     changed = [
         f"{key}: {before.get(key)!r} then, {settings.get(key)!r} now"
         for key in sorted((before.keys() | settings.keys()) - MAY_CHANGE)

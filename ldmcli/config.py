@@ -114,6 +114,8 @@ class TrainUNetConfig(TrainConfig):
     cfg_dropout: float = 0.1
     schedule: str = "cosine"
     prediction: str = "v"
+    zero_terminal_snr: bool = False
+    """End the schedule in noise alone, and sample with trailing spacing, which begins there."""
     snr_gamma: float | None = None
     gradient_checkpointing: bool = False
     """Keep fewer activations and compute them again: less memory, slower steps, the same numbers."""
@@ -129,6 +131,11 @@ class TrainUNetConfig(TrainConfig):
         check(0 <= self.cfg_dropout < 1, f"--cfg-dropout must be in [0, 1), got {self.cfg_dropout}.")
         check(self.schedule in ("cosine", "scaled-linear", "linear"), f"--schedule {self.schedule}: cosine, scaled-linear or linear.")
         check(self.prediction in ("v", "epsilon"), f"--prediction {self.prediction}: v or epsilon.")
+        check(
+            not (self.zero_terminal_snr and self.prediction == "epsilon"),
+            "--zero-terminal-snr with --prediction epsilon: noise alone has nothing to teach.",
+            "Use --prediction v.",
+        )
         check(self.snr_gamma is None or self.snr_gamma > 0, f"--snr-gamma must be above 0, got {self.snr_gamma}.")
         check(bool(self.channels) and all(c >= 32 and c % 32 == 0 for c in self.channels), "--channels: multiples of 32.")
         check(self.heads >= 1 and all(c % self.heads == 0 for c in self.channels), f"--heads {self.heads} must divide every width.")

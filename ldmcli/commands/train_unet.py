@@ -21,6 +21,7 @@ def train_unet_command(
     cfg_dropout: Annotated[float | None, typer.Option("--cfg-dropout", help="Share of captions replaced by the empty one.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, scaled-linear or linear.")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", help="v or epsilon.")] = None,
+    zero_terminal_snr: Annotated[bool | None, typer.Option("--zero-terminal-snr", help="End in noise alone (needs v).")] = None,
     snr_gamma: Annotated[float | None, typer.Option("--snr-gamma", help="Min-SNR weighting, such as 5.")] = None,
     gradient_checkpointing: Annotated[
         bool | None, typer.Option("--gradient-checkpointing", help="Less memory, slower steps, the same numbers.")
@@ -35,7 +36,7 @@ def train_unet_command(
 ) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE."""
     own = {"vae": vae, "text_encoder": text_encoder, "init": init, "cfg_dropout": cfg_dropout, "schedule": schedule,
-           "prediction": prediction,
+           "prediction": prediction, "zero_terminal_snr": zero_terminal_snr,
            "snr_gamma": snr_gamma, "gradient_checkpointing": gradient_checkpointing,
            "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
            "text_mask": text_mask, "prompts": prompts}  # fmt: skip

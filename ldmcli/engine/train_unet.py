@@ -48,7 +48,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
         with accelerator.main_process_first():
             cached = yield from build_caches(data, pixels, frozen, config, accelerator)
         torch.manual_seed(config.seed)  # initial weights
-        schedule = make_schedule(config.schedule, config.prediction)  # type: ignore[arg-type]
+        schedule = make_schedule(config.schedule, config.prediction, zero_snr=config.zero_terminal_snr)  # type: ignore[arg-type]
         unet = starting_unet(config, frozen)
         unet.recompute = config.gradient_checkpointing
         state, prepared = make_state(unet, config, accelerator)

@@ -67,6 +67,8 @@ class TrainConfig:
     """center, random (one of four squares along the longer side, another each time) or none (squeezed)."""
     flip: bool = False
     """Mirror left and right, every other time."""
+    dry_run: bool = False
+    """Only say what the run would need."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "grad_accum", "save_every", "sample_every", "val_every", "keep", "log_every"):
@@ -100,11 +102,13 @@ class TrainVAEConfig(TrainConfig):
     kl_weight: float = 1e-6
     """Weight of the KL in nats per picture, beside a mean reconstruction error per value; see losses.py."""
     recon: str = "l1"
+    perceptual: str = "edges"
     perceptual_weight: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.recon in ("l1", "l2"), f"--recon {self.recon}: l1 or l2.")
+        check(self.perceptual in ("edges", "dct"), f"--perceptual {self.perceptual}: edges or dct.")
         check(self.latent_channels >= 1, f"--latent-channels must be at least 1, got {self.latent_channels}.")
         check(len(self.channels) >= 2 and all(c >= 4 and c % 4 == 0 for c in self.channels), "--channels: two or more multiples of 4.")
         check(self.size % 2 ** (len(self.channels) - 1) == 0, f"--size {self.size} cannot be halved {len(self.channels) - 1} times.")
@@ -122,7 +126,11 @@ class TrainUNetConfig(TrainConfig):
     cfg_dropout: float = 0.1
     schedule: str = "cosine"
     prediction: str = "v"
+    zero_terminal_snr: bool = False
+    """End the schedule in noise alone, and sample with trailing spacing, which begins there."""
     snr_gamma: float | None = None
+    gradient_checkpointing: bool = False
+    """Keep fewer activations and compute them again: less memory, slower steps, the same numbers."""
     channels: tuple[int, ...] = (128, 256)
     layers: int = 2
     heads: int = 4
@@ -135,6 +143,11 @@ class TrainUNetConfig(TrainConfig):
         check(0 <= self.cfg_dropout < 1, f"--cfg-dropout must be in [0, 1), got {self.cfg_dropout}.")
         check(self.schedule in ("cosine", "scaled-linear", "linear"), f"--schedule {self.schedule}: cosine, scaled-linear or linear.")
         check(self.prediction in ("v", "epsilon"), f"--prediction {self.prediction}: v or epsilon.")
+        check(
+            not (self.zero_terminal_snr and self.prediction == "epsilon"),
+            "--zero-terminal-snr with --prediction epsilon: noise alone has nothing to teach.",
+            "Use --prediction v.",
+        )
         check(self.snr_gamma is None or self.snr_gamma > 0, f"--snr-gamma must be above 0, got {self.snr_gamma}.")
         check(bool(self.channels) and all(c >= 32 and c % 32 == 0 for c in self.channels), "--channels: multiples of 32.")
         check(self.heads >= 1 and all(c % self.heads == 0 for c in self.channels), f"--heads {self.heads} must divide every width.")

@@ -64,6 +64,30 @@ class TrainDone:
     figures: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What a training run would need: the answer to --dry-run. Sizes in bytes, times in seconds.
+
+    tried, bad: pictures that were really decoded, and how many of them are unusable; problems: what the data set lacks.
+    """
+
+    source: str
+    pictures: int
+    problems: tuple[str, ...]
+    tried: int
+    bad: int
+    parameters: int
+    steps_per_epoch: int
+    steps: int
+    seconds_per_step: float
+    prepare_s: float
+    eta_s: float
+    peak_rss_bytes: int
+    peak_vram_bytes: int | None
+    disk_bytes: int
+    disk_free_bytes: int
+
+
 @dataclass(frozen=True)
 class Preview:
     """A picture on its way. png: the bytes of a file."""
@@ -398,6 +422,7 @@ Event = (
     | TrainStep
     | Saved
     | TrainDone
+    | RunPlan
     | ImageRecord
     | GenerateReport
     | Verified

@@ -54,6 +54,7 @@ LimitOption = Annotated[int | None, typer.Option("--limit", "--max-train-samples
 HeldOutOption = Annotated[float | None, typer.Option("--held-out", help="Share of the pictures kept for validation.")]
 CompileOption = Annotated[bool | None, typer.Option("--compile", help="torch.compile the network: slower start, faster steps.")]
 MaxBadOption = Annotated[int | None, typer.Option("--max-bad", help="More unusable pictures than this end the run.")]
+DryRunOption = Annotated[bool | None, typer.Option("--dry-run", help="Say what the run would need, from three real steps, and end.")]
 MaxHoursOption = Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")]
 LogEveryOption = Annotated[int | None, typer.Option("--log-every", help="Steps.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded pictures and encoded data are kept (default: the run).")]

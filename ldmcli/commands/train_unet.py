@@ -21,7 +21,11 @@ def train_unet_command(
     cfg_dropout: Annotated[float | None, typer.Option("--cfg-dropout", help="Share of captions replaced by the empty one.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, scaled-linear or linear.")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", help="v or epsilon.")] = None,
+    zero_terminal_snr: Annotated[bool | None, typer.Option("--zero-terminal-snr", help="End in noise alone (needs v).")] = None,
     snr_gamma: Annotated[float | None, typer.Option("--snr-gamma", help="Min-SNR weighting, such as 5.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option("--gradient-checkpointing", help="Less memory, slower steps, the same numbers.")
+    ] = None,
     channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full latent down, such as 128,256.")] = None,
     layers: Annotated[int | None, typer.Option("--layers", help="ResNet and transformer blocks per resolution.")] = None,
     heads: Annotated[int | None, typer.Option("--heads", help="Attention heads.")] = None,
@@ -32,8 +36,9 @@ def train_unet_command(
 ) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE."""
     own = {"vae": vae, "text_encoder": text_encoder, "init": init, "cfg_dropout": cfg_dropout, "schedule": schedule,
-           "prediction": prediction,
-           "snr_gamma": snr_gamma, "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
+           "prediction": prediction, "zero_terminal_snr": zero_terminal_snr,
+           "snr_gamma": snr_gamma, "gradient_checkpointing": gradient_checkpointing,
+           "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
            "text_mask": text_mask, "prompts": prompts}  # fmt: skip
     config = resolve_config(TrainUNetConfig, {**given, **own}, "train-unet")
     find_component(config.vae, "vae")

@@ -18,13 +18,14 @@ def train_vae_command(
     layers: Annotated[int | None, typer.Option("--layers", help="ResNet blocks per resolution.")] = None,
     kl_weight: Annotated[float | None, typer.Option("--kl-weight", help="Weight of the KL in nats per picture.")] = None,
     recon: Annotated[str | None, typer.Option("--recon", help="l1 or l2.")] = None,
-    perceptual_weight: Annotated[float | None, typer.Option("--perceptual-weight", help="Weight of the edge term.")] = None,
+    perceptual: Annotated[str | None, typer.Option("--perceptual", help="edges or dct.")] = None,
+    perceptual_weight: Annotated[float | None, typer.Option("--perceptual-weight", help="Weight of the perceptual term.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back."""
     own = {"latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers, "kl_weight": kl_weight,
-           "recon": recon, "perceptual_weight": perceptual_weight}  # fmt: skip
+           "recon": recon, "perceptual": perceptual, "perceptual_weight": perceptual_weight}  # fmt: skip
     config = resolve_config(TrainVAEConfig, {**given, **own}, "train-vae")
 
     from ldmcli.engine.train_vae import train_vae

@@ -51,6 +51,7 @@ def _shared(
     flip: options.FlipOption = None,
     seed: options.TrainSeedOption = None,
     device: options.TrainDeviceOption = None,
+    dry_run: options.DryRunOption = None,
 ) -> None:
     """The options themselves. None means: not given, so the config file or the default of the dataclass holds."""
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ldmcli.console.plan import plan_lines
 from ldmcli.console.score_table import clipscore_json, score_table
 from ldmcli.console.text import printable
 from ldmcli.errors import LdmError
-from ldmcli.records import ClipScoreReport, ComparisonReport, Event, GenerateReport, ImageRecord, Note, Saved, TrainDone, Verified
+from ldmcli.records import ClipScoreReport, ComparisonReport, Event, GenerateReport, ImageRecord, Note, RunPlan, Saved, TrainDone, Verified
 
 
 def show_error(message: str, hint: str) -> None:
@@ -136,7 +137,12 @@ def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
 def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
     """Live progress, then the model folder on stdout, or everything measured as JSON."""
     for event in shown(events, quiet=quiet):
-        if isinstance(event, Saved) and event.what == "samples" and not quiet:
+        if isinstance(event, RunPlan):
+            if as_json:
+                show_json(dataclasses.asdict(event))
+            else:
+                print("\n".join(plan_lines(event)))
+        elif isinstance(event, Saved) and event.what == "samples" and not quiet:
             print(f"samples: {event.path}", file=sys.stderr)
         elif isinstance(event, TrainDone):
             if as_json:

@@ -44,12 +44,37 @@ def min_snr_weight(ratio: Tensor, gamma: float, prediction: Prediction) -> Tenso
     return clipped / ratio if prediction == "epsilon" else clipped / (ratio + 1)
 
 
+def squared_error(prediction: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared error of each picture. prediction, wanted: (B, C, h, w). Returns (B,)."""
+    return (prediction.float() - wanted).square().mean(dim=(1, 2, 3))
+
+
 def denoising_loss(prediction: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error per picture, weighted. prediction, wanted: (B, C, h, w); weight: (B,). Returns a scalar."""
-    per_picture = (prediction.float() - wanted).square().mean(dim=(1, 2, 3))
+    per_picture = squared_error(prediction, wanted)
     return (per_picture if weight is None else per_picture * weight).mean()
+
+
+def variance_only_loss(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """The least squared error of a predictor that knows only that latents have unit variance. t: (B,). Returns (B,).
+
+    The best linear guess of the noise is sqrt(1 - ab) x_t, which leaves ab; v is uncorrelated with x_t, so 0 is best and leaves 1.
+    """
+    return schedule.alphas_cumprod.to(t.device)[t] if schedule.prediction == "epsilon" else torch.ones(len(t), device=t.device)
 
 
 def draw_timesteps(schedule: NoiseSchedule, count: int, generator: torch.Generator) -> Tensor:
     """(count,) int64, uniform over the training timesteps."""
     return torch.randint(schedule.num_timesteps, (count,), generator=generator)
+
+
+def spread_timesteps(schedule: NoiseSchedule, count: int, generator: torch.Generator) -> Tensor:
+    """(count,) int64, one drawn from each of `count` equal parts of the training timesteps, ascending: every quartile gets its share."""
+    places = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    return (places * schedule.num_timesteps).long().clamp(max=schedule.num_timesteps - 1)
+
+
+def by_quartile(values: Tensor, t: Tensor, count: int) -> list[float]:
+    """Means of values (B,) over the four quarters of `count` timesteps, from the least noisy; NaN for an empty one. t: (B,) int64."""
+    quarter = t * 4 // count
+    return [values[quarter == q].mean().item() for q in range(4)]

@@ -35,6 +35,19 @@ def linear_betas(count: int, start: float = 1e-4, end: float = 0.02) -> Tensor:
     return torch.linspace(start, end, count, dtype=torch.float32)
 
 
+def zero_terminal(betas: Tensor) -> Tensor:
+    """Betas whose last alpha_bar is exactly 0 (Lin et al. 2024, algorithm 1): the last input is noise alone. (count,). Returns (count,)."""
+    root = torch.cumprod(1.0 - betas, dim=0).sqrt()
+    first, last = root[0].clone(), root[-1].clone()
+    root = (root - last) * (first / (first - last))
+    bars = root**2
+    alphas = torch.cat([bars[:1], bars[1:] / bars[:-1]])
+    return 1 - alphas
+
+
+LEAST_ALPHA_BAR = 2.0**-24
+"""Stands for 0, as in diffusers' Euler and DPM-Solver: solvers in sigma or log SNR divide by it. A picture cannot show it."""
+
 BETA_SCHEDULES = {"cosine": "squaredcos_cap_v2", "scaled-linear": "scaled_linear", "linear": "linear"}
 """Our names and the names that scheduler_config.json uses."""
 
@@ -52,9 +65,12 @@ class NoiseSchedule:
     steps_offset: int = 0
     set_alpha_to_one: bool = False
     file_spacing: str | None = None
+    zero_snr: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alphas_cumprod", torch.cumprod(1.0 - self.betas, dim=0))
+        if self.zero_snr:
+            self.alphas_cumprod[-1] = LEAST_ALPHA_BAR
 
     alphas_cumprod: Tensor = None  # type: ignore[assignment]  # set from betas
 
@@ -83,13 +99,17 @@ class NoiseSchedule:
             "set_alpha_to_one": self.set_alpha_to_one,
             "steps_offset": self.steps_offset,
             "timestep_spacing": self.file_spacing or "leading",
+            **({"rescale_betas_zero_snr": True} if self.zero_snr else {}),
         }
 
 
-def make_schedule(name: str, prediction: Prediction, *, count: int = 1000, steps_offset: int = 1) -> NoiseSchedule:
-    """A schedule to train on: cosine, scaled-linear or linear."""
+def make_schedule(name: str, prediction: Prediction, *, count: int = 1000, steps_offset: int = 1, zero_snr: bool = False) -> NoiseSchedule:
+    """A schedule to train on: cosine, scaled-linear or linear; zero_snr ends it in noise alone, and sampling must then begin there."""
     makers = {"cosine": cosine_betas, "scaled-linear": scaled_linear_betas, "linear": linear_betas}
-    return NoiseSchedule(name, makers[name](count), prediction, steps_offset=steps_offset)
+    betas = makers[name](count)
+    if not zero_snr:
+        return NoiseSchedule(name, betas, prediction, steps_offset=steps_offset)
+    return NoiseSchedule(name, zero_terminal(betas), prediction, steps_offset=steps_offset, file_spacing="trailing", zero_snr=True)
 
 
 def schedule_from_file(config: dict[str, Any]) -> NoiseSchedule:
@@ -98,7 +118,13 @@ def schedule_from_file(config: dict[str, Any]) -> NoiseSchedule:
     beta_schedule = config.get("beta_schedule", "linear")
     kinds: dict[str, Prediction] = {"epsilon": "epsilon", "v_prediction": "v"}
     kind = config.get("prediction_type", "epsilon")
-    if beta_schedule not in ours or kind not in kinds or config.get("trained_betas") is not None or config.get("rescale_betas_zero_snr"):
+    zero_snr = bool(config.get("rescale_betas_zero_snr"))
+    if (
+        beta_schedule not in ours
+        or kind not in kinds
+        or config.get("trained_betas") is not None
+        or (zero_snr and kind == "epsilon")  # noise alone says nothing about the picture by its noise
+    ):
         raise LdmError(
             f"scheduler_config.json: beta_schedule = {beta_schedule!r}, prediction_type = {kind!r}, "
             f"trained_betas = {config.get('trained_betas')!r}, rescale_betas_zero_snr = {config.get('rescale_betas_zero_snr')!r}; "
@@ -112,9 +138,10 @@ def schedule_from_file(config: dict[str, Any]) -> NoiseSchedule:
     )()
     return NoiseSchedule(
         name,
-        betas,
+        zero_terminal(betas) if zero_snr else betas,
         kinds[kind],
         steps_offset=config.get("steps_offset", 0),
         set_alpha_to_one=config.get("set_alpha_to_one", True),
         file_spacing=config.get("timestep_spacing"),
+        zero_snr=zero_snr,
     )

@@ -30,6 +30,8 @@ MAY_CHANGE = {
     "output",
     "cache",
     "device",
+    "dry_run",
+    "gradient_checkpointing",
     "max_bad",
     "data",
     "images",

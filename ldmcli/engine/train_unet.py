@@ -14,6 +14,7 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.diffusion.schedule import make_schedule
+from ldmcli.engine.dry_run import planned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.session import check_fit, make_codec
 from ldmcli.engine.train_vae import split, usable_pixels
@@ -34,6 +35,9 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
+    if config.dry_run:
+        yield from planned(config, data, train_unet)
+        return
     frozen = load_frozen(config)
     yield from (Note(text, warning=True) for text in data.problems)
     yield Note(f"VAE {config.vae}, text encoder {config.text_encoder}: both frozen")
@@ -46,8 +50,9 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
         with accelerator.main_process_first():
             cached = yield from build_caches(data, pixels, frozen, config, accelerator)
         torch.manual_seed(config.seed)  # initial weights
-        schedule = make_schedule(config.schedule, config.prediction)  # type: ignore[arg-type]
+        schedule = make_schedule(config.schedule, config.prediction, zero_snr=config.zero_terminal_snr)  # type: ignore[arg-type]
         unet = starting_unet(config, frozen)
+        unet.recompute = config.gradient_checkpointing
         state, prepared = make_state(unet, config, accelerator)
         settings = settings_of(config, data)
         yield from resume(state, config, settings)

@@ -11,6 +11,7 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.engine.dry_run import planned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
@@ -30,6 +31,9 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
+    if config.dry_run:
+        yield from planned(config, data, train_vae)
+        return
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
@@ -58,7 +62,8 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
             sample_ids(data, train_rows, order, loop.pictures_per_step),
         )
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
-        scale = run.scaling_factor or run.measure_scale(state)  # a run that was finished already has saved nothing
+        scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing
+        yield from run.collapse(state)
         yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import tomli_w
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.errors import Stopped, UsageError
+from ldmcli.errors import LdmError, Stopped, UsageError
 from ldmcli.records import Event, Note, Saved, TrainStep
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.memory import memory
@@ -108,7 +109,14 @@ def run_loop(
         nonlocal saved
         if main and saved != state.step:
             saved = state.step
-            yield Saved("checkpoint", state.save(run / "checkpoints", {"settings": settings}))
+            try:
+                path = state.save(run / "checkpoints", {"settings": settings})
+            except (OSError, SafetensorError) as error:  # a full disk, most of the time
+                raise LdmError(
+                    f"the checkpoint of step {state.step} could not be written: {error}.",
+                    hint="The checkpoints before it are whole. Make room, then go on with --resume auto.",
+                ) from error
+            yield Saved("checkpoint", path)
             yield from (Note(text, warning=True) for text in checkpoints.prune(run / "checkpoints", config.keep))
             yield from hooks.save_model(state)
 

@@ -1,6 +1,6 @@
 """One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,18 @@ from torch import Tensor
 from ldmcli.config import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import Rows, draw_views
-from ldmcli.diffusion.objective import add_noise, denoising_loss, draw_timesteps, min_snr_weight, snr, target
+from ldmcli.diffusion.objective import (
+    add_noise,
+    by_quartile,
+    denoising_loss,
+    draw_timesteps,
+    min_snr_weight,
+    snr,
+    spread_timesteps,
+    squared_error,
+    target,
+    variance_only_loss,
+)
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import Session
@@ -27,6 +38,9 @@ from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for, pick
 from ldmcli.training.state import TrainState
+
+Timesteps = Callable[[NoiseSchedule, int, torch.Generator], Tensor]
+"""How the timesteps of a batch are drawn."""
 
 SAMPLE_STEPS, SAMPLE_GUIDANCE = 25, 4.0
 
@@ -90,18 +104,28 @@ class UNetRun:
         first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
         rows = self.train_rows[self.order.batch(step, self.per_step)]
         generator = generator_for(self.config.seed, "unet", step)
-        per_picture = self._terms(self.network, rows, generator, self.config.cfg_dropout, slice(first, first + size))
-        return {"loss": per_picture}
+        share, gamma = slice(first, first + size), self.config.snr_gamma
+        answer, wanted, t = self._answer(self.network, rows, draw_timesteps, generator, self.config.cfg_dropout, share)
+        weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
+        return {"loss": denoising_loss(answer, wanted, weight)}
 
     @torch.no_grad()
     def validate(self, state: TrainState) -> dict[str, float]:
-        """Loss on held-out pictures with noise, timesteps and captions that never change, with the weights that would be shipped."""
+        """Unweighted loss on held-out pictures, overall and per quarter of the timesteps, with the weights that would be shipped.
+
+        Noise, timesteps and captions never change and come from a generator of their own: training is the same with and without.
+        Beside it the loss of a predictor that knows only the variance of the latents.
+        """
         if not len(self.val_rows):
             return {}
-        shipped = self._shipped(state)
         generator = generator_for(self.config.seed, "validation")
         rows = self.val_rows.repeat(-(-256 // len(self.val_rows)))[:256]
-        return {"val_loss": self._terms(shipped, rows, generator, 0.0, slice(None)).item()}
+        answer, wanted, t = self._answer(self._shipped(state), rows, spread_timesteps, generator, 0.0, slice(None))
+        errors = squared_error(answer, wanted)
+        quarters = by_quartile(errors, t, self.schedule.num_timesteps)
+        known = variance_only_loss(self.schedule, t).mean().item()
+        named = {f"val_loss_q{number}": value for number, value in enumerate(quarters, 1)}
+        return {"val_loss": errors.mean().item(), **named, "val_variance_only": known}
 
     def sample(self, state: TrainState) -> Iterator[Event]:
         """The fixed prompts with fixed seeds."""
@@ -128,21 +152,24 @@ class UNetRun:
             save_pipeline_files(model, self.schedule.to_file(), {"_ldm": own})
         yield Saved("model", model)
 
-    def _terms(self, network: Any, rows: Tensor, generator: torch.Generator, dropout: float, share: slice) -> Tensor:
-        """Mean loss over `share` of a batch; everything random is drawn for the whole batch, so that shares agree."""
+    def _answer(
+        self, network: Any, rows: Tensor, timesteps: Timesteps, generator: torch.Generator, dropout: float, share: slice
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network answers, what it should, and when, for `share` of a batch.
+
+        Everything random is drawn for the whole batch, so that shares agree. rows: (B,) int64. Returns (b, C, h, w) twice and (b,) int64.
+        """
         cached, device = self.cached, self.accelerator.device
         captions = draw_captions(cached, rows, generator, dropout)[share]
         shape = (len(rows), *cached.mean.shape[1:])
         drawn, noise = torch.randn(shape, generator=generator)[share], torch.randn(shape, generator=generator)[share].to(device)
-        t = draw_timesteps(self.schedule, len(rows), generator)[share].to(device)
+        t = timesteps(self.schedule, len(rows), generator)[share].to(device)
         seen = draw_views(rows, cached.views, generator)[share]
         latents = (cached.mean[seen].float() + cached.std[seen].float() * drawn).to(device)
         mask = None if cached.mask is None else cached.mask[captions].to(device)
         context = TextContext(cached.states[captions].float().to(device), mask)
         noisy = add_noise(self.schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
-        gamma = self.config.snr_gamma
-        weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
-        return denoising_loss(network(noisy, t, context), target(self.schedule, latents, noise, t), weight)
+        return network(noisy, t, context), target(self.schedule, latents, noise, t), t
 
     def _shipped(self, state: TrainState) -> UNet:
         shipped = UNet(self.unet.config).to(self.accelerator.device).eval().requires_grad_(False)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmcli.autoencoder.losses import gradient_difference, kl_to_standard_normal, reconstruction
+from ldmcli.autoencoder.centring import centred
+from ldmcli.autoencoder.losses import PERCEPTUAL, kl_per_channel, kl_to_standard_normal, reconstruction
 from ldmcli.config import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.rows import Rows, draw_views, flip_some
@@ -17,11 +18,14 @@ from ldmcli.images import to_pillow
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.saving import save_component
 from ldmcli.networks.vae import VAE
-from ldmcli.records import Event, Saved
+from ldmcli.records import Event, Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for
 from ldmcli.training.state import TrainState
+
+COLLAPSED = 0.01
+"""Nats per latent value below which a channel says nothing about the picture."""
 
 
 class VAERun:
@@ -64,8 +68,9 @@ class VAERun:
         terms = {"recon": recon, "kl": kl}
         loss = recon + self.config.kl_weight * kl
         if self.config.perceptual_weight:
-            terms["edges"] = gradient_difference(decoded, pictures).mean()
-            loss = loss + self.config.perceptual_weight * terms["edges"]
+            term = PERCEPTUAL[self.config.perceptual](decoded, pictures).mean()
+            terms[self.config.perceptual] = term
+            loss = loss + self.config.perceptual_weight * term
         return {"loss": loss, **terms}
 
     @torch.no_grad()
@@ -75,7 +80,32 @@ class VAERun:
             return {}
         pictures = to_unit_range(self.pixels[self.val_rows * self.views])
         decoded = self._reconstruct(state, pictures)
-        return {"val_psnr": psnr(decoded, pictures).mean().item()}
+        seen = to_unit_range(self.pixels[self.train_rows[:256]]).mean(dim=0).expand_as(pictures)
+        carried = self.carried(state)
+        return {
+            "val_psnr": psnr(decoded, pictures).mean().item(),
+            "val_psnr_mean_picture": psnr(seen, pictures).mean().item(),
+            "used_channels": float(sum(nats >= COLLAPSED for nats in carried)),
+        }
+
+    @torch.no_grad()
+    def carried(self, state: TrainState) -> list[float]:
+        """Nats per latent value of each channel, on the held-out pictures."""
+        shipped = self._shipped(state)
+        parts = [shipped.encode(to_unit_range(self.pixels[rows]).to(self.accelerator.device)) for rows in self.val_rows.split(64)]
+        return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
+
+    def collapse(self, state: TrainState) -> Iterator[Note]:
+        """What each channel carries; a warning when one carries nothing, or the mean of all pictures is as good as the decoder."""
+        if not len(self.val_rows):
+            return
+        carried, figures = self.carried(state), self.validate(state)
+        yield Note("nats per latent value: " + ", ".join(f"{nats:.3g}" for nats in carried))
+        dead = [str(number) for number, nats in enumerate(carried) if nats < COLLAPSED]
+        if dead:
+            yield Note(f"latent channels {', '.join(dead)} collapsed to the prior; try a lower --kl-weight.", warning=True)
+        if figures["val_psnr"] <= figures["val_psnr_mean_picture"]:
+            yield Note("held-out pictures are rebuilt no better than by the mean picture; train longer or lower --kl-weight.", warning=True)
 
     @torch.no_grad()
     def sample(self, state: TrainState) -> Iterator[Event]:
@@ -86,10 +116,11 @@ class VAERun:
         yield Saved("samples", save_sheet(sheet, path))
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
-        """Measure the scaling factor and write RUN/model/vae."""
-        self.scaling_factor = self.measure_scale(state)
+        """Measure mean and scale of the latents and write RUN/model/vae."""
+        mean, self.scaling_factor = self.measure_latents(state)
         model = self.config.output / "model"
-        save_component(model, "vae", replace(self.vae.config, scaling_factor=self.scaling_factor), state.weights())
+        config = replace(self.vae.config, scaling_factor=self.scaling_factor)
+        save_component(model, "vae", config, centred(state.weights(), mean))
         yield Saved("model", model)
 
     def _reconstruct(self, state: TrainState, pictures: Tensor) -> Tensor:
@@ -98,18 +129,21 @@ class VAERun:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def measure_scale(self, state: TrainState) -> float:
-        """1 / standard deviation of sampled latents over up to 1,024 training pictures (Rombach et al. 2022, app. G)."""
+    def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:
+        """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
+        without it (Rombach et al. 2022, app. G)."""
         shipped, generator = self._shipped(state), generator_for(self.config.seed, "scale")
         drawn = []
         for rows in self.train_rows[:: max(len(self.train_rows) // 1024, 1)][:1024].split(64):
             posterior = shipped.encode(to_unit_range(self.pixels[rows * self.views]).to(self.accelerator.device))
             noise = torch.randn(posterior.mean.shape, generator=generator)
-            drawn.append(posterior.sample(noise.to(self.accelerator.device)).flatten().cpu())
-        deviation = torch.cat(drawn).double().std().item()
+            drawn.append(posterior.sample(noise.to(self.accelerator.device)).cpu())
+        latents = torch.cat(drawn).double()
+        mean = latents.mean(dim=(0, 2, 3))
+        deviation = (latents - mean.view(-1, 1, 1)).std().item()
         if not (math.isfinite(deviation) and deviation > 0):
             raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
-        return 1 / deviation
+        return mean, 1 / deviation
 
     def _shipped(self, state: TrainState) -> VAE:
         shipped = VAE(self.vae.config).to(self.accelerator.device).eval()

@@ -1,8 +1,11 @@
 """The conditional U-Net (Ho et al. 2020, app. B; Rombach et al. 2022, sec. 3.3): noisy latents, time and text to a prediction."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ldmcli.networks.attention import SpatialTransformer, TextContext
 from ldmcli.networks.configs import UNetConfig
@@ -77,6 +80,8 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.recompute = False
+        """Gradient checkpointing (Chen et al. 2016): keep only what enters each level and compute the rest again on the way back."""
         widths, depth, last = config.block_out_channels, config.layers_per_block, len(config.block_out_channels) - 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], 4 * widths[0])
@@ -113,12 +118,23 @@ class UNet(nn.Module):
         x = self.conv_in(2 * latents - 1 if self.config.center_input_sample else latents)
         skips = [x]
         for down in self.down_blocks:
-            x, new = down(x, time, context)
+            x, new = self._level(down, x, time, context)
             skips += new
-        x = self.mid_block(x, time, context)
+        x = self._level(self.mid_block, x, time, context)
         for up in self.up_blocks:
-            x = up(x, skips, time, context)
+            x = self._level(up, x, list(skips), time, context)
+            del skips[-len(up.resnets) :]  # type: ignore[arg-type]
         return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+    def _level(self, level: nn.Module, *inputs: Any) -> Any:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(_unspent, level, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return level(*inputs)
+
+
+def _unspent(level: nn.Module, *inputs: Any) -> Any:
+    """Call a level with copies of its lists, which it empties."""
+    return level(*(list(value) if isinstance(value, list) else value for value in inputs))
 
 
 def text_transformer(config: UNetConfig, channels: int, heads: int) -> SpatialTransformer:

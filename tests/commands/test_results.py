@@ -68,10 +68,11 @@ def test_training_prints_the_model_folder_or_one_json_document(ldm, training, tm
     assert code == 0 and out == f"{tmp_path}/a/model\n" and "22 pictures" not in out and "pictures to train on" in err
     code, out, err = ldm(*training["train-unet"], "-o", str(tmp_path / "b"), "--json", "-q")
     body = json.loads(out)
-    assert code == 0 and set(body) == {"run", "model", "step", "val_loss"} and body["step"] == 2
+    losses = {"val_loss", "val_loss_q1", "val_loss_q2", "val_loss_q3", "val_loss_q4", "val_variance_only"}
+    assert code == 0 and set(body) == {"run", "model", "step"} | losses and body["step"] == 2
     assert (body["run"], body["model"]) == (str(tmp_path / "b"), str(tmp_path / "b" / "model"))
     code, out, _ = ldm(*training["train-vae"], "-o", str(tmp_path / "c"), "--json")
-    assert set(json.loads(out)) == {"run", "model", "step", "scaling_factor", "val_psnr"}
+    assert set(json.loads(out)) == {"run", "model", "step", "scaling_factor", "val_psnr", "val_psnr_mean_picture", "used_channels"}
 
 
 def test_flags_win_over_the_config_file_and_the_file_over_the_defaults(ldm, training, tmp_path):

@@ -111,7 +111,12 @@ def test_the_scheduler_file_comes_back_as_the_same_schedule_in_ours_and_in_diffu
 
 @pytest.mark.parametrize(
     "change",
-    [{"beta_schedule": "sigmoid"}, {"prediction_type": "sample"}, {"trained_betas": [0.1, 0.2]}, {"rescale_betas_zero_snr": True}],
+    [
+        {"beta_schedule": "sigmoid"},
+        {"prediction_type": "sample"},
+        {"trained_betas": [0.1, 0.2]},
+        {"rescale_betas_zero_snr": True, "prediction_type": "epsilon"},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_a_schedule_that_cannot_be_honoured_is_an_error_that_names_it(change):

@@ -1,0 +1,29 @@
+"""What --dry-run found, in lines."""
+
+from ldmcli.console.text import printable
+from ldmcli.records import RunPlan
+
+
+def plan_lines(plan: RunPlan) -> list[str]:
+    """Two columns: what, and how much of it."""
+    memory = f"{plan.peak_rss_bytes / 2**20:,.0f} MiB RSS"
+    if plan.peak_vram_bytes is not None:
+        memory += f", {plan.peak_vram_bytes / 2**20:,.0f} MiB VRAM"
+    rows = [
+        ("data", f"{plan.pictures:,} pictures in {plan.source}"),
+        ("tried", f"{plan.tried:,} pictures, {plan.bad:,} of them unusable"),
+        *(("missing", problem) for problem in plan.problems),
+        ("parameters", f"{plan.parameters:,}"),
+        ("steps", f"{plan.steps:,}, {plan.steps_per_epoch:,} an epoch"),
+        ("seconds per step", f"{plan.seconds_per_step:.3g}, median of three real ones"),
+        ("time", f"{_clock(plan.eta_s)}, of which {_clock(plan.prepare_s)} to fill the caches"),
+        ("memory", f"{memory} at the peak of the trial"),
+        ("disk", f"{plan.disk_bytes / 2**20:,.0f} MiB, of {plan.disk_free_bytes / 2**20:,.0f} MiB free"),
+    ]
+    return [f"{name:18}{printable(value)}" for name, value in rows]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

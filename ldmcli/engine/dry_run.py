@@ -1,5 +1,6 @@
 """What a training run would need, found by being it for a moment in a temporary folder: nothing is estimated that can be measured."""
 
+import json
 import shutil
 import statistics
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import UsageError
-from ldmcli.records import Event, Note, Progress, RunPlan, TrainStep
+from ldmcli.records import Event, Progress, RunPlan, TrainStep
 from ldmcli.training import checkpoints
 
 WARMUP, MEASURED = 1, 3
@@ -26,21 +27,23 @@ def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], I
     if len(data) < per_step:
         raise UsageError(f"{len(data)} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
     steps: list[TrainStep] = []
-    bad, started, prepare_s = 0, time.perf_counter(), 0.0
+    started, prepare_s = time.perf_counter(), 0.0
     with tempfile.TemporaryDirectory(prefix="ldm-dry-run-") as folder:
         run, cache = Path(folder) / "run", Path(folder) / "cache"
         trial = replace(
-            config, dry_run=False, output=run, cache=cache, resume=None, limit=tried, max_steps=WARMUP + MEASURED, max_hours=None
-        )
+            config, dry_run=False, output=run, cache=None if config.no_cache else cache, resume=None, limit=tried,
+            max_steps=WARMUP + MEASURED, max_hours=None,
+        )  # fmt: skip
         for event in train(trial):
             if isinstance(event, TrainStep):
                 if not steps:
                     prepare_s = (time.perf_counter() - started - event.seconds) * len(data) / tried
                 steps.append(event)
-            elif isinstance(event, Note) and event.text.startswith("left out "):
-                bad += 1
             elif isinstance(event, Progress):
                 yield event
+        named = {image.id for image in data.images}  # those that the layout left out are among the problems already
+        skipped = [json.loads(line)["id"] for line in (run / "skipped.jsonl").read_text().splitlines()]
+        bad = sum(name in named for name in skipped)
         checkpoint, _ = checkpoints.newest(run / "checkpoints")
         assert checkpoint is not None
         parameters = sum(value.numel() for value in checkpoint.tensors("network").values())

@@ -2,11 +2,13 @@
 
 import json
 import resource
+import shutil
 
 import pytest
 import torch
 from runs import KINDS, config_for, events_of, log_of, newest
 
+from ldmcli.data.layouts import load_captioned
 from ldmcli.errors import LdmError
 from ldmcli.records import RunPlan, TrainStep
 
@@ -19,6 +21,15 @@ def test_a_dry_run_says_what_is_needed_and_leaves_nothing(kind, coco, model, tmp
     assert plan.parameters > 10_000 and plan.seconds_per_step > 0 and plan.eta_s > 28 * plan.seconds_per_step
     assert 0 < plan.disk_bytes < plan.disk_free_bytes and plan.peak_rss_bytes > 2**20
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"no_cache": True, "cache": None}])
+def test_a_dry_run_counts_every_unusable_picture_that_it_tried(coco, model, tmp_path, options):
+    damaged = shutil.copytree(coco, tmp_path / "damaged")
+    for image in load_captioned(damaged).images[:7]:
+        image.path.write_bytes(b"no picture")
+    plan = list(events_of(config_for("vae", damaged, model, tmp_path / "run", dry_run=True, max_bad=7, **options)))[-1]
+    assert isinstance(plan, RunPlan) and plan.bad == 7
 
 
 def test_a_dry_run_is_printed_and_is_json(ldm, coco, tmp_path):

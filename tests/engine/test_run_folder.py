@@ -73,7 +73,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(run, coco, mo
     (output / "checkpoints" / "step-000003" / "network.safetensors").write_bytes(b"")
     events = list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
     warnings = [event.text for event in events if isinstance(event, Note) and event.warning]
-    assert sum("step-000003" in text for text in warnings) == 1
+    # three steps teach a VAE nothing, which has a warning of its own
+    (warning,) = [text for text in warnings if "held-out pictures are rebuilt" not in text]
+    assert "step-000003" in warning
     assert any(isinstance(event, Note) and event.text == "resumed step-000002" for event in events)
 
 

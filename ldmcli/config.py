@@ -95,6 +95,8 @@ class TrainConfig:
 class TrainVAEConfig(TrainConfig):
     """`ldm train-vae`."""
 
+    init: str | None = None
+    """Start from this model's VAE, whose shape wins over latent_channels, channels and layers. None: from scratch."""
     latent_channels: int = 4
     channels: tuple[int, ...] = (32, 64, 128, 128)
     """Width at each resolution, from the full picture down; one fewer halvings than entries."""

@@ -8,11 +8,13 @@ from ldmcli.commands.options import whole_numbers
 from ldmcli.commands.training import resolve_config, training_command
 from ldmcli.config import TrainVAEConfig
 from ldmcli.console import output
+from ldmcli.models.source import find_component
 
 
 @training_command
 def train_vae_command(
     given: dict[str, Any],
+    init: Annotated[str | None, typer.Option("--init", help="Start from the VAE of a run, a folder or `bundled`.")] = None,
     latent_channels: Annotated[int | None, typer.Option("--latent-channels")] = None,
     channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full picture down, such as 32,64,128,128.")] = None,
     layers: Annotated[int | None, typer.Option("--layers", help="ResNet blocks per resolution.")] = None,
@@ -24,9 +26,11 @@ def train_vae_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back."""
-    own = {"latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers, "kl_weight": kl_weight,
-           "recon": recon, "perceptual": perceptual, "perceptual_weight": perceptual_weight}  # fmt: skip
+    own = {"init": init, "latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers,
+           "kl_weight": kl_weight, "recon": recon, "perceptual": perceptual, "perceptual_weight": perceptual_weight}  # fmt: skip
     config = resolve_config(TrainVAEConfig, {**given, **own}, "train-vae")
+    if config.init:
+        find_component(config.init, "vae")
 
     from ldmcli.engine.train_vae import train_vae
 

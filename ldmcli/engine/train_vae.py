@@ -16,6 +16,8 @@ from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skip
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
+from ldmcli.models.loading import load_vae
+from ldmcli.models.source import find_component
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, TrainDone
@@ -42,7 +44,7 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
-        vae = VAE(vae_config(config))
+        vae = starting_vae(config)
         state, prepared = make_state(vae, config, accelerator)
         settings = settings_of(config, data)
         yield from resume(state, config, settings)
@@ -65,6 +67,16 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
         scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing
         yield from run.collapse(state)
         yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
+
+
+def starting_vae(config: TrainVAEConfig) -> VAE:
+    """A new VAE, or a copy of the one that --init names. Raises LdmError when that one cannot halve the pictures' side often enough."""
+    if config.init is None:
+        return VAE(vae_config(config))
+    vae = load_vae(find_component(config.init, "vae"))
+    if config.size % vae.config.downscale:
+        raise LdmError(f"--size {config.size} is not a multiple of {vae.config.downscale}, by which --init {config.init} shrinks pictures.")
+    return vae.train().requires_grad_(True)
 
 
 def vae_config(config: TrainVAEConfig) -> VAEConfig:

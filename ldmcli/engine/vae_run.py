@@ -58,7 +58,7 @@ class VAERun:
         views = generator_for(self.config.seed, "views", step)  # drawn for the whole batch, so that shares agree
         seen = draw_views(self.train_rows[self.order.batch(step, self.per_step)], self.views, views)[first : first + size]
         flipped = (torch.rand(self.per_step, generator=views) < 0.5 * self.config.flip)[first : first + size]
-        noise_shape = (self.per_step, self.config.latent_channels, *self._latent_side())
+        noise_shape = (self.per_step, self.vae.config.latent_channels, *self._latent_side())
         noise = torch.randn(noise_shape, generator=generator_for(self.config.seed, "posterior", step))[first : first + size]
         pictures = to_unit_range(flip_some(self.pixels[seen], flipped)).to(self.accelerator.device, memory_format=torch.channels_last)
         decoded, mean, logvar = self.prepared(pictures, noise.to(self.accelerator.device))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldmcli.networks.group_norm import GroupNorm
+
 # B pictures, N image tokens (h*w), L text tokens, D text width, C channels, H heads, d = C/H
 
 
@@ -133,7 +135,7 @@ class SpatialTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.linear_projection = linear_projection
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in: nn.Module = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         blocks = [TransformerBlock(channels, heads, text_width, upcast=upcast) for _ in range(depth)]
         self.transformer_blocks = nn.ModuleList(blocks)

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ldmcli.networks.attention import SpatialTransformer, TextContext
 from ldmcli.networks.configs import UNetConfig
+from ldmcli.networks.group_norm import GroupNorm
 from ldmcli.networks.layers import Downsample, ResnetBlock, TimestepEmbedding, Upsample, sinusoidal_embedding
 
 # B pictures, C latent channels, h w latent size, T width of the time embedding
@@ -101,7 +102,7 @@ class UNet(nn.Module):
             sizes = [(i + s, width) for i, s in zip(inputs, skips, strict=True)]
             heads = config.heads[::-1][level] if kind.startswith("CrossAttn") else None
             self.up_blocks.append(UpLevel(config, sizes, heads, up=level < last))
-        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=config.norm_eps)
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[0], eps=config.norm_eps)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
     def embed_time(self, timesteps: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ldmcli.networks.attention import Attention, TextContext
 from ldmcli.networks.configs import VAEConfig
+from ldmcli.networks.group_norm import GroupNorm
 from ldmcli.networks.layers import Downsample, ResnetBlock, Upsample
 
 # B pictures, C channels, H W picture size, h w latent size (H/8, W/8 for Stable Diffusion)
@@ -36,7 +37,7 @@ class MidAttention(Attention):
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, heads=1, qkv_bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps=EPS)
+        self.group_norm = GroupNorm(groups, channels, eps=EPS)
 
     def forward(self, x: Tensor, context: TextContext | None = None) -> Tensor:
         """x: (B, C, h, w). Returns the same shape."""
@@ -83,7 +84,7 @@ class Encoder(nn.Module):
             sizes = [(channels[max(level - 1, 0)], width), *[(width, width)] * (depth - 1)]
             self.down_blocks.append(Stage(sizes, groups, down=level < len(channels) - 1))
         self.mid_block = MidBlock(channels[-1], groups, config.mid_block_add_attention)
-        self.conv_norm_out = nn.GroupNorm(groups, channels[-1], eps=EPS)
+        self.conv_norm_out = GroupNorm(groups, channels[-1], eps=EPS)
         self.conv_out = nn.Conv2d(channels[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ class Decoder(nn.Module):
         for level, width in enumerate(channels):
             sizes = [(channels[max(level - 1, 0)], width), *[(width, width)] * (depth - 1)]
             self.up_blocks.append(Stage(sizes, groups, up=level < len(channels) - 1))
-        self.conv_norm_out = nn.GroupNorm(groups, channels[-1], eps=EPS)
+        self.conv_norm_out = GroupNorm(groups, channels[-1], eps=EPS)
         self.conv_out = nn.Conv2d(channels[-1], config.out_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""Build the emoji data set in COCO 2017 layout: python scripts/bundle/build_dataset.py --out DIR [--packages NODE_MODULES]
+"""Build the emoji data set in COCO 2017 layout: python scripts/bundle/build_dataset.py --out DIR [--packages NODE_MODULES] [--part vae]
 
-The same packages give the same bytes. A picture that is already there, made from the same source, is left alone.
+First every emoji alone, on white, in every style; then scenes (scene_plan.py). The same packages give the same bytes.
+A picture that is already there, made from the same source, is left alone. `--part vae` leaves out every picture with an emoji on which the
+VAE is judged, so that these are new to it in any size and on any background.
 """
 
 import argparse
@@ -8,18 +10,27 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import captions
 import licences
 import selection
 import sources
 from PIL import Image, PngImagePlugin
+from scene_plan import KINDS, plan_scenes, things_of
+from scenes import SIDE, Scene, draw_scene
 
-SIDE = 64
-"""Pixels."""
+REPEATS = 3
+"""How often a single emoji stands in the list, so that scenes do not drown it."""
+VAE_SHARE = 0.35
+"""Of the scenes, for the VAE, which needs no more."""
 SOURCE_KEY = "Source"
+SCENES_FROM = 100_001
+"""Number of the first scene."""
 PICTURE_NAME = re.compile(r"\d{12}\.png")
 
 
@@ -37,11 +48,16 @@ class Picture:
         return f"{self.id:012d}.png"
 
 
-def plan_pictures(packages: Path) -> list[Picture]:
-    """Every kept emoji in every style that draws it, numbered from 1 in Unicode order."""
+def is_for_judging(emoji: sources.Emoji) -> bool:
+    """One emoji in sixteen, which the VAE never sees."""
+    return int(hashlib.sha256(f"judge {emoji.code}".encode()).hexdigest(), 16) % 16 == 0
+
+
+def plan_pictures(emoji_kept: list[sources.Emoji], packages: Path) -> list[Picture]:
+    """Every emoji in every style that draws it, numbered from 1 in Unicode order."""
     found = [
         (emoji, style, path)
-        for emoji in filter(selection.is_kept, sources.read_emoji(packages))
+        for emoji in emoji_kept
         for style in sources.STYLES
         if (path := sources.find_picture(packages, style, emoji)) is not None
     ]
@@ -77,87 +93,108 @@ def is_there(target: Path, mark: str) -> bool:
 
 def write_bytes_whole(target: Path, content: bytes) -> None:
     """A run that is killed leaves no half file under the final name."""
-    partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, target)
+    unfinished = target.with_name(target.name + ".partial")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, target)
 
 
-def write_picture(picture: Picture, folder: Path) -> bool:
+def write_picture(target: Path, mark: str, draw: Callable[[], Image.Image]) -> bool:
     """Returns whether there was anything to do."""
-    target, mark = folder / picture.file_name, source_mark(picture)
     if is_there(target, mark):
         return False
     note = PngImagePlugin.PngInfo()
     note.add_text(SOURCE_KEY, mark)
-    partial = target.with_name(target.name + ".partial")
-    with Image.open(picture.path) as source:
-        render(source).save(partial, "PNG", pnginfo=note, optimize=True)
-    os.replace(partial, target)
+    unfinished = target.with_name(target.name + ".partial")
+    draw().save(unfinished, "PNG", pnginfo=note)
+    os.replace(unfinished, target)
     return True
 
 
-def describe(pictures: list[Picture]) -> dict:
-    """The captions file, as COCO 2017 has it, with the emoji, its style and category on each image."""
+def render_file(path: Path) -> Image.Image:
+    with Image.open(path) as source:
+        return render(source)
+
+
+def describe_single(picture: Picture, said: list[str]) -> dict[str, Any]:
+    """What the captions file says of it, beyond COCO's own keys the emoji, its style and category."""
+    emoji = picture.emoji
+    own = {"emoji": emoji.code, "name": emoji.name, "style": picture.style.name, "category": emoji.category, "kind": "single"}
+    return {"file_name": picture.file_name, "license": picture.style.licence, **own, "captions": said}
+
+
+def describe_scene(scene: Scene, file_name: str) -> dict[str, Any]:
+    """Objects in the order left to right, top to bottom: code, centre and side in pixels, colour."""
+    objects = [{"emoji": o.emoji.code, "x": round(o.x, 1), "y": round(o.y, 1), "side": o.side, "colour": o.colour} for o in scene.objects]
+    own = {"style": scene.style.name, "kind": scene.kind, "objects": objects, "background": scene.background, "stacked": scene.stacked}
+    return {"file_name": file_name, "license": scene.style.licence, **own, "captions": list(scene.captions)}
+
+
+def single_captions(pictures: list[Picture]) -> list[list[str]]:
+    """Of each picture. The first style that draws an emoji is what a caption without a style means."""
     everyday = captions.read_everyday_words()
     counts = captions.count_keywords({picture.emoji for picture in pictures})
-    images, annotations = [], []
-    drawn: set[str] = set()
+    said, drawn = [], set[str]()
     for picture in pictures:
-        emoji, style = picture.emoji, picture.style
-        images.append(
-            {
-                "id": picture.id,
-                "file_name": picture.file_name,
-                "width": SIDE,
-                "height": SIDE,
-                "license": style.licence,
-                "emoji": emoji.code,
-                "name": emoji.name,
-                "style": style.name,
-                "category": emoji.category,
-            }
-        )
-        turn, is_default = sources.STYLES.index(style), emoji.code not in drawn  # the first style that draws it
-        drawn.add(emoji.code)
-        for caption in captions.captions_of(emoji, style.name, turn, everyday, counts, is_default=is_default):
-            annotations.append({"id": len(annotations) + 1, "image_id": picture.id, "caption": caption})
+        turn, is_default = sources.STYLES.index(picture.style), picture.emoji.code not in drawn
+        drawn.add(picture.emoji.code)
+        said.append(captions.captions_of(picture.emoji, picture.style.name, turn, everyday, counts, is_default=is_default))
+    return said
+
+
+def captions_file(described: list[dict[str, Any]]) -> dict[str, Any]:
+    """As COCO 2017 has it."""
+    images, annotations = [], []
+    for number, row in enumerate(described, start=1):
+        images.append({"id": number, "width": SIDE, "height": SIDE, **{key: value for key, value in row.items() if key != "captions"}})
+        for caption in row["captions"]:
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "caption": caption})
     info = {
-        "description": "Emoji in three styles, 64 x 64 on white, with everyday captions",
-        "version": "1.0",
-        "year": 2025,
+        "description": "Emoji in three styles, alone and composed, 64 x 64, with everyday captions",
+        "version": "2.0",
+        "year": 2026,
         "contributor": "see ATTRIBUTION.md",
         "packages": sources.PACKAGES,
     }
     return {"info": info, "licenses": licences.LICENCES, "images": images, "annotations": annotations}
 
 
-def build(out: Path, packages: Path) -> dict[str, int]:
-    """Write the whole data set. Returns counts: concepts, pictures, captions, written (pictures made in this run)."""
-    pictures = plan_pictures(packages)
+def build(out: Path, packages: Path, *, kinds: dict[str, int] | None = None, part: str = "all") -> dict[str, int]:
+    """Write the whole data set. kinds: scenes of each kind. Returns counts: concepts, pictures, captions, written (made in this run)."""
+    kept = [emoji for emoji in filter(selection.is_kept, sources.read_emoji(packages)) if part == "all" or not is_for_judging(emoji)]
+    singles = plan_pictures(kept, packages)
+    kinds = KINDS if kinds is None else kinds
+    if part == "vae":
+        kinds = {kind: round(number * VAE_SHARE) for kind, number in kinds.items()}
     folder, notes = out / "train2017", out / "annotations"
     folder.mkdir(parents=True, exist_ok=True)
     notes.mkdir(exist_ok=True)
-    written = sum([write_picture(picture, folder) for picture in pictures])
-    wanted = {picture.file_name for picture in pictures}
+    written = sum([write_picture(folder / p.file_name, source_mark(p), partial(render_file, p.path)) for p in singles])
+    described = [describe_single(p, said) for p, said in zip(singles, single_captions(singles), strict=True)]
+    described *= 1 if part == "vae" else REPEATS
+    things = things_of(kept, packages, captions.read_everyday_words())
+    for number, scene in enumerate(plan_scenes(things, kinds), start=SCENES_FROM):
+        name = f"{number:012d}.png"
+        written += write_picture(folder / name, scene.mark(), partial(draw_scene, scene))
+        described.append(describe_scene(scene, name))
+    wanted = {row["file_name"] for row in described}
     for stale in folder.iterdir():
         if PICTURE_NAME.fullmatch(stale.name.removesuffix(".partial")) and stale.name not in wanted:
             stale.unlink()
-    described = describe(pictures)
-    text = json.dumps(described, indent=1, ensure_ascii=True) + "\n"
-    write_bytes_whole(notes / "captions_train2017.json", text.encode())
+    listed = captions_file(described)
+    write_bytes_whole(notes / "captions_train2017.json", (json.dumps(listed, indent=1, ensure_ascii=True) + "\n").encode())
     write_bytes_whole(out / "ATTRIBUTION.md", licences.ATTRIBUTION.encode())
-    concepts = len({picture.emoji.code for picture in pictures})
-    return {"concepts": concepts, "pictures": len(pictures), "captions": len(described["annotations"]), "written": written}
+    return {"concepts": len(kept), "pictures": len(wanted), "captions": len(listed["annotations"]), "written": written}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for train2017/ and annotations/")
     parser.add_argument("--packages", type=Path, help="node_modules folder with the pinned packages; fetched with npm if left out")
+    parser.add_argument("--part", choices=("all", "vae"), default="all", help="vae: without the emoji on which the VAE is judged")
     arguments = parser.parse_args()
     out = arguments.out.expanduser().resolve()
     packages = arguments.packages or sources.install_packages(out.with_name(out.name + "-packages"))
-    print(json.dumps(build(out, packages.expanduser())))
+    print(json.dumps(build(out, packages.expanduser(), part=arguments.part)))
 
 
 if __name__ == "__main__":

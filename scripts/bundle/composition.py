@@ -20,9 +20,10 @@ BACKGROUNDS = {
 }
 """RGB. White is what a caption without a background means."""
 
-ON_BACKGROUND = ("{thing} on a {colour} background", "{thing} with a {colour} background", "{thing}, {colour} background")
-BESIDE_SPLIT = ("{thing} on a {first} and {second} background", "{thing} on a background half {first}, half {second}")
-STACKED_SPLIT = ("{thing} on a {first} background above {second}", "{thing} on a background {first} at the top and {second} at the bottom")
+ON_BACKGROUND = ("{thing} on {a_colour} background", "{thing} with {a_colour} background", "{thing}, {colour} background")
+"""a_colour: with its article."""
+BESIDE_SPLIT = ("{thing} on {a_first} and {second} background", "{thing} on a background half {first}, half {second}")
+STACKED_SPLIT = ("{thing} on {a_first} background above {second}", "{thing} on a background {first} at the top and {second} at the bottom")
 
 
 @dataclass(frozen=True, slots=True)

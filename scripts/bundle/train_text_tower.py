@@ -1,166 +1,162 @@
 """Train the bundled model's vocabulary and text tower, so that a state says in a straight line what the picture is.
 
-    python scripts/bundle/train_text_tower.py --data DIR --vae RUN -o RUN [--minutes 10]
+    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--minutes 12]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
-it, two linear maps must tell the picture (cross-entropy over all pictures) and its latents (mean squared error). A tower trained
-against a picture tower by contrast alone finds the pictures too, but its states filled 12 of 192 dimensions (participation ratio),
-and a U-Net learned slowly from them; see the model card. The linear maps are thrown away; the tower is frozen and conditions the U-Net.
+it, linear maps must tell what text_tasks.py asks. A tower trained against a picture tower by contrast alone finds the pictures too, but
+its states filled 12 of 192 dimensions (participation ratio), and a U-Net learned slowly from them; see the model card. A word of the
+dictionary must give the states of the thing that it is nearest to. The maps are thrown away; the tower is frozen and conditions the U-Net.
 """
 
 import argparse
 import json
 import random
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+import captions
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from dictionary import kept_emoji, nouns_and_phrases
+from text_tasks import Dictionary, Readers, by_noun, class_counts, facts_of, looks_of
 from torch import Tensor, nn
 from torch.nn import functional as F
+from vocabulary import LENGTH, save_vocabulary, train_vocabulary
 
-from ldmcli.data.cache import Entry, decoded_pictures, to_unit_range
-from ldmcli.data.layouts import load_captioned
-from ldmcli.engine.session import make_codec
-from ldmcli.models.loading import load_vae
-from ldmcli.models.saving import save_component, write_json
-from ldmcli.models.source import find_component
-from ldmcli.models.tokenizer import END, START, Tokens, load_tokenizer
+from ldmcli.models.saving import save_component
+from ldmcli.models.tokenizer import END, ClipTokenizer, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.configs import CLIPTextConfig
-from ldmcli.networks.vae import VAE
 
-LENGTH = 32
-WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+")
-
-
-def train_vocabulary(captions: list[str], merges_wanted: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """A byte-level BPE vocabulary laid out as CLIP's: bytes, bytes that end a word, merges, start, end (whose id is the highest)."""
-    trainer = trainers.BpeTrainer(
-        vocab_size=merges_wanted + 512,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    words = [word for caption in captions for word in WORD.findall(caption.lower())]
-    tokenizer.train_from_iterator(words, trainer)
-    merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pieces = [*alphabet, *(letter + "</w>" for letter in alphabet), *dict.fromkeys(a + b for a, b in merges), START, END]
-    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}, merges
+WEIGHTS = {"look": 4.0, "first": 1.0, "second": 1.0}
+"""Of the readers' losses; the others weigh 0.5."""
+SAME_WEIGHT = 2.0
+"""Of the squared distance between the states of a word and of the thing that it is nearest to."""
+MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
 
 
-def save_vocabulary(folder: Path, vocab: dict[str, int], merges: list[tuple[str, str]]) -> None:
-    """The files that CLIPTokenizer reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
-    special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
-    write_json(folder / "special_tokens_map.json", special)
-    write_json(folder / "tokenizer_config.json", {**special, "model_max_length": LENGTH, "tokenizer_class": "CLIPTokenizer"})
+class Captions:
+    """Draws batches: pictures of the data set with one of their captions each, then pairs from the dictionary."""
+
+    def __init__(self, data: Path, dictionary: Path, packages: Path) -> None:
+        notes = json.loads((data / "annotations/captions_train2017.json").read_text())
+        self.images = notes["images"]
+        self.said: dict[int, list[str]] = {image["id"]: [] for image in self.images}
+        for row in notes["annotations"]:
+            self.said[row["image_id"]].append(row["caption"])
+        singles = [image for image in self.images if image["kind"] == "single"]
+        self.codes = {code: number for number, code in enumerate(dict.fromkeys(image["emoji"] for image in singles))}
+        facts = [facts_of(image, self.codes) for image in self.images]
+        self.facts = {name: torch.tensor([row[name] for row in facts]) for name in facts[0]}
+        self.looks = looks_of(data / "train2017", [image["file_name"] for image in self.images])
+        phrases, everyday = nouns_and_phrases(packages), captions.read_everyday_words()
+        nouns = {e.code: captions.without_article(captions.phrases_of(e, everyday)[0]) for e in kept_emoji(packages)}
+        self.meant = by_noun(phrases, nouns, self.codes)
+        words = json.loads(dictionary.read_text())
+        nouns_known, verbs = ([(word, noun) for word, noun in words[kind].items() if noun in self.meant] for kind in ("nouns", "verbs"))
+        self.dictionary = Dictionary(nouns_known, verbs, phrases)
+        self.rng = random.Random(0)
+
+    def texts(self) -> list[str]:
+        """For the vocabulary: every caption, and the dictionary's words once."""
+        return [text for said in self.said.values() for text in said] + [word for word, _ in self.dictionary.nouns + self.dictionary.verbs]
+
+    def batch(self, size: int, pairs: int) -> tuple[list[str], dict[str, Tensor], Tensor]:
+        """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
+        rows = self.rng.choices(range(len(self.images)), k=size)
+        texts = [self._in_a_mood(self.rng.choice(self.said[self.images[row]["id"]])) for row in rows]
+        drawn = [self.dictionary.pair(self.rng) for _ in range(pairs)]
+        meant = torch.tensor([self.rng.choice(self.meant[noun]) for _, _, noun in drawn])
+        facts = {name: torch.cat([values[rows], torch.full((2 * pairs,), -1)]) for name, values in self.facts.items()}
+        facts["first"][size:] = meant.repeat(2)
+        looks = torch.cat([self.looks[rows], self.looks.new_zeros(2 * pairs, self.looks.shape[1])])
+        return texts + [word for word, _, _ in drawn] + [known for _, known, _ in drawn], facts, looks
+
+    def _in_a_mood(self, text: str) -> str:
+        """Now and then with an adjective that changes nothing, or without its article."""
+        chance = self.rng.random()
+        if chance < 0.08 and text.startswith(("a ", "an ")):
+            return captions.with_article(f"{self.rng.choice(MOODS[:-3])} {captions.without_article(text)}")
+        if chance < 0.11 and text.startswith(("a ", "an ")):
+            return f"{self.rng.choice(MOODS[-3:])} {captions.without_article(text)}"
+        return captions.without_article(text) if chance < 0.16 else text
 
 
-class Decoder(nn.Module):
-    """What a text state must tell by a linear map alone: which picture is meant, and what its latents are. Thrown away afterwards."""
+def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
+    config = CLIPTextConfig(
+        vocab_size=len(vocab), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
+        num_attention_heads=width // 64, max_position_embeddings=LENGTH, eos_token_id=vocab[END],
+    )  # fmt: skip
+    text = CLIPText(config)
+    for table in (text.embeddings.token_embedding, text.embeddings.position_embedding):
+        nn.init.normal_(table.weight, std=0.02)
+    return text
 
-    def __init__(self, width: int, pictures: int, latents: int) -> None:
-        super().__init__()
-        self.picture, self.latents = nn.Linear(width, pictures), nn.Linear(width, latents)
 
-    def loss(self, states: Tensor, wanted: Tensor, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """states: (B, width); wanted: (B,) picture numbers; latents: (B, n). Returns cross-entropy and mean squared error."""
-        return F.cross_entropy(self.picture(states), wanted), F.mse_loss(self.latents(states), latents)
+def step_loss(text: CLIPText, readers: Readers, tokenizer: ClipTokenizer, drawn: Captions, size: int, pairs: int) -> dict[str, Tensor]:
+    texts, facts, looks = drawn.batch(size, pairs)
+    encoded = [tokenizer.encode(one) for one in texts]
+    length = min(max(e.length for e in encoded) + 2, LENGTH)  # two pads at least
+    ids = torch.stack([e.ids[:length] for e in encoded])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = text(ids)
+    at_end = states[torch.arange(len(ids)), torch.tensor([min(e.length, length) - 1 for e in encoded])].float()
+    at_pad = states[:, -1].float()
+    losses: dict[str, Tensor] = {}
+    for where in (at_end, at_pad):
+        for name, value in readers.loss(where, facts, looks).items():
+            losses[name] = losses.get(name, 0) + value / 2
+        losses["same"] = losses.get("same", 0) + F.mse_loss(where[size : size + pairs], where[size + pairs :].detach()) / 2
+    total = sum(WEIGHTS.get(name, 0.5) * value for name, value in losses.items() if name != "same") + SAME_WEIGHT * losses["same"]
+    return {"loss": total, **losses, "dimensions": participation_ratio(at_end.detach()[:size])}
 
 
-@torch.no_grad()
-def whitened_latents(pixels: Tensor, vae: VAE, power: float) -> Tensor:
-    """(N, 3, 64, 64) uint8 -> (N, n) principal components of the latent means, scaled by variance ** -power, in all of unit variance."""
-    codec = make_codec(vae)
-    means = torch.cat([codec.encode(to_unit_range(part))[0] for part in pixels.split(64)]).flatten(1)
-    means = means - means.mean(0)
-    _, sizes, directions = torch.linalg.svd(means, full_matrices=False)
-    parts = means @ directions.T * (sizes + 1e-3 * sizes[0]) ** (-2 * power)
-    return parts / parts.std()
+def participation_ratio(states: Tensor) -> Tensor:
+    """How many dimensions (B, width) states fill: (sum of the covariance's eigenvalues) ** 2 / sum of their squares."""
+    centred = states - states.mean(0)
+    covariance = centred.T @ centred
+    return covariance.trace().square() / covariance.square().sum()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dictionary", type=Path, required=True)
+    parser.add_argument("--packages", type=Path, required=True, help="node_modules, as build_dataset.py fetched it")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--cache", type=Path)
-    parser.add_argument("--vae", default="bundled", help="whose latents: a train-vae run")
-    parser.add_argument("--minutes", type=float, default=10, help="stop after so many minutes")
+    parser.add_argument("--minutes", type=float, default=12, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--merges", type=int, default=2500)
+    parser.add_argument("--merges", type=int, default=4000)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=256, help="captions per step")
-    parser.add_argument("--latent-weight", type=float, default=4.0, help="of the mean squared error beside the cross-entropy")
+    parser.add_argument("--batch-size", type=int, default=224, help="captions of the data set per step")
+    parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
     args = parser.parse_args()
 
-    data = load_captioned(args.data)
-    pixels = next(e for e in decoded_pictures(data, 64, args.cache or args.output / "cache") if isinstance(e, Entry)).arrays["pixels"]
-    latents = whitened_latents(pixels, load_vae(find_component(args.vae, "vae")), power=0.25)
-    captions = [image.captions for image in data.images]
-    vocab, merges = train_vocabulary([c for group in captions for c in group], args.merges)
+    drawn = Captions(args.data, args.dictionary, args.packages)
+    vocab, merges = train_vocabulary(drawn.texts(), args.merges)
     save_vocabulary(args.output / "tokenizer", vocab, merges)
     tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)
-    tokens = {caption: tokenizer.encode(caption) for group in captions for caption in group}
-    print(f"{len(vocab)} tokens; longest caption {max(t.length for t in tokens.values())} tokens", flush=True)
-
+    print(
+        f"{len(vocab)} tokens, {len(drawn.dictionary.nouns)} words and {len(drawn.dictionary.verbs)} verbs beyond the captions", flush=True
+    )
     torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=len(vocab), hidden_size=args.width, intermediate_size=4 * args.width, num_hidden_layers=args.layers,
-        num_attention_heads=args.width // 64, max_position_embeddings=LENGTH, eos_token_id=vocab[END],
-    )  # fmt: skip
-    text, decoder = CLIPText(config), Decoder(args.width, len(captions), latents.shape[1])
-    for table in (text.embeddings.token_embedding, text.embeddings.position_embedding):
-        nn.init.normal_(table.weight, std=0.02)
-    optimizer = torch.optim.AdamW([*text.parameters(), *decoder.parameters()], lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
-    started, batches = time.monotonic(), batches_of(captions, tokens, args.batch_size)
+    text = new_tower(vocab, args.width, args.layers)
+    readers = Readers(args.width, class_counts(drawn.codes))
+    optimizer = torch.optim.AdamW([*text.parameters(), *readers.parameters()], lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    started = time.monotonic()
     for step in range(args.steps):
         progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
         if progress >= 1:
             break
         optimizer.param_groups[0]["lr"] = 2e-3 * min((step + 1) / 100, 1) * (1 - progress)
-        chosen, encoded = next(batches)
-        length = min(max(e.length for e in encoded) + 2, LENGTH)  # two pads at least
-        ids = torch.stack([e.ids[:length] for e in encoded])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            states = text(ids)
-        at_end = states[torch.arange(len(ids)), torch.tensor([e.length - 1 for e in encoded])].float()
-        at_pad = states[:, -1].float()
-        (named, near), (named_too, near_too) = (decoder.loss(state, chosen, latents[chosen]) for state in (at_end, at_pad))
-        loss = named + named_too + args.latent_weight * (near + near_too)
+        losses = step_loss(text, readers, tokenizer, drawn, args.batch_size, args.pairs)
         optimizer.zero_grad()
-        loss.backward()
+        losses["loss"].backward()
         optimizer.step()
-        if step % 100 == 0:
-            spread = participation_ratio(at_end.detach())
-            print(f"step {step} cross-entropy {named.item():.3f} latents {near.item():.3f} dimensions {spread:.0f}", flush=True)
-    save_component(args.output, "text_encoder", config, text.state_dict())
+        if step % 50 == 0:
+            print(f"step {step} " + " ".join(f"{name} {float(value):.3f}" for name, value in losses.items()), flush=True)
+    save_component(args.output, "text_encoder", text.config, text.state_dict())
     print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s")
-
-
-def batches_of(captions: list[list[str]], tokens: dict[str, Tokens], size: int) -> Iterator[tuple[Tensor, list[Tokens]]]:
-    """Picture numbers (size,) and a random caption of each, for ever; like lengths together, so that few pads are computed."""
-    rng, together = random.Random(0), 8
-    while True:
-        drawn = [(number, tokens[rng.choice(captions[number])]) for number in rng.choices(range(len(captions)), k=size * together)]
-        drawn.sort(key=lambda pair: pair[1].length)
-        for first in rng.sample(range(0, size * together, size), together):
-            part = drawn[first : first + size]
-            yield torch.tensor([number for number, _ in part]), [encoded for _, encoded in part]
-
-
-def participation_ratio(states: Tensor) -> float:
-    """How many dimensions (B, width) states fill: (sum of the covariance's eigenvalues) ** 2 / sum of their squares."""
-    values = torch.linalg.svdvals(states - states.mean(0)).square()
-    return (values.sum().square() / values.square().sum()).item()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Give a trained VAE more latent channels, as a start for `ldm train-vae --init`: what it knows stays, the new channels begin at random.
+"""Give a model more latent channels, as a start for `train-vae --init` and `train-unet --init`.
+what it knows stays, new channels begin at random.
 
-python scripts/bundle/widen_vae.py MODEL -o DIR --latent-channels 16
+python scripts/bundle/widen.py MODEL -o DIR --latent-channels 16
 """
 
 import argparse
@@ -10,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldmcli.models.loading import load_vae
+from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.saving import save_component
 from ldmcli.models.source import find_component
+from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 
 QUIET = 0.3
@@ -21,7 +23,7 @@ LOG_VARIANCE = -4.0
 """Of the new channels' posterior at the start."""
 
 
-def widened(old: VAE, channels: int) -> VAE:
+def widened_vae(old: VAE, channels: int) -> VAE:
     """A copy with more latent channels; the first ones are the old."""
     new = VAE(replace(old.config, latent_channels=channels))
     before, state, c = old.state_dict(), new.state_dict(), old.config.latent_channels
@@ -50,6 +52,22 @@ def widened(old: VAE, channels: int) -> VAE:
     return new
 
 
+def widened_unet(old: UNet, channels: int) -> UNet:
+    """A copy that takes and predicts more latent channels; it predicts 0 for the new ones."""
+    new = UNet(replace(old.config, in_channels=channels, out_channels=channels))
+    state, before = new.state_dict(), old.state_dict()
+    first, last, c = before["conv_in.weight"], before["conv_out.weight"], old.config.in_channels
+    generator = torch.Generator().manual_seed(0)
+    extra = torch.randn(len(first), channels - c, *first.shape[2:], generator=generator) * first.std() * QUIET
+    wide = {
+        "conv_in.weight": torch.cat([first, extra], dim=1),
+        "conv_out.weight": torch.cat([last, last.new_zeros(channels - c, *last.shape[1:])]),
+        "conv_out.bias": torch.cat([before["conv_out.bias"], last.new_zeros(channels - c)]),
+    }
+    new.load_state_dict({**state, **before, **wide})
+    return new
+
+
 def mixed(old: Tensor, kept: list[int], fresh: list[int]) -> Tensor:
     """A 1x1 convolution: the old one among the kept channels, the identity among the fresh. (n, n, 1, 1)."""
     weight = torch.zeros(len(kept) + len(fresh), len(kept) + len(fresh), 1, 1)
@@ -68,8 +86,10 @@ def main() -> None:
     old = load_vae(find_component(args.model, "vae"))
     if args.latent_channels <= old.config.latent_channels:
         parser.error(f"--latent-channels must be more than the {old.config.latent_channels} of {args.model}")
-    new = widened(old, args.latent_channels)
+    new = widened_vae(old, args.latent_channels)
     save_component(args.output, "vae", new.config, new.state_dict())
+    unet = widened_unet(load_unet(find_component(args.model, "unet")), args.latent_channels)
+    save_component(args.output, "unet", unet.config, unet.state_dict())
 
 
 if __name__ == "__main__":

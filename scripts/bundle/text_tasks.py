@@ -1,0 +1,126 @@
+"""What a text state must tell by a straight line: the things, colours, places, style and look of the picture that a caption belongs to."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from captions import with_article, without_article
+from composition import BACKGROUNDS, HUES, PLACES
+from PIL import Image
+from sources import STYLES
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LAYOUTS = ("single", "background", "colour", "split", "beside", "above", "two", "three", *PLACES)
+LOOK_SIDE, LOOK_SIZE = 16, 160
+"""Side of the small picture, and how many of its principal components are to be told."""
+
+
+def facts_of(image: dict[str, Any], codes: dict[str, int]) -> dict[str, int]:
+    """Class numbers of one picture of the data set; 0 is "none" for the second thing and for colours that are not there."""
+    backgrounds, hues = list(BACKGROUNDS), list(HUES)
+    objects = image.get("objects") or [{"emoji": image["emoji"], "colour": None}]
+    background = image.get("background", ["white"])
+    second = objects[1] if image["kind"] == "pair" else None
+    return {
+        "first": codes[objects[0]["emoji"]],
+        "second": 0 if second is None else 1 + codes[second["emoji"]],
+        "style": [style.name for style in STYLES].index(image["style"]),
+        "background": backgrounds.index(background[0]),
+        "background too": 0 if len(background) == 1 else 1 + backgrounds.index(background[1]) + len(backgrounds) * image["stacked"],
+        "colour": 0 if objects[0]["colour"] is None else 1 + hues.index(objects[0]["colour"]),
+        "colour too": 0 if second is None or second["colour"] is None else 1 + hues.index(second["colour"]),
+        "layout": LAYOUTS.index(layout_of(image)),
+    }
+
+
+def layout_of(image: dict[str, Any]) -> str:
+    objects, kind = image.get("objects", []), image["kind"]
+    if kind == "pair":
+        (a, b) = objects
+        return "above" if abs(a["y"] - b["y"]) > abs(a["x"] - b["x"]) else "beside"
+    if kind == "count":
+        return {2: "two", 3: "three"}[len(objects)]
+    if kind == "placed":
+        x, y = objects[0]["x"] / image["width"], objects[0]["y"] / image["height"]
+        return min(PLACES, key=lambda name: (PLACES[name].x - x) ** 2 + (PLACES[name].y - y) ** 2)
+    return kind
+
+
+def class_counts(codes: dict[str, int]) -> dict[str, int]:
+    backgrounds, hues = len(BACKGROUNDS), len(HUES)
+    counts = {"first": len(codes), "second": 1 + len(codes), "style": len(STYLES), "background": backgrounds}
+    counts |= {"background too": 1 + 2 * backgrounds, "colour": 1 + hues, "colour too": 1 + hues, "layout": len(LAYOUTS)}
+    return counts
+
+
+def looks_of(folder: Path, names: Sequence[str]) -> Tensor:
+    """(N, LOOK_SIZE): principal components of the pictures at LOOK_SIDE, those of little variance raised, of unit variance in all."""
+    small = {}
+    for name in dict.fromkeys(names):
+        with Image.open(folder / name) as picture:
+            resized = picture.convert("RGB").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
+        small[name] = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
+    values = torch.stack([small[name] for name in names]).float() / 127.5 - 1
+    values = values - values.mean(0)
+    spread, directions = torch.linalg.eigh(values.T @ values / len(values))
+    best = slice(len(spread) - LOOK_SIZE, None)
+    parts = values @ directions[:, best] * (spread[best] + 1e-6 * spread[-1]) ** -0.25
+    return parts / parts.std()
+
+
+class Readers(nn.Module):
+    """One linear map per question. Thrown away when the tower is trained."""
+
+    def __init__(self, width: int, counts: dict[str, int]) -> None:
+        super().__init__()
+        self.names = list(counts)
+        self.maps = nn.ModuleList([nn.Linear(width, count) for count in counts.values()])
+        self.look = nn.Linear(width, LOOK_SIZE)
+
+    def loss(self, states: Tensor, facts: dict[str, Tensor], looks: Tensor) -> dict[str, Tensor]:
+        """states: (B, width); facts: (B,) each, -1 where it is not asked; looks: (B, LOOK_SIZE)."""
+        losses = {
+            name: F.cross_entropy(reader(states), facts[name], ignore_index=-1) for name, reader in zip(self.names, self.maps, strict=True)
+        }
+        asked = facts["layout"] >= 0
+        losses["look"] = F.mse_loss(self.look(states)[asked], looks[asked])
+        return losses
+
+
+@dataclass
+class Dictionary:
+    """Words that no caption holds, as captions, each beside the same caption with the word that the model knows."""
+
+    nouns: list[tuple[str, str]]
+    """(word, noun)."""
+    verbs: list[tuple[str, str]]
+    phrases: dict[str, list[str]]
+    """Phrases of a noun, the main one first."""
+
+    def pair(self, rng: random.Random) -> tuple[str, str, str]:
+        """(caption with the word, caption with the known phrase, noun)."""
+        if rng.random() < 0.12:
+            verb, noun = rng.choice(self.verbs)
+            return rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}")), self.phrases[noun][0], noun
+        word, noun = rng.choice(self.nouns)
+        known = self.phrases[noun][0]
+        called = with_article(word) if known.startswith(("a ", "an ")) else word
+        colour, place = rng.choice(list(BACKGROUNDS)), rng.choice(PLACES[rng.choice(list(PLACES))].names)
+        frame = rng.choice(("{}", "{}", "{}", "a picture of {}", f"{{}} on {with_article(colour)} background", f"{{}} {place}"))
+        if rng.random() < 0.2:
+            return without_article(called), known, noun
+        return frame.format(called), frame.format(known), noun
+
+
+def by_noun(phrases: dict[str, list[str]], emoji_nouns: dict[str, str], codes: dict[str, int]) -> dict[str, list[int]]:
+    """The emoji that each noun may mean, as class numbers."""
+    found = defaultdict(list)
+    for code, noun in emoji_nouns.items():
+        if code in codes and noun in phrases:
+            found[noun].append(codes[code])
+    return dict(found)

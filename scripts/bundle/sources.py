@@ -1,7 +1,8 @@
-"""Where the emoji come from: the pinned npm packages, their tables and their picture files. Knows no captions."""
+"""Where the emoji and words come from: the pinned npm packages, their tables and picture files. `python sources.py FOLDER` fetches them."""
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,3 +121,7 @@ def find_picture(packages: Path, style: Style, emoji: Emoji) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+if __name__ == "__main__":
+    print(install_packages(Path(sys.argv[1])))

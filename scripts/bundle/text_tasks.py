@@ -96,18 +96,24 @@ class Readers(nn.Module):
 class Dictionary:
     """Words that no caption holds, as captions, each beside the same caption with the word that the model knows."""
 
-    nouns: list[tuple[str, str]]
-    """(word, noun)."""
+    nouns: dict[str, list[str]]
+    """Words by the noun that they are nearest to."""
     verbs: list[tuple[str, str]]
     phrases: dict[str, list[str]]
     """Phrases of a noun, the main one first."""
+
+    def __post_init__(self) -> None:
+        self.known = list(self.nouns)
+        self.shares = [len(words) ** 0.5 for words in self.nouns.values()]
+        """Thousands of words are kinds of a person: the others are to be heard too."""
 
     def pair(self, rng: random.Random) -> tuple[str, str, str]:
         """(caption with the word, caption with the known phrase, noun)."""
         if rng.random() < 0.12:
             verb, noun = rng.choice(self.verbs)
             return rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}")), self.phrases[noun][0], noun
-        word, noun = rng.choice(self.nouns)
+        noun = rng.choices(self.known, self.shares)[0]
+        word = rng.choice(self.nouns[noun])
         known = self.phrases[noun][0]
         called = with_article(word) if known.startswith(("a ", "an ")) else word
         colour, place = rng.choice(list(BACKGROUNDS)), rng.choice(PLACES[rng.choice(list(PLACES))].names)

@@ -52,13 +52,18 @@ class Captions:
         nouns = {e.code: captions.without_article(captions.phrases_of(e, everyday)[0]) for e in kept_emoji(packages)}
         self.meant = by_noun(phrases, nouns, self.codes)
         words = json.loads(dictionary.read_text())
-        nouns_known, verbs = ([(word, noun) for word, noun in words[kind].items() if noun in self.meant] for kind in ("nouns", "verbs"))
-        self.dictionary = Dictionary(nouns_known, verbs, phrases)
+        by_thing: dict[str, list[str]] = {}
+        for word, noun in words["nouns"].items():
+            if noun in self.meant:
+                by_thing.setdefault(noun, []).append(word)
+        verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
+        self.dictionary = Dictionary(by_thing, verbs, phrases)
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:
         """For the vocabulary: every caption, and the dictionary's words once."""
-        return [text for said in self.said.values() for text in said] + [word for word, _ in self.dictionary.nouns + self.dictionary.verbs]
+        words = [word for words in self.dictionary.nouns.values() for word in words] + [word for word, _ in self.dictionary.verbs]
+        return [text for said in self.said.values() for text in said] + words
 
     def batch(self, size: int, pairs: int) -> tuple[list[str], dict[str, Tensor], Tensor]:
         """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
@@ -137,7 +142,8 @@ def main() -> None:
     save_vocabulary(args.output / "tokenizer", vocab, merges)
     tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)
     print(
-        f"{len(vocab)} tokens, {len(drawn.dictionary.nouns)} words and {len(drawn.dictionary.verbs)} verbs beyond the captions", flush=True
+        f"{len(vocab)} tokens, {sum(map(len, drawn.dictionary.nouns.values()))} words beyond the captions",
+        flush=True,
     )
     torch.manual_seed(0)
     text = new_tower(vocab, args.width, args.layers)

@@ -1,0 +1,98 @@
+"""The scripts that train the bundled model: widening, the tower's questions, the dictionary's grammar."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPTS = Path(__file__).parents[2] / "scripts" / "bundle"
+sys.path.insert(0, str(SCRIPTS))
+
+import composition  # noqa: E402
+import dictionary  # noqa: E402
+import text_tasks  # noqa: E402
+import train_scorer  # noqa: E402
+import vocabulary  # noqa: E402
+import widen  # noqa: E402
+
+from ldmcli.models.tokenizer import load_tokenizer  # noqa: E402
+from ldmcli.networks.configs import UNetConfig, VAEConfig  # noqa: E402
+from ldmcli.networks.unet import UNet  # noqa: E402
+from ldmcli.networks.vae import VAE  # noqa: E402
+
+
+@torch.no_grad()
+def test_a_widened_model_begins_as_what_it_was():
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    old = VAE(VAEConfig(**blocks, block_out_channels=(8, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4)).eval()
+    new = widen.widened_vae(old, 6).eval()
+    pictures = torch.rand(2, 3, 16, 16) * 2 - 1
+    before, after = old.encode(pictures), new.encode(pictures)
+    torch.testing.assert_close(after.mean[:, :4], before.mean)
+    torch.testing.assert_close(after.logvar[:, :4], before.logvar)
+    assert (after.logvar[:, 4:] == widen.LOG_VARIANCE).all() and after.mean[:, 4:].std() > 0
+    silent = torch.cat([before.mean, torch.zeros_like(before.mean[:, :2])], dim=1)
+    torch.testing.assert_close(new.decode(silent), old.decode(before.mean))
+
+    levels = {"down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",)}
+    shape = {"in_channels": 4, "out_channels": 4, "block_out_channels": (32,), "layers_per_block": 1, "cross_attention_dim": 8}
+    unet = UNet(UNetConfig(**levels, **shape, attention_head_dim=4, sample_size=8)).eval()
+    wide = widen.widened_unet(unet, 6).eval()
+    assert wide.config.in_channels == 6 and torch.equal(wide.conv_in.weight[:, :4], unet.conv_in.weight)
+    assert (wide.conv_out.weight[4:] == 0).all()
+
+
+def picture(kind: str, *objects: tuple[str, float, float, str | None], **more: object) -> dict:
+    listed = [{"emoji": code, "x": x, "y": y, "colour": colour} for code, x, y, colour in objects]
+    plain = {"style": "flat style", "background": ["white"], "stacked": False, "width": 64, "height": 64}
+    return {**plain, "kind": kind, "objects": listed, **more}
+
+
+def test_facts_of_a_scene():
+    codes = {"1F436": 0, "1F697": 1}
+    scene = picture("pair", ("1F697", 16, 32, "blue"), ("1F436", 48, 30, None), background=["red"])
+    facts = text_tasks.facts_of(scene, codes)
+    counts = text_tasks.class_counts(codes)
+    assert facts["first"] == 1 and facts["second"] == 1 + 0 and facts["style"] == 1
+    assert list(composition.BACKGROUNDS)[facts["background"]] == "red" and list(composition.HUES)[facts["colour"] - 1] == "blue"
+    assert facts["colour too"] == 0 and text_tasks.LAYOUTS[facts["layout"]] == "beside"
+    assert all(0 <= facts[name] < counts[name] for name in counts)
+    corner = picture("placed", ("1F436", 17, 47, None))
+    assert text_tasks.LAYOUTS[text_tasks.facts_of(corner, codes)["layout"]] == "bottom left"
+    split = picture("split", ("1F436", 32, 32, None), background=["pink", "pink"], stacked=True)
+    assert text_tasks.facts_of(split, codes)["background too"] == counts["background too"] - 1
+
+
+def test_a_pair_of_the_dictionary_differs_in_the_word_alone():
+    words = text_tasks.Dictionary({"dog": ["hound"]}, [("raining", "rain")], {"dog": ["a dog"], "rain": ["rain"]})
+    for seed in range(200):
+        strange, known, noun = words.pair(random.Random(seed))
+        if noun == "dog":
+            assert strange.replace("hound", "dog").removeprefix("a ") == known.removeprefix("a ")
+        else:
+            assert "raining" in strange and known == "rain"
+
+
+@pytest.mark.parametrize(
+    ("verb", "form"), [("snow", "snowing"), ("dance", "dancing"), ("swim", "swimming"), ("see", "seeing"), ("rain", "raining")]
+)
+def test_gerunds(verb, form):
+    assert dictionary.gerund(verb) == form
+
+
+def test_the_vocabulary_is_read_back_as_clips(tmp_path):
+    vocab, merges = vocabulary.train_vocabulary(["a dog on a red background", "a dog and a cat", "a cat"] * 5, 40)
+    vocabulary.save_vocabulary(tmp_path, vocab, merges)
+    tokens = load_tokenizer(tmp_path, vocabulary.LENGTH).encode("A dog")
+    names = {number: piece for piece, number in vocab.items()}
+    assert [names[int(i)] for i in tokens.ids[: tokens.length]] == ["<|startoftext|>", "a</w>", "dog</w>", "<|endoftext|>"]
+
+
+def test_contrast_does_not_punish_equals():
+    logits = torch.tensor([[2.0, 9.0], [9.0, 2.0]])
+    same = torch.ones(2, 2, dtype=torch.bool)
+    assert train_scorer.contrast(logits, same) == 0
+    assert train_scorer.contrast(logits, torch.eye(2, dtype=torch.bool)) > 10

@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 
 import torch
+from scorer_views import augmented, variants
 from torch import Tensor
 from torch.nn import functional as F
-from train_scorer import augmented, is_held_out, read_facts, variants
+from train_scorer import is_held_out, read_facts
 
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.layouts import load_captioned

@@ -1,6 +1,7 @@
 """How the scorer sees a picture while it learns: shifted, scaled, blurred, noisy, as a JPEG, and through the VAE with disturbed latents."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ SIDE = 48
 MEAN, STD = torch.tensor(CLIPImageProcessorPil.image_mean)[:, None, None], torch.tensor(CLIPImageProcessorPil.image_std)[:, None, None]
 
 
-def variants(pixels: Tensor, seed: int = 0) -> list[Tensor]:
+def variants(pixels: Tensor, model: Path = BUNDLED, seed: int = 0) -> list[Tensor]:
     """The pictures (N, 3, 64, 64) uint8 as they are, as JPEGs, and through the VAE with noise of up to 0.4 on their latents."""
-    codec, noise = make_codec(load_vae(BUNDLED)), torch.Generator().manual_seed(seed)
+    codec, noise = make_codec(load_vae(model)), torch.Generator().manual_seed(seed)
     jpegs = torch.stack([as_jpeg(picture, 25 + number % 50) for number, picture in enumerate(pixels)])
     drawn = []
     with torch.no_grad():

@@ -68,7 +68,7 @@ def save(model: CLIPModel, folder: Path, vocabulary: Path) -> None:
 class Pictures:
     """Draws batches: half single emoji in all their versions, half scenes, each with one of its captions."""
 
-    def __init__(self, root: Path, cache: Path) -> None:
+    def __init__(self, root: Path, cache: Path, model: Path) -> None:
         data = load_captioned(root)
         pixels = next(e for e in decoded_pictures(data, 64, cache) if isinstance(e, Entry)).arrays["pixels"]
         facts, first = read_facts(root, data), set[str]()
@@ -81,7 +81,7 @@ class Pictures:
                 self.singles.append(number)
         kept = cache / f"versions-{len(self.singles)}.pt"
         if not kept.is_file():
-            torch.save(variants(pixels[self.singles]), kept)
+            torch.save(variants(pixels[self.singles], model), kept)
         self.versions, self.pixels, self.facts = torch.load(kept), pixels, facts
         self.captions = [image.captions for image in data.images]
         self.codes = {code: number for number, code in enumerate(dict.fromkeys(facts[number]["emoji"] for number in self.singles))}
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data set of build_dataset.py")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="decoded and disturbed pictures, kept for the next run")
+    parser.add_argument("--model", type=Path, default=BUNDLED, help="folder with the vocabulary, tokenizer/, and the VAE for its views")
     parser.add_argument("--minutes", type=float, default=25, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--lr", type=float, default=PEAK, help="the highest, reached after 100 steps")
@@ -121,8 +122,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=192)
     args = parser.parse_args()
 
-    pictures = Pictures(args.data, args.cache)
-    vocabulary = args.init or BUNDLED / "tokenizer"  # an earlier edition's may not be the bundled model's of today
+    pictures = Pictures(args.data, args.cache, args.model)
+    vocabulary = args.init or args.model / "tokenizer"  # an earlier edition's may not be the bundled model's of today
     tokenizer = load_tokenizer(vocabulary, LENGTH)
     torch.manual_seed(0)
     model = CLIPModel.from_pretrained(args.init, dtype=torch.float32).train() if args.init else build(tokenizer)

@@ -65,6 +65,10 @@ class Captions:
         words = [word for words in self.dictionary.nouns.values() for word in words] + [word for word, _ in self.dictionary.verbs]
         return [text for said in self.said.values() for text in said] + words
 
+    def captions(self, size: int) -> list[str]:
+        """Of the data set, each picture equally often."""
+        return [self._in_a_mood(self.rng.choice(self.said[image["id"]])) for image in self.rng.choices(self.images, k=size)]
+
     def batch(self, size: int, pairs: int) -> tuple[list[str], dict[str, Tensor], Tensor]:
         """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
         rows = self.rng.choices(range(len(self.images)), k=size)

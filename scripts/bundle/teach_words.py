@@ -1,0 +1,106 @@
+"""Teach a trained text tower the words of the dictionary without changing what it says of the data set's captions.
+
+    python scripts/bundle/teach_words.py --data DIR --dictionary FILE --packages NODE_MODULES --text RUN -o RUN [--minutes 30]
+
+A frozen copy is the teacher. A caption of the data set must keep all its states; a caption with a word that the data set does not hold must
+get the states of the same caption with the nearest known phrase: at the end and at every pad, and the word's pieces those of the phrase's
+last. So a U-Net that was trained on the old tower goes on working, and can be trained meanwhile.
+"""
+
+import argparse
+import copy
+import math
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from train_text_tower import Captions
+from vocabulary import LENGTH
+
+from ldmcli.models.loading import load_text_encoder
+from ldmcli.models.saving import save_component
+from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
+
+PEAK = 1e-3
+KEEP_WEIGHT = 2.0
+"""Of the data set's captions beside the words."""
+
+
+def matches(word: Tokens, known: Tokens) -> tuple[list[int], list[int]]:
+    """Positions of the first whose states must be those at positions of the second; both (LENGTH,) ids that differ in one span."""
+    a, b = word.ids[: word.length].tolist(), known.ids[: known.length].tolist()
+    before = next(i for i in range(len(a)) if i >= len(b) or a[i] != b[i]) if a != b else len(a)
+    after = 0
+    while after < min(len(a), len(b)) - before and a[-1 - after] == b[-1 - after]:
+        after += 1
+    span = list(range(before, len(a) - after))
+    pads = list(range(max(len(a), len(b)), LENGTH))
+    mine = [*span, *range(len(a) - after, len(a)), *pads]
+    theirs = [max(len(b) - after - 1, 0)] * len(span) + [*range(len(b) - after, len(b)), *pads]
+    return mine, theirs
+
+
+def word_loss(states: Tensor, wanted: Tensor, words: list[Tokens], known: list[Tokens]) -> Tensor:
+    """Mean squared distance between matching states. states, wanted: (B, LENGTH, D)."""
+    rows, mine, theirs = [], [], []
+    for row, (word, phrase) in enumerate(zip(words, known, strict=True)):
+        here, there = matches(word, phrase)
+        rows += [row] * len(here)
+        mine += here
+        theirs += there
+    return F.mse_loss(states[rows, mine], wanted[rows, theirs])
+
+
+def encoded(tokenizer: ClipTokenizer, texts: list[str]) -> list[Tokens]:
+    return [tokenizer.encode(text) for text in texts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dictionary", type=Path, required=True)
+    parser.add_argument("--packages", type=Path, required=True)
+    parser.add_argument("--text", type=Path, required=True, help="the tower of train_text_tower.py")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=30, help="stop after so many minutes")
+    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--captions", type=int, default=48, help="captions of the data set per step")
+    parser.add_argument("--words", type=int, default=160, help="words of the dictionary per step")
+    args = parser.parse_args()
+
+    drawn, tokenizer = Captions(args.data, args.dictionary, args.packages), load_tokenizer(args.text / "tokenizer", LENGTH)
+    text = load_text_encoder(args.text).train().requires_grad_(True)
+    teacher = copy.deepcopy(text).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(text.parameters(), lr=PEAK, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    started = time.monotonic()
+    for step in range(args.steps):
+        progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
+        if progress >= 1:
+            break
+        optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
+        kept = encoded(tokenizer, drawn.captions(args.captions))
+        pairs = [drawn.dictionary.pair(drawn.rng) for _ in range(args.words)]
+        words, known = (encoded(tokenizer, [pair[i] for pair in pairs]) for i in (0, 1))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                wanted = teacher(torch.stack([t.ids for t in kept + known])).float()
+            states = text(torch.stack([t.ids for t in kept + words])).float()
+        keeping = F.mse_loss(states[: len(kept)], wanted[: len(kept)])
+        learning = word_loss(states[len(kept) :], wanted[len(kept) :], words, known)
+        optimizer.zero_grad()
+        (KEEP_WEIGHT * keeping + learning).backward()
+        optimizer.step()
+        if step % 50 == 0:
+            print(f"step {step} kept {keeping.item():.4f} words {learning.item():.4f}", flush=True)
+        if step % 500 == 499:
+            save_component(args.output, "text_encoder", text.config, text.state_dict())
+    save_component(args.output, "text_encoder", text.config, text.state_dict())
+    shutil.copytree(args.text / "tokenizer", args.output / "tokenizer", dirs_exist_ok=True)
+    print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

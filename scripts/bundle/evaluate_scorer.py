@@ -17,7 +17,7 @@ import torch
 from scorer_views import augmented, variants
 from torch import Tensor
 from torch.nn import functional as F
-from train_scorer import is_held_out, read_facts
+from train_scorer import is_held_out, read_facts, single_numbers
 
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.layouts import load_captioned
@@ -49,15 +49,16 @@ def main() -> None:
 
     data, scorer, rng = load_captioned(args.data), load_scorer(args.scorer), random.Random(1)
     facts = read_facts(args.data, data)
-    first = [image.captions[0] for image in data.images]
-    concepts = list(dict.fromkeys(first))
+    singles = single_numbers(facts)
+    first = {number: data.images[number].captions[0] for number in singles}
+    concepts = list(dict.fromkeys(first.values()))
     vectors = dict(zip(concepts, scorer.embed_captions(concepts), strict=True))
 
-    held_out = [number for number in range(len(data)) if is_held_out(number)]
+    held_out = [number for place, number in enumerate(singles) if is_held_out(place)]
     unseen = scorer.embed_pictures([read_picture(data.images[number].path) for number in held_out])
     print(f"pictures held out       {retrieved(unseen, [first[n] for n in held_out], vectors, rng)}", flush=True)
 
-    seen = rng.sample([number for number in range(len(data)) if not is_held_out(number)], 500)
+    seen = rng.sample([number for place, number in enumerate(singles) if not is_held_out(place)], 500)
     with tempfile.TemporaryDirectory() as cache:
         pixels = next(e for e in decoded_pictures(data, 64, Path(cache)) if isinstance(e, Entry)).arrays["pixels"][seen].clone()
     for name, version in zip(("as they are", "as JPEG", "through the VAE"), variants(pixels, seed=1), strict=True):
@@ -81,7 +82,7 @@ def main() -> None:
     p_value = permutation_p_value(pictures, captions, permutations=9999)
     print(f"drawn by the model, {len(pairs)} prompts: matched {matched:.2f}, shuffled {floor:.2f}, permutation test p = {p_value:.4f}")
     styles = sorted({row["style"] for row in facts})
-    print(f"{len(data)} pictures of {len(concepts)} concepts in {len(styles)} styles; chance {1 / AMONG:.0%}")
+    print(f"{len(singles)} pictures of {len(concepts)} concepts in {len(styles)} styles; chance {1 / AMONG:.0%}")
 
 
 if __name__ == "__main__":

@@ -71,14 +71,9 @@ class Pictures:
     def __init__(self, root: Path, cache: Path, model: Path) -> None:
         data = load_captioned(root)
         pixels = next(e for e in decoded_pictures(data, 64, cache) if isinstance(e, Entry)).arrays["pixels"]
-        facts, first = read_facts(root, data), set[str]()
-        self.singles, self.scenes = [], []
-        for number, row in enumerate(facts):
-            if row["kind"] != "single":
-                self.scenes.append(number)
-            elif row["file_name"] not in first:  # the list has it more than once
-                first.add(row["file_name"])
-                self.singles.append(number)
+        facts = read_facts(root, data)
+        self.singles = single_numbers(facts)
+        self.scenes = [number for number, row in enumerate(facts) if row["kind"] != "single"]
         kept = cache / f"versions-{len(self.singles)}.pt"
         if not kept.is_file():
             torch.save(variants(pixels[self.singles], model), kept)
@@ -158,6 +153,12 @@ def main() -> None:
             save(model, args.output, vocabulary)
     save(model, args.output, vocabulary)
     print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def single_numbers(facts: list[dict[str, Any]]) -> list[int]:
+    """Of the single emoji, once each: the list has them more than once."""
+    first = {row["file_name"]: number for number, row in reversed(list(enumerate(facts))) if row["kind"] == "single"}
+    return sorted(first.values())
 
 
 def is_held_out(place: int) -> bool:

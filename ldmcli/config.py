@@ -119,15 +119,24 @@ class TrainVAEConfig(TrainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainUNetConfig(TrainConfig):
-    """`ldm train-unet`."""
+    """`ldm train-unet`. None means: what the model of --init has, else the tool's default; see engine/starting_point.py."""
 
-    vae: str = "bundled"
-    text_encoder: str = "bundled"
+    vae: str | None = None
+    text_encoder: str | None = None
+    tokenizer: str | None = None
+    """A folder with CLIP's tokenizer files, which a checkpoint file lacks."""
     init: str | None = None
     """Start from this model's U-Net, whose shape wins over channels, layers and heads. None: from scratch."""
+    train_text_encoder: bool = False
+    text_encoder_lr: float | None = None
+    """Learning rate of the text tower; None is lr. It follows the same schedule."""
+    lora_rank: int | None = None
+    """Train low-rank adapters of this rank and leave the weights of --init alone."""
+    lora_alpha: float | None = None
+    """Their scale times their rank; None is the rank, so that the scale is 1."""
     cfg_dropout: float = 0.1
-    schedule: str = "cosine"
-    prediction: str = "v"
+    schedule: str | None = None
+    prediction: str | None = None
     zero_terminal_snr: bool = False
     """End the schedule in noise alone, and sample with trailing spacing, which begins there."""
     snr_gamma: float | None = None
@@ -143,8 +152,8 @@ class TrainUNetConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(0 <= self.cfg_dropout < 1, f"--cfg-dropout must be in [0, 1), got {self.cfg_dropout}.")
-        check(self.schedule in ("cosine", "scaled-linear", "linear"), f"--schedule {self.schedule}: cosine, scaled-linear or linear.")
-        check(self.prediction in ("v", "epsilon"), f"--prediction {self.prediction}: v or epsilon.")
+        check(self.schedule in (None, "cosine", "scaled-linear", "linear"), f"--schedule {self.schedule}: cosine, scaled-linear or linear.")
+        check(self.prediction in (None, "v", "epsilon"), f"--prediction {self.prediction}: v or epsilon.")
         check(
             not (self.zero_terminal_snr and self.prediction == "epsilon"),
             "--zero-terminal-snr with --prediction epsilon: noise alone has nothing to teach.",
@@ -153,6 +162,22 @@ class TrainUNetConfig(TrainConfig):
         check(self.snr_gamma is None or self.snr_gamma > 0, f"--snr-gamma must be above 0, got {self.snr_gamma}.")
         check(bool(self.channels) and all(c >= 32 and c % 32 == 0 for c in self.channels), "--channels: multiples of 32.")
         check(self.heads >= 1 and all(c % self.heads == 0 for c in self.channels), f"--heads {self.heads} must divide every width.")
+        check(self.lora_rank is None or self.lora_rank >= 1, f"--lora-rank must be at least 1, got {self.lora_rank}.", "4 is usual.")
+        check(
+            self.lora_rank is None or self.init is not None,
+            "--lora-rank adapts a trained U-Net, and none is named.",
+            "Name it with --init, or leave out --lora-rank to train from scratch.",
+        )
+        check(self.lora_alpha is None or self.lora_rank is not None, "--lora-alpha scales what --lora-rank adds.", "Add --lora-rank 4.")
+        for name in ("lora_alpha", "text_encoder_lr"):
+            value = getattr(self, name)
+            option = f"--{name.replace('_', '-')}"
+            check(value is None or (math.isfinite(value) and value > 0), f"{option} must be a number above 0, got {value}.")
+        check(
+            self.text_encoder_lr is None or self.train_text_encoder,
+            "--text-encoder-lr is for a text encoder that trains.",
+            "Add --train-text-encoder.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +191,8 @@ class GenerateConfig:
     """Whose VAE to use instead of the model's own."""
     tokenizer: str | None = None
     """A folder with CLIP's tokenizer files, which a checkpoint file lacks."""
+    loras: tuple[str, ...] = ()
+    """FILE_OR_FOLDER or FILE_OR_FOLDER:SCALE each; merged into the weights one after the other."""
     allow_pickle: bool = False
     scheduler: str | None = None
     steps: int | None = None

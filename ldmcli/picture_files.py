@@ -45,6 +45,7 @@ def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | No
         "Model": facts["model"],
         "Prompt weighting": facts["weighting"] if facts["weighting"] != "none" else None,
         "Long prompts": "on" if facts["long_prompts"] else None,
+        "Lora hashes": ", ".join(f"{lora['name']}: {lora['sha256'][:12]}" for lora in facts.get("loras", ())) or None,
         "RNG": "CPU",
         "Version": f"ldm {facts['ldm']}",
     }

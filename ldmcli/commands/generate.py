@@ -36,6 +36,9 @@ def generate(
     ] = None,
     vae: Annotated[str | None, typer.Option("--vae", help="Another VAE than the model's own: a model, its vae/ or a file.")] = None,
     tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Folder with CLIP's tokenizer, for a .safetensors file.")] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option("--lora", metavar="FILE[:SCALE]", help="A LoRA file, or a folder or run with one; repeatable.")
+    ] = None,
     allow_pickle: options.AllowPickleOption = None,
     offline: options.OfflineOption = False,
     scheduler: Annotated[str | None, typer.Option("--scheduler", "--sampler", help="See --list-schedulers.")] = None,
@@ -106,7 +109,8 @@ def generate(
         return output.show_models(listing.list_models(), as_json=as_json, quiet=quiet)
     width, height = options.picture_size(size, width, height)
     given = {
-        "negative_prompt": negative_prompt, "model": model, "vae": vae, "tokenizer": tokenizer, "allow_pickle": allow_pickle,
+        "negative_prompt": negative_prompt, "model": model, "vae": vae, "tokenizer": tokenizer,
+        "loras": tuple(lora) if lora else None, "allow_pickle": allow_pickle,
         "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
         "cfg_interval": None if cfg_interval is None else parse_interval(cfg_interval), "weighting": weighting,
         "long_prompts": long_prompts, "measure": measure,
@@ -148,7 +152,7 @@ def settled(given: dict[str, Any]) -> GenerateConfig:
 
 def find_source(config: GenerateConfig) -> Source:
     """The model that the options name."""
-    return find_model(config.model, vae=config.vae, tokenizer=config.tokenizer, allow_pickle=config.allow_pickle)
+    return find_model(config.model, vae=config.vae, tokenizer=config.tokenizer, loras=config.loras, allow_pickle=config.allow_pickle)
 
 
 def asked_for(
@@ -178,7 +182,7 @@ def check_preview(*, quiet: bool) -> None:
         raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
 
 
-REPLAYABLE = {"model", "vae", "tokenizer", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory"}
+REPLAYABLE = {"model", "vae", "tokenizer", "loras", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory"}
 """What may be given beside --verify: where and how, never what is drawn."""
 
 

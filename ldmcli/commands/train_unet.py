@@ -15,9 +15,18 @@ from ldmcli.models.source import find_component
 @training_command
 def train_unet_command(
     given: dict[str, Any],
-    vae: Annotated[str | None, typer.Option("--vae", help="A train-vae run, a diffusers folder or `bundled` (frozen).")] = None,
-    text_encoder: Annotated[str | None, typer.Option("--text-encoder", help="A diffusers folder or `bundled` (frozen).")] = None,
-    init: Annotated[str | None, typer.Option("--init", help="Start from the U-Net of a run, a folder or `bundled`.")] = None,
+    vae: Annotated[
+        str | None, typer.Option("--vae", help="A train-vae run, a model or `bundled`; frozen (default: that of --init).")
+    ] = None,
+    text_encoder: Annotated[str | None, typer.Option("--text-encoder", help="A model or `bundled` (default: that of --init).")] = None,
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Folder with CLIP's tokenizer, for a .safetensors file.")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Fine-tune this model: whatever `generate -m` takes.")] = None,
+    train_text_encoder: Annotated[bool | None, typer.Option("--train-text-encoder", help="Train the text encoder along.")] = None,
+    text_encoder_lr: Annotated[float | None, typer.Option("--text-encoder-lr", help="Its learning rate (default: --lr).")] = None,
+    lora_rank: Annotated[
+        int | None, typer.Option("--lora-rank", "--rank", help="Train adapters of this rank alone, such as 4; needs --init.")
+    ] = None,
+    lora_alpha: Annotated[float | None, typer.Option("--lora-alpha", help="Their scale times the rank (default: the rank).")] = None,
     cfg_dropout: Annotated[float | None, typer.Option("--cfg-dropout", help="Share of captions replaced by the empty one.")] = None,
     schedule: Annotated[str | None, typer.Option("--schedule", help="cosine, scaled-linear or linear.")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", help="v or epsilon.")] = None,
@@ -35,16 +44,17 @@ def train_unet_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE."""
-    own = {"vae": vae, "text_encoder": text_encoder, "init": init, "cfg_dropout": cfg_dropout, "schedule": schedule,
+    own = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "init": init, "train_text_encoder": train_text_encoder,
+           "text_encoder_lr": text_encoder_lr, "lora_rank": lora_rank, "lora_alpha": lora_alpha,
+           "cfg_dropout": cfg_dropout, "schedule": schedule,
            "prediction": prediction, "zero_terminal_snr": zero_terminal_snr,
            "snr_gamma": snr_gamma, "gradient_checkpointing": gradient_checkpointing,
            "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
            "text_mask": text_mask, "prompts": prompts}  # fmt: skip
     config = resolve_config(TrainUNetConfig, {**given, **own}, "train-unet")
-    find_component(config.vae, "vae")
-    find_component(config.text_encoder, "text_encoder")
-    if config.init:
-        find_component(config.init, "unet")
+    for text, name in ((config.init, "unet"), (config.vae, "vae"), (config.text_encoder, "text_encoder")):
+        if text:  # a typo fails before torch is loaded
+            find_component(text, name, alone=True)
 
     from ldmcli.engine.train_unet import train_unet
 

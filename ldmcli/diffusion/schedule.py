@@ -1,7 +1,7 @@
 """Noise schedules: how much of the picture and how much noise there is at each of the training timesteps."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -66,6 +66,8 @@ class NoiseSchedule:
     set_alpha_to_one: bool = False
     file_spacing: str | None = None
     zero_snr: bool = False
+    beta_range: tuple[float, float] | None = None
+    """First and last beta of a linear or scaled-linear schedule, before zero_snr; None: what `make_schedule` takes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alphas_cumprod", torch.cumprod(1.0 - self.betas, dim=0))
@@ -85,7 +87,7 @@ class NoiseSchedule:
 
     def to_file(self) -> dict[str, Any]:
         """scheduler_config.json for diffusers, with everything stated that diffusers would otherwise guess."""
-        start, end = {"scaled-linear": (0.00085, 0.012)}.get(self.name, (1e-4, 0.02))
+        start, end = self.beta_range or {"scaled-linear": (0.00085, 0.012)}.get(self.name, (1e-4, 0.02))
         return {
             "_class_name": "DDIMScheduler",
             "_diffusers_version": "0.42.1",
@@ -107,9 +109,13 @@ def make_schedule(name: str, prediction: Prediction, *, count: int = 1000, steps
     """A schedule to train on: cosine, scaled-linear or linear; zero_snr ends it in noise alone, and sampling must then begin there."""
     makers = {"cosine": cosine_betas, "scaled-linear": scaled_linear_betas, "linear": linear_betas}
     betas = makers[name](count)
-    if not zero_snr:
-        return NoiseSchedule(name, betas, prediction, steps_offset=steps_offset)
-    return NoiseSchedule(name, zero_terminal(betas), prediction, steps_offset=steps_offset, file_spacing="trailing", zero_snr=True)
+    schedule = NoiseSchedule(name, betas, prediction, steps_offset=steps_offset)
+    return ended_in_noise(schedule) if zero_snr else schedule
+
+
+def ended_in_noise(schedule: NoiseSchedule) -> NoiseSchedule:
+    """The schedule with zero terminal SNR, to be sampled with trailing spacing, which begins at its end."""
+    return replace(schedule, betas=zero_terminal(schedule.betas), file_spacing="trailing", zero_snr=True)
 
 
 def schedule_from_file(config: dict[str, Any]) -> NoiseSchedule:
@@ -144,4 +150,5 @@ def schedule_from_file(config: dict[str, Any]) -> NoiseSchedule:
         set_alpha_to_one=config.get("set_alpha_to_one", True),
         file_spacing=config.get("timestep_spacing"),
         zero_snr=zero_snr,
+        beta_range=None if name == "cosine" else (start, end),
     )

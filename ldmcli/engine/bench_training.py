@@ -9,8 +9,10 @@ from ldmcli.config import BenchConfig, TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.engine.bench_cost import META
 from ldmcli.engine.session import Session
+from ldmcli.engine.starting_point import Frozen
+from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, sample_ids
-from ldmcli.engine.unet_run import Cached, Frozen, UNetRun
+from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.metrics.spread import spread
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig
@@ -36,11 +38,13 @@ def measure_training(session: Session, folder: Path, config: BenchConfig, peaks:
     accelerator, _ = make_accelerator(settings)
     unet = UNet(session.unet.config)
     unet.load_state_dict(session.unet.state_dict())
-    state, prepared = make_state(unet.train(), settings, accelerator)
+    frozen = Frozen(session.vae, folder, session.text, folder, folder)
+    trained = what_trains(settings, unet, frozen)
+    state, prepared = make_state(trained.network, settings, accelerator)
     pictures = CaptionedImages("made up", tuple(CaptionedImage(str(i), folder, ("a dog",)) for i in range(size)))
     order, rows = SampleOrder(size, seed=0), list(range(size))
-    frozen = Frozen(session.vae, folder, session.text, folder)
-    run = UNetRun(settings, pictures, unet, prepared, accelerator, session.schedule, frozen, made_up(session, size), rows, [], order, size)
+    cached = made_up(session, size)
+    run = UNetRun(settings, pictures, trained, prepared, accelerator, session.schedule, frozen, cached, rows, [], order, size)
     reset_peak(accelerator.device)
     seconds = []
     loop = loop_config(settings, size, accelerator.num_processes)

@@ -139,9 +139,11 @@ class Run:
         self.writer, self.threads = writer, threads
         self.own = own_settings(source.path)
         self.unet_sha256 = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
-        self.other_vae = {}
+        self.other_weights: dict[str, Any] = {}
         if source.vae != source.path:
-            self.other_vae = {"vae_sha256": weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)}
+            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+        if source.loras:
+            self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
         self.done: dict[int, ImageRecord] = {}
@@ -178,7 +180,7 @@ class Run:
         settings = self.settings[jobs[0].config]
         facts = [
             picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
-            | self.other_vae
+            | self.other_weights
             for job in jobs
         ]
         rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]

@@ -51,7 +51,7 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 class Recorded:
     """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
 
-    vae_sha256: of the VAE, where it was another than the model's own.
+    vae_sha256: of the VAE, where it was another than the model's own. loras: (name, sha256, scale) of each that was merged.
     """
 
     options: dict[str, Any]
@@ -61,6 +61,7 @@ class Recorded:
     lossy: bool
     """The file does not hold the pixels that were drawn."""
     vae_sha256: str | None = None
+    loras: tuple[tuple[str, str, float], ...] = ()
 
 
 def read_record(path: Path) -> Recorded:
@@ -105,7 +106,15 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
     if options["dtype"] not in ("fp32", "fp16", "bf16"):
         raise UsageError(f"dtype {options['dtype']!r}.")
     other_vae = _typed(facts, {"vae_sha256": (str,)})["vae_sha256"] if "vae_sha256" in facts else None
-    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, other_vae)
+    loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
+    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, other_vae, loras)
+
+
+def _lora(entry: Any) -> tuple[str, str, float]:
+    if not isinstance(entry, dict):
+        raise UsageError(f"loras = [{entry!r:.80}].")
+    values = _typed(entry, {"name": (str,), "sha256": (str,), "scale": (int, float)})
+    return values["name"], values["sha256"], values["scale"]
 
 
 def _pair(value: list[Any]) -> tuple[float, float]:

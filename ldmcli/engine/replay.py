@@ -44,7 +44,7 @@ def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
     """A sentence when the model's weights are not those that drew the picture, else nothing."""
     found = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
     if found == recorded.unet_sha256:
-        return other_vae(path, recorded, source)
+        return other_vae(path, recorded, source) or other_loras(path, recorded, source)
     return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
 
 
@@ -56,6 +56,16 @@ def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
     if recorded.vae_sha256 is None:
         return f"{path} was drawn with the model's own VAE, not with the one of --vae."
     return f"{path} was drawn with another VAE (sha256 {recorded.vae_sha256[:10]}); it must be named with --vae."
+
+
+def other_loras(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the picture was drawn with other LoRAs than those of --lora, or at other scales, or in another order."""
+    if [(lora.sha256, lora.scale) for lora in source.loras] == [(sha256, scale) for _, sha256, scale in recorded.loras]:
+        return ""
+    if not recorded.loras:
+        return f"{path} was drawn without a LoRA."
+    used = ", ".join(f"{name}:{scale:g} (sha256 {sha256[:10]})" for name, sha256, scale in recorded.loras)
+    return f"{path} was drawn with {used}; name the files, with these scales, with --lora."
 
 
 def largest_difference(ours: Image.Image, path: Path) -> int | None:

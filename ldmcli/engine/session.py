@@ -16,6 +16,7 @@ from ldmcli.diffusion.solver import Solver
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.layout import own_settings
 from ldmcli.models.loading import load_unet, load_vae
+from ldmcli.models.lora import with_loras
 from ldmcli.models.prediction import scheduler_config
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
@@ -158,12 +159,14 @@ def open_session(
     use_mask = bool(own_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, allow_pickle=pickle)
     states = text.states([text.tokens("")])
+    with_loras(text.encoder, "text_encoder", source.loras)
     text.encoder.to(runtime.device, runtime.dtype)
     loaded(text.encoder)
     unet = load_unet(source.path, allow_pickle=pickle)
     schedule = schedule_from_file(scheduler_config(source.path, unet, states))
     if source.path.is_file() and schedule.prediction == "v":  # Stable Diffusion 2.x with v is the one for 768 pixels
         unet.config = replace(unet.config, sample_size=96)
+    with_loras(unet, "unet", source.loras)
     unet.to(runtime.device, runtime.dtype)
     loaded(unet)
     vae = load_vae(source.vae, allow_pickle=pickle)

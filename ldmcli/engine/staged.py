@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.engine.session import Session, open_session
 from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
+from ldmcli.models.lora import with_loras
 from ldmcli.models.source import Source
 from ldmcli.networks.attention import TextContext
 from ldmcli.runtime.device import Runtime
@@ -65,8 +65,8 @@ def open_staged(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") ->
     session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=put_away)
     pickle = source.allow_pickle
     read: dict[str, Callable[[], nn.Module]] = {
-        "text_encoder": partial(load_text_encoder, source.path, allow_pickle=pickle),
-        "unet": partial(load_unet, source.path, allow_pickle=pickle),
-        "vae": partial(load_vae, source.vae, allow_pickle=pickle),
+        "text_encoder": lambda: with_loras(load_text_encoder(source.path, allow_pickle=pickle), "text_encoder", source.loras),
+        "unet": lambda: with_loras(load_unet(source.path, allow_pickle=pickle), "unet", source.loras),
+        "vae": lambda: load_vae(source.vae, allow_pickle=pickle),
     }
     return StagedSession(**vars(session), read=read)

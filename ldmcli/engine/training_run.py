@@ -50,11 +50,16 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}")
 
 
-def make_state(network: nn.Module, config: TrainConfig, accelerator: Any) -> tuple[TrainState, nn.Module]:
-    """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes)."""
+def make_state(
+    network: nn.Module, config: TrainConfig, accelerator: Any, groups: list[dict[str, Any]] | None = None
+) -> tuple[TrainState, nn.Module]:
+    """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes).
+
+    groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate.
+    """
     network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        groups or network.parameters(),
         lr=config.lr,
         weight_decay=config.weight_decay,
         betas=(0.9, 0.99),

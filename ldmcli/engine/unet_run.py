@@ -1,12 +1,11 @@
 """One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmcli.config import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
@@ -26,13 +25,12 @@ from ldmcli.diffusion.objective import (
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import Session
+from ldmcli.engine.starting_point import Frozen
+from ldmcli.engine.trained import Trained, one_network
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.images import to_pillow
-from ldmcli.models.saving import copy_component, save_component, save_pipeline_files
-from ldmcli.models.text import TextConditioner
+from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.unet import UNet
-from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
@@ -46,21 +44,12 @@ SAMPLE_STEPS, SAMPLE_GUIDANCE = 25, 4.0
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """What does not train, and where its files are."""
-
-    vae: VAE
-    vae_folder: Path
-    text: TextConditioner
-    text_folder: Path
-
-
-@dataclass(frozen=True)
 class Cached:
     """What the loop draws from, fp16: memory-mapped, or computed on demand.
 
     The views of picture n are rows n V to n V + V - 1 of mean and std.
-    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last;
+    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last, or where the
+    text tower trains along (M, L) int64, their tokens;
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 
@@ -81,7 +70,7 @@ class UNetRun:
         self,
         config: TrainUNetConfig,
         data: CaptionedImages,
-        unet: UNet,
+        trained: Trained,
         prepared: Any,
         accelerator: Any,
         schedule: NoiseSchedule,
@@ -92,7 +81,7 @@ class UNetRun:
         order: SampleOrder,
         per_step: int,
     ) -> None:
-        self.config, self.unet, self.accelerator, self.schedule = config, unet, accelerator, schedule
+        self.config, self.trained, self.accelerator, self.schedule = config, trained, accelerator, schedule
         self.network = torch.compile(prepared) if config.compile else prepared
         self.frozen, self.cached, self.order, self.per_step = frozen, cached, order, per_step
         self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
@@ -129,7 +118,9 @@ class UNetRun:
 
     def sample(self, state: TrainState) -> Iterator[Event]:
         """The fixed prompts with fixed seeds."""
-        session = Session(self._shipped(state), self.frozen.vae, self.frozen.text, self.schedule, self.accelerator.device)
+        shipped = self.trained.shipped(state.weights())
+        text = replace(self.frozen.text, encoder=shipped.get("text_encoder", self.frozen.text.encoder))
+        session = Session(shipped["unet"], self.frozen.vae, text, self.schedule, self.accelerator.device)
         context = session.encode_prompts(self.prompts, [""] * len(self.prompts), guided=True)
         solver = make_solver("ddim", self.schedule, SAMPLE_STEPS)
         shape, seeds = session.latent_shape(self.config.size, self.config.size), range(len(self.prompts))
@@ -141,13 +132,14 @@ class UNetRun:
         yield Saved("samples", save_sheet(sheet, self.config.output / "samples" / f"step-{state.step:06d}.png"))
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
-        """Write RUN/model: the averaged U-Net and the frozen parts."""
-        model = self.config.output / "model"
-        save_component(model, "unet", self.unet.config, state.weights())
+        """Write RUN/model: the averaged weights and the frozen parts."""
+        model, frozen = self.config.output / "model", self.frozen
+        self.trained.save(self.config.output, state.weights())
         if not (model / "model_index.json").is_file():
-            copy_component(self.frozen.vae_folder / "vae", model, "vae")
-            for name in ("text_encoder", "tokenizer"):
-                copy_component(self.frozen.text_folder / name, model, name)
+            keep_component(model, "vae", frozen.vae_path, frozen.vae)
+            if not self.config.train_text_encoder:
+                keep_component(model, "text_encoder", frozen.text_path, frozen.text.encoder)
+            keep_tokenizer(model, frozen.tokenizer, frozen.text.tokenizer)
             own = {"text_mask": self.config.text_mask, "cfg_dropout": self.config.cfg_dropout}
             save_pipeline_files(model, self.schedule.to_file(), {"_ldm": own})
         yield Saved("model", model)
@@ -167,14 +159,14 @@ class UNetRun:
         seen = draw_views(rows, cached.views, generator)[share]
         latents = (cached.mean[seen].float() + cached.std[seen].float() * drawn).to(device)
         mask = None if cached.mask is None else cached.mask[captions].to(device)
-        context = TextContext(cached.states[captions].float().to(device), mask)
+        text = cached.states[captions].to(device)
+        context = TextContext(text.float() if text.is_floating_point() else text, mask)
         noisy = add_noise(self.schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
         return network(noisy, t, context), target(self.schedule, latents, noise, t), t
 
-    def _shipped(self, state: TrainState) -> UNet:
-        shipped = UNet(self.unet.config).to(self.accelerator.device).eval().requires_grad_(False)
-        shipped.load_state_dict(state.weights())
-        return shipped
+    def _shipped(self, state: TrainState) -> nn.Module:
+        """What `network` is, with the weights that would be shipped."""
+        return one_network(self.trained.shipped(state.weights()))
 
 
 def draw_captions(cached: Cached, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:

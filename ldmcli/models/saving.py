@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ldmcli.models.layout import component_folder, read_json
+from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
 from ldmcli.networks.configs import DIFFUSERS_VERSION, CLIPTextConfig, UNetConfig, VAEConfig
 
 WEIGHT_FILES = {
@@ -53,6 +55,35 @@ def save_pipeline_files(model: Path, scheduler: dict[str, Any], extra: dict[str,
         "vae": ["diffusers", "AutoencoderKL"],
     }
     write_json(model / "model_index.json", index)
+
+
+def keep_component(model: Path, name: str, source: Path, network: Any) -> None:
+    """A frozen component into a model folder: the weights file of `source` where diffusers opens it unasked, else the loaded weights.
+
+    Variants such as fp16 files, shards and parts of a checkpoint file are written anew. The config is ours in any case: it states fp32.
+    """
+    weights = component_folder(source, name) / WEIGHT_FILES[name]
+    if not source.is_dir() or not weights.is_file():
+        return save_component(model, name, network.config, network.state_dict())
+    target = model / name / WEIGHT_FILES[name]
+    if target.exists() and target.samefile(weights):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(weights, temporary)
+    os.replace(temporary, target)
+    write_json(model / name / "config.json", network.config.to_dict())
+
+
+def keep_tokenizer(model: Path, folder: Path, tokenizer: ClipTokenizer) -> None:
+    """The tokenizer's files into a model folder, where they state the token that it pads with: SD 2.x does not pad with CLIP's own."""
+    copy_component(folder, model, "tokenizer")
+    if load_tokenizer(folder, tokenizer.length).pad == tokenizer.pad:
+        return
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        path = model / "tokenizer" / name
+        body = read_json(path) if path.is_file() else {}
+        write_json(path, {**body, "pad_token": tokenizer.words(torch.tensor([tokenizer.pad]))[0]})
 
 
 def copy_component(source: Path, model: Path, name: str) -> None:

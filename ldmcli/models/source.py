@@ -5,6 +5,7 @@ Imports no torch, so that a typo fails at once.
 
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import read_header, recognise
 from ldmcli.models.hub import hub_folder
 from ldmcli.models.layout import NO_PICKLE, PARTS, PICKLES, check_index
+from ldmcli.models.lora_source import LoraSource, find_loras
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -34,6 +36,7 @@ class Source:
     """A model. name: what the user is shown and the picture's metadata record (never a path).
 
     path: a folder in diffusers layout, or a checkpoint file. vae: the folder or file whose VAE is used. tokenizer: its folder.
+    loras: what changes the weights once they are loaded.
     """
 
     name: str
@@ -41,12 +44,16 @@ class Source:
     vae: Path
     tokenizer: Path
     allow_pickle: bool = False
+    loras: tuple[LoraSource, ...] = ()
 
 
-def find_model(text: str, *, vae: str | None = None, tokenizer: str | None = None, allow_pickle: bool = False) -> Source:
+def find_model(
+    text: str, *, vae: str | None = None, tokenizer: str | None = None, loras: Sequence[str] = (), allow_pickle: bool = False
+) -> Source:
     """A whole pipeline: `bundled`, a training run, a diffusers folder, a checkpoint file or a hub id.
 
-    vae: of another model, or a file, instead of its own; tokenizer: a folder instead of its own. Raises NotFound with what is missing.
+    vae: of another model, or a file, instead of its own; tokenizer: a folder instead of its own; loras: FILE:SCALE each.
+    Raises NotFound with what is missing.
     """
     name, path = _locate(text, PARTS, allow_pickle=allow_pickle)
     if path.is_file():
@@ -55,16 +62,16 @@ def find_model(text: str, *, vae: str | None = None, tokenizer: str | None = Non
     else:
         _check_folder(text, path)
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
-    source = Source(name, path, path, words, allow_pickle)
+    source = Source(name, path, path, words, allow_pickle, find_loras(loras))
     return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, allow_pickle=allow_pickle))
 
 
-def find_component(text: str, name: str, *, alone: bool = False, allow_pickle: bool = False) -> Path:
+def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[str, ...] = (), allow_pickle: bool = False) -> Path:
     """The model folder that holds a component (`vae`, `text_encoder`, ...); `text` may also be the component's own folder.
 
-    alone: a file, or a component's folder of another name, will do too.
+    alone: a file, or a component's folder of another name, will do too. beside: other parts that are got from the hub along with it.
     """
-    _, path = _locate(text, (name,), allow_pickle=allow_pickle)
+    _, path = _locate(text, (name, *beside), allow_pickle=allow_pickle)
     if path.is_file() and alone:
         _check_file(path, name)
         return path

@@ -4,13 +4,19 @@ import torch
 from torch import Tensor, nn
 
 
+def kept(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict without frozen parameters: what training changes."""
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    return {name: value for name, value in network.state_dict().items() if name not in frozen}
+
+
 class EMA:
     """Shadow weights with the usual warm-up: decay_t = min(decay, (1 + t) / (10 + t)) after t updates (as in TensorFlow and diffusers)."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.shadow = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        self.shadow = {name: value.detach().clone() for name, value in kept(network).items()}
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -57,7 +57,7 @@ def train(
         started = time.perf_counter()
         lr = lr_at(config, state.step)
         for group in state.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
         sums: dict[str, Tensor] = {}
         for part in range(config.grad_accum):
             terms = loss_of(state.step, part)

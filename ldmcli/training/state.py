@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from ldmcli.errors import LdmError
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
-from ldmcli.training.ema import EMA
+from ldmcli.training.ema import EMA, kept
 
 
 @dataclass
 class TrainState:
-    """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one."""
+    """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one.
+
+    Frozen parameters are no part of it: they are neither averaged nor saved, whoever built the network has them.
+    """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -24,12 +27,12 @@ class TrainState:
     scaler: Any = None
 
     def weights(self) -> dict[str, Tensor]:
-        """What should be sampled from and shipped: the average if there is one."""
-        return self.ema.state_dict() if self.ema else self.network.state_dict()
+        """What should be sampled from and shipped: the average if there is one. Frozen parameters are left out."""
+        return self.ema.state_dict() if self.ema else kept(self.network)
 
     def save(self, folder: Path, facts: dict[str, Any]) -> Path:
         """Write a checkpoint of this very moment. facts: JSON-able, returned by `restore`."""
-        tensors = {"network": self.network.state_dict(), "optimizer": _optimizer_tensors(self.optimizer)}
+        tensors = {"network": kept(self.network), "optimizer": _optimizer_tensors(self.optimizer)}
         if self.ema:
             tensors["ema"] = self.ema.state_dict()
         own = {"ema_updates": self.ema.updates if self.ema else 0, "scaler": self.scaler.state_dict() if self.scaler else None}
@@ -37,8 +40,9 @@ class TrainState:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue exactly where the checkpoint was taken. Raises LdmError when it is one of another network."""
+        frozen = {key: value for key, value in self.network.state_dict().items() if key not in kept(self.network)}
         try:
-            self.network.load_state_dict(checkpoint.tensors("network"))
+            self.network.load_state_dict({**frozen, **checkpoint.tensors("network")})
         except RuntimeError as error:
             raise LdmError(f"{checkpoint.path} holds the weights of another network: {str(error).splitlines()[-1].strip()}") from error
         _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
@@ -46,7 +50,7 @@ class TrainState:
         if self.ema and own["ema_updates"]:
             self.ema.load(checkpoint.tensors("ema"), own["ema_updates"])
         elif self.ema:  # the run had no average until now
-            self.ema.load(self.network.state_dict(), 0)
+            self.ema.load(kept(self.network), 0)
         if self.scaler and own["scaler"]:
             self.scaler.load_state_dict(own["scaler"])
         self.step = checkpoint.step

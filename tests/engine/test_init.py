@@ -4,7 +4,8 @@ import pytest
 import torch
 from runs import config_for
 
-from ldmcli.engine.train_unet import load_frozen, starting_unet
+from ldmcli.engine.starting_point import load_frozen, starting_unet
+from ldmcli.engine.trained import what_trains
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_unet
 from ldmcli.networks.configs import UNetConfig
@@ -13,8 +14,10 @@ from ldmcli.networks.unet import UNet
 
 def test_the_unet_starts_with_the_weights_and_the_shape_of_the_named_model(coco, model, tmp_path):
     config = config_for("unet", coco, model, tmp_path, init=str(model), channels=(64, 96))
-    unet, named = starting_unet(config, load_frozen(config)), load_unet(model)
+    frozen = load_frozen(config)
+    unet, named = starting_unet(config, frozen), load_unet(model)
     assert unet.config == named.config
+    unet = what_trains(config, unet, frozen).network
     assert unet.training and all(parameter.requires_grad for parameter in unet.parameters())
     for key, value in named.state_dict().items():
         assert torch.equal(unet.state_dict()[key], value), key

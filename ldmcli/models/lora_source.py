@@ -1,0 +1,82 @@
+"""What a `--lora FILE:SCALE` means: which file, under which name, how strongly. Imports no torch, so that a typo fails at once."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.models.layout import PICKLES
+
+LORA_FILE = "pytorch_lora_weights.safetensors"
+"""diffusers' name for it; a training run keeps its own in RUN/lora/."""
+
+ACCEPTED = "Pass a .safetensors file, a folder with one, or a run of `ldm train-unet --lora-rank`; :SCALE may follow."
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """name: what pictures record (never a path); scale: what the whole change is multiplied by."""
+
+    name: str
+    path: Path
+    scale: float = 1.0
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, in hex."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def facts(self) -> dict[str, Any]:
+        """What pictures record of it."""
+        return {"name": self.name, "sha256": self.sha256, "scale": self.scale}
+
+
+def find_loras(texts: Sequence[str]) -> tuple[LoraSource, ...]:
+    """Each `--lora` in the order in which they were typed. Raises NotFound, UsageError."""
+    return tuple(find_lora(text) for text in texts)
+
+
+def find_lora(text: str) -> LoraSource:
+    """FILE_OR_FOLDER, or FILE_OR_FOLDER:SCALE. Raises NotFound for what is not there, UsageError for a scale that is no number."""
+    place, scale = _split(text)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return LoraSource(path.resolve().name, _in_folder(path), scale)
+    if not path.is_file():
+        raise NotFound(f"--lora {place}: no such file or folder.", hint=ACCEPTED)
+    if path.suffix in PICKLES:
+        raise LdmError(f"--lora {place} is a pickle, which can run code when loaded; refused.", hint="Get it as .safetensors.")
+    return LoraSource(path.stem, path, scale)
+
+
+def _split(text: str) -> tuple[str, float]:
+    """Apart at the last colon, unless that belongs to a path that is there."""
+    place, colon, number = text.rpartition(":")
+    if not colon or not place or Path(text).expanduser().exists():
+        return text, 1.0
+    try:
+        scale = float(number)
+    except ValueError:
+        if Path(place).expanduser().exists():
+            raise UsageError(f"--lora {text}: {number!r} is not a scale.", hint="A number is needed, such as :0.8.") from None
+        return text, 1.0
+    if not math.isfinite(scale):
+        raise UsageError(f"--lora {text}: the scale must be a finite number.", hint="1 is as it was trained, 0 is nothing.")
+    return place, scale
+
+
+def _in_folder(folder: Path) -> Path:
+    """RUN/lora/'s file, or diffusers' in the folder itself, or the only .safetensors file there."""
+    for candidate in (folder / "lora" / LORA_FILE, folder / LORA_FILE):
+        if candidate.is_file():
+            return candidate
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(path.name for path in found[:5]) or f"no {LORA_FILE}"
+    raise NotFound(f"--lora {folder} does not hold one LoRA: {listed}.", hint="Name the file." if found else ACCEPTED)

@@ -1,0 +1,21 @@
+"""Exact resuming where other things train than the U-Net alone."""
+
+import pytest
+from runs import config_for, events_of, stop_after
+from test_resume_exact import assert_same_bits
+
+VARIANTS = {
+    "adapters": {"lora_rank": 2},
+    "text tower": {"train_text_encoder": True, "text_encoder_lr": 1e-4},
+    "adapters in both": {"lora_rank": 2, "train_text_encoder": True},
+    "text tower, pads hidden, nothing cached": {"train_text_encoder": True, "text_mask": True, "no_cache": True},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_interrupted_run_ends_with_the_bits_of_one_that_ran_through(variant, coco, model, tmp_path):
+    changes = {"init": str(model), **VARIANTS[variant]}
+    list(events_of(config_for("unet", coco, model, tmp_path / "straight", **changes)))
+    stop_after(config_for("unet", coco, model, tmp_path / "run", **changes), 5)
+    list(events_of(config_for("unet", coco, model, tmp_path / "run", resume="auto", **changes)))
+    assert_same_bits(tmp_path / "straight", tmp_path / "run")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`, which the folders beside this one share
+sys.path.insert(1, str(Path(__file__).parents[1] / "models"))  # for `families`: Stable Diffusion in small
 
 from tiny import make_coco, make_pipeline  # noqa: E402
 

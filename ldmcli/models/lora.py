@@ -32,6 +32,8 @@ KEY = re.compile(rf"(?P<layer>.+?)\.(?:(?P<down>{DOWN})\.weight|(?P<up>{UP})\.we
 OLD_QKV, OLD_OUT = (r"\.processor\.(to_[qkv])_lora\.", r".\1.lora."), (".processor.to_out_lora.", ".to_out.0.lora.")
 """diffusers before 0.22 had adapters in attention processors."""
 
+OF_OTHERS = "A LoRA belongs to the family of models that it was trained on, such as Stable Diffusion 1.x."
+
 
 @dataclass(frozen=True)
 class Change:
@@ -43,6 +45,8 @@ class Change:
 
     def of(self, weight: Tensor) -> Tensor:
         """What is added to a weight at scale 1, in fp32. Raises ValueError unless the shapes fit."""
+        if self.down.dim() < 2 or self.up.dim() < 2 or not self.down.numel():
+            raise ValueError(f"what it holds has shapes {tuple(self.down.shape)} and {tuple(self.up.shape)}, which are no matrices")
         down, up = self.down.float().flatten(1), self.up.float().flatten(1)
         rank = len(down)
         if up.shape != (len(weight), rank) or rank * weight[0].numel() != down.numel():
@@ -83,9 +87,6 @@ def add_changes(network: nn.Module, changes: Changes, scale: float = 1.0) -> Non
         layer.weight = nn.Parameter(changed, requires_grad=False)
 
 
-OF_OTHERS = "A LoRA belongs to the family of models that it was trained on: Stable Diffusion 1.x, 2.x, ..."
-
-
 def read_changes(path: Path) -> dict[str, Changes]:
     """The changes of both networks. Raises LdmError for a file that is no LoRA, or one of a kind that is not read here."""
     pieces: dict[tuple[str, str], dict[str, Any]] = {}
@@ -95,7 +96,7 @@ def read_changes(path: Path) -> dict[str, Changes]:
         if found is None:
             raise LdmError(f"{path}: {key} is not part of a plain LoRA.", hint="LoHa, LoKr, DoRA and changed biases are not supported.")
         kind = "down" if found["down"] else "up" if found["up"] else "alpha"
-        pieces.setdefault((part, found["layer"]), {})[kind] = tensor.item() if kind == "alpha" else tensor
+        pieces.setdefault((part, found["layer"]), {})[kind] = float(tensor.float().mean()) if kind == "alpha" else tensor
     if not pieces:
         raise LdmError(f"{path} holds no tensors.")
     stated = _stated_alphas(path)

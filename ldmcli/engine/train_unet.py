@@ -54,6 +54,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
         config, schedule = with_schedule(config, frozen, unet)
         yield from starting_notes(config, asked, frozen, unet)
         trained = what_trains(config, unet, frozen)
+        yield from trained.notes(config.output)
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
         settings = {**settings_of(config, data), **trained.facts(config)}
         yield from resume(state, config, settings)

@@ -1,6 +1,6 @@
 """What train-unet trains: the U-Net, the text tower along with it, or low-rank adapters in them; and how that becomes a model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from ldmcli.engine.starting_point import Frozen, find_start
 from ldmcli.models.adapters import add_adapters, changes_in, merged
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.lora import save_lora
+from ldmcli.models.lora_source import LORA_FILE
 from ldmcli.models.saving import save_component
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.joint import TextUNet
 from ldmcli.networks.unet import UNet
+from ldmcli.records import Note
 
 PARTS = {"unet": UNet, "text_encoder": CLIPText}
 
@@ -62,6 +64,13 @@ class Trained:
         if self.rank is not None:
             changes = {name: changes_in(self._of(name, weights), self.alpha) for name in self.parts}
             save_lora(run / "lora", changes, self.alpha, self.rank)
+
+    def notes(self, run: Path) -> Iterator[Note]:
+        """What of the networks trains, where it is not all of it."""
+        if self.rank is not None:
+            sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
+            some, rest = (sum(size for size, trains in sizes if trains is wanted) for wanted in (True, False))
+            yield Note(f"adapters of rank {self.rank}: {some:,} numbers train beside {rest:,} frozen ones; {run / 'lora' / LORA_FILE}")
 
     def facts(self, config: TrainUNetConfig) -> dict[str, str]:
         """What a resumed run must find unchanged beside its settings: the weights under the adapters, which no checkpoint holds."""

@@ -1,0 +1,63 @@
+"""What every part needs: the model's pictures, the training pictures and the scorer, each loaded when it is first asked for."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from judging.drawing import SIDE, Drawer, fingerprint
+from torch import Tensor
+
+from ldmcli.data.pictures import read_square
+from ldmcli.models.scorer import Scorer, load_scorer
+
+
+@dataclass(frozen=True)
+class Singles:
+    """The training pictures that show one thing on white. fingerprints: (N, 3072); emoji: the code of each."""
+
+    fingerprints: Tensor
+    emoji: list[str]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """data: of build_dataset.py; seeds: pictures per prompt; limit: look at so many evenly spaced prompts of each part only."""
+
+    data: Path
+    drawer: Drawer
+    seeds: int
+    limit: int | None = None
+    scorer_name: str = "bundled"
+
+    def some(self, rows: Sequence[dict]) -> list[dict]:
+        """All rows, or `limit` of them, evenly spaced."""
+        if self.limit is None or self.limit >= len(rows):
+            return list(rows)
+        return [rows[i * len(rows) // self.limit] for i in range(self.limit)]
+
+    @cached_property
+    def rows(self) -> list[dict]:
+        """What the data set says of each training picture."""
+        return json.loads((self.data / "annotations/captions_train2017.json").read_text(encoding="utf-8"))["images"]
+
+    @cached_property
+    def singles(self) -> Singles:
+        rows = [row for row in self.rows if is_single(row)]
+        pixels = torch.stack([self.read(row) for row in rows])
+        return Singles(fingerprint(pixels), [row["emoji"] for row in rows])
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        return load_scorer(self.scorer_name)
+
+    def read(self, row: dict) -> Tensor:
+        """A training picture, (3, SIDE, SIDE) uint8."""
+        return read_square(self.data / "train2017" / row["file_name"], SIDE)
+
+
+def is_single(row: dict) -> bool:
+    """One thing in its usual size and colour, on white."""
+    return row.get("emoji") is not None

@@ -11,12 +11,14 @@ from ldmcli.commands import options
 from ldmcli.commands.combinations import refuse_senseless
 from ldmcli.config import GenerateConfig, parse_interval
 from ldmcli.console import output
+from ldmcli.console.asking import ask_prompt, can_ask
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import Request, changed, check_trace, swept
 from ldmcli.engine.naming import find_target
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import NotFound, UsageError
 from ldmcli.models import listing
+from ldmcli.models.examples import example_prompts
 from ldmcli.models.source import Source, find_model
 from ldmcli.records import FailedItem
 
@@ -135,6 +137,8 @@ def generate(
     if verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = settled(given)
+    if not typed and prompts_file is None and not (as_json or quiet) and can_ask():
+        typed = [ask_prompt(example_prompts(find_source(config).path), model)]
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))

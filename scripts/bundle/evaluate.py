@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=4, help="seeds 0 .. N-1 of each prompt")
     parser.add_argument("--limit", type=int, help="evenly spaced prompts of each part only, to try the script")
-    parser.add_argument("--flags", default="", help="further options of `ldm generate`: \"--cfg 3 --device cuda\"")
+    parser.add_argument("--flags", default="", help='further options of `ldm generate`: "--cfg 3 --device cuda"')
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     drawer = Drawer(args.model, args.output / "drawn", tuple(args.flags.split()))

@@ -15,6 +15,9 @@ from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
 from ldmcli.models.saving import copy_component, save_component, save_pipeline_files
 from ldmcli.models.source import BUNDLED
 
+EXAMPLES = Path(__file__).with_name("examples.txt")
+"""What `ldm generate` suggests to those who give no prompt."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -33,6 +36,7 @@ def main() -> None:
     copy_component(model / "tokenizer", BUNDLED, "tokenizer")
     own = read_json(model / "model_index.json")["_ldm"]
     own["defaults"] = {"scheduler": args.scheduler, "steps": args.steps, "cfg": args.cfg}
+    own["examples"] = EXAMPLES.read_text().splitlines()
     save_pipeline_files(BUNDLED, read_json(model / "scheduler" / "scheduler_config.json"), {"_ldm": own})
     shutil.copy(args.data / "ATTRIBUTION.md", BUNDLED / "ATTRIBUTION.md")
     if card:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from judging.composed import measure_composition
+from judging.copies import measure_copies
 from judging.diversity import measure_diversity
 from judging.drawing import Drawer
 from judging.figures import Figure, Result, table
@@ -27,6 +29,8 @@ PARTS: dict[str, Callable[[Judge], Result]] = {
     "synonyms": measure_synonyms,
     "reconstruction": measure_reconstruction,
     "diversity": measure_diversity,
+    "composition": measure_composition,
+    "copies": measure_copies,
 }
 
 
@@ -49,6 +53,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("-m", "--model", default="bundled")
     parser.add_argument("--scorer", default="bundled")
+    parser.add_argument("--packages", type=Path, help="node_modules folder, where it is not beside the data")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=4, help="seeds 0 .. N-1 of each prompt")
     parser.add_argument("--limit", type=int, help="evenly spaced prompts of each part only, to try the script")
@@ -56,7 +61,7 @@ def main() -> None:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     drawer = Drawer(args.model, args.output / "drawn", tuple(args.flags.split()))
-    judge = Judge(args.data, drawer, args.seeds, args.limit, args.scorer)
+    judge = Judge(args.data, drawer, args.seeds, args.limit, args.scorer, args.packages)
     figures = run_parts(judge, args.parts, args.output)
     rows = [{**asdict(figure), "met": figure.met} for figure in figures]
     (args.output / "figures.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

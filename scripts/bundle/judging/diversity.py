@@ -3,11 +3,11 @@
 import itertools
 
 import lists
+from torch import Tensor
+
 from judging.drawing import as_pillow
 from judging.figures import Figure, Result
 from judging.judge import Judge
-from torch import Tensor
-
 from ldmcli.metrics.rmse import rmse
 from ldmcli.reports.sheets import contact_sheet
 

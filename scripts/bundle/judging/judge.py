@@ -5,13 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from judging.drawing import SIDE, Drawer, fingerprint
 from torch import Tensor
 
+from judging.drawing import SIDE, Drawer, fingerprint
+from judging.matching import Matcher
+from judging.things import Wardrobe
 from ldmcli.data.pictures import read_square
 from ldmcli.models.scorer import Scorer, load_scorer
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,9 @@ class Judge:
     seeds: int
     limit: int | None = None
     scorer_name: str = "bundled"
+    packages: Path | None = None
 
-    def some(self, rows: Sequence[dict]) -> list[dict]:
+    def some(self, rows: Sequence[Row]) -> list[Row]:
         """All rows, or `limit` of them, evenly spaced."""
         if self.limit is None or self.limit >= len(rows):
             return list(rows)
@@ -48,6 +54,18 @@ class Judge:
         rows = [row for row in self.rows if is_single(row)]
         pixels = torch.stack([self.read(row) for row in rows])
         return Singles(fingerprint(pixels), [row["emoji"] for row in rows])
+
+    @cached_property
+    def wardrobe(self) -> Wardrobe:
+        """From the packages that build_dataset.py leaves beside its data."""
+        packages = self.packages or self.data.resolve().with_name(self.data.resolve().name + "-packages") / "node_modules"
+        if not packages.is_dir():
+            raise SystemExit(f"{packages} is missing: run build_dataset.py, or pass --packages NODE_MODULES.")
+        return Wardrobe(packages)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        return Matcher(self.wardrobe)
 
     @cached_property
     def scorer(self) -> Scorer:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import lists
 import torch
+from torch import Tensor
+
 from judging.drawing import as_pillow, fingerprint, judged_sheet
 from judging.figures import Figure, Result, share
 from judging.judge import Judge
-from torch import Tensor
 
 AMONG = 100
 """Captions that the scorer chooses from."""

@@ -1,9 +1,9 @@
 """What the autoencoder alone keeps of pictures that it has not been trained on."""
 
 import torch
+
 from judging.figures import Figure, Result
 from judging.judge import Judge
-
 from ldmcli.data.cache import to_unit_range
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train_vae import split

@@ -1,0 +1,100 @@
+"""Composed prompts for the test: drawn with fixed seeds from the language of composition.py, of combinations that training never shows.
+
+Counts and places have no such combinations: every thing is seen in some of them.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, product
+
+import captions
+import composition
+from composition import kept_back
+
+from judging.things import Thing
+
+PER_COLOUR = 10
+SPLITS, PAIRS, RECOLOURED = 20, 60, 60
+PER_COUNT, PER_PLACE = 20, 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A composed prompt and what its picture must hold. colours: of the background, or of the thing; first thing: left or above."""
+
+    prompt: str
+    things: tuple[Thing, ...]
+    colours: tuple[str, ...] = ()
+    place: str = ""
+    count: int = 1
+
+
+def on_backgrounds(things: Sequence[Thing]) -> list[Asked]:
+    """One thing on each named colour but white, which no caption needs to name."""
+    asked = []
+    for colour in [name for name in composition.BACKGROUNDS if name != "white"]:
+        unseen = [thing for thing in things if kept_back("background", thing.noun, colour)]
+        chosen = random.Random(colour).sample(unseen, PER_COLOUR)
+        for thing, frame in zip(chosen, cycle(composition.ON_BACKGROUND), strict=False):
+            asked.append(Asked(frame.format(thing=thing.prompt, colour=colour), (thing,), (colour,)))
+    return asked
+
+
+def on_split_backgrounds(things: Sequence[Thing], *, stacked: bool) -> list[Asked]:
+    """One thing on two colours, both of which it is never seen on. stacked: one above the other."""
+    frames = composition.STACKED_SPLIT if stacked else composition.BESIDE_SPLIT
+    pairs = [(a, b) for a, b in product(composition.BACKGROUNDS, repeat=2) if a != b]
+    unseen = [(t, a, b) for t in things for a, b in pairs if kept_back("background", t.noun, a) and kept_back("background", t.noun, b)]
+    chosen = random.Random(f"split {stacked}").sample(unseen, SPLITS)
+    return [
+        Asked(frame.format(thing=thing.prompt, first=first, second=second), (thing,), (first, second))
+        for (thing, first, second), frame in zip(chosen, cycle(frames), strict=False)
+    ]
+
+
+def in_relation(things: Sequence[Thing], *, above: bool) -> list[Asked]:
+    """Two things that never occur together, the first on the left of the second or above it; no thing can pass for the other."""
+    rng, frames = random.Random(f"relation {above}"), composition.ABOVE if above else composition.BESIDE
+    asked: list[Asked] = []
+    while len(asked) < PAIRS:
+        first, second = rng.sample(list(things), 2)
+        if kept_back("pair", first.noun, second.noun) and not set(first.emoji) & set(second.emoji):
+            frame = frames[len(asked) % len(frames)]
+            asked.append(Asked(frame.format(first=first.prompt, second=second.prompt), (first, second)))
+    return asked
+
+
+def recoloured(things: Sequence[Thing]) -> list[Asked]:
+    """A thing in a colour that it never has."""
+    known = [thing for thing in things if thing.noun in composition.RECOLOURED]
+    unseen = [(thing, colour) for thing, colour in product(known, composition.HUES) if kept_back("colour", thing.noun, colour)]
+    chosen = random.Random("recoloured").sample(unseen, min(RECOLOURED, len(unseen)))
+    return [Asked(_adjective(colour, thing), (thing,), (colour,)) for thing, colour in chosen]
+
+
+def counted(things: Sequence[Thing]) -> list[Asked]:
+    """Two or three of a thing that can be counted."""
+    countable = [thing for thing in things if thing.prompt.startswith(("a ", "an "))]
+    asked = []
+    for count, frames in composition.COUNTS.items():
+        chosen = random.Random(f"count {count}").sample(countable, PER_COUNT)
+        for thing, frame in zip(chosen, cycle(frames), strict=False):
+            asked.append(Asked(frame.format(things=composition.plural(thing.noun)), (thing,), count=count))
+    return asked
+
+
+def placed(things: Sequence[Thing]) -> list[Asked]:
+    """A small thing in each of the nine places."""
+    asked = []
+    for name, place in composition.PLACES.items():
+        chosen = random.Random(name).sample(list(things), PER_PLACE)
+        for thing, words in zip(chosen, cycle(place.names), strict=False):
+            asked.append(Asked(f"{_adjective('small', thing)} {words}", (thing,), place=name))
+    return asked
+
+
+def _adjective(word: str, thing: Thing) -> str:
+    """ "an owl" and "small" -> "a small owl"; "gloves" and "orange" -> "orange gloves"."""
+    described = f"{word} {thing.noun}"
+    return described if thing.prompt == thing.noun else captions.with_article(described)

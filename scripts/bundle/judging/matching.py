@@ -1,0 +1,49 @@
+"""Which thing stands in a half of a picture: every emoji of the data set is laid over it and moved about. Pictures are uint8."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from judging.things import Colour, Thing, Wardrobe
+
+WHITE: Colour = (255, 255, 255)
+SIDES = (29, 31)
+"""Pixels of the renderings that are laid over a half of 32 x 64: what the data set draws, and a little smaller."""
+
+
+class Matcher:
+    """Distances of halves to all emoji on white."""
+
+    def __init__(self, wardrobe: Wardrobe) -> None:
+        drawn = {side: wardrobe.all_drawn(side, WHITE)[0].flatten(1).float() / 255 for side in SIDES}
+        self.templates = {side: (pictures, pictures.square().sum(dim=1)) for side, pictures in drawn.items()}
+        self.codes = list(wardrobe.emoji)
+        self.place = {code: row for row, code in enumerate(self.codes)}
+
+    def distances(self, halves: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, emoji): the least RMSE over sizes and positions, with white where the rendering is not.
+
+        What lies outside of the rendering counts as well, so that a small patch that fits does not win.
+        """
+        return torch.stack([self._distance(half) for half in halves.float() / 255])
+
+    def _distance(self, half: Tensor) -> Tensor:
+        from_white = (1 - half).square().sum()
+        best = torch.full((len(self.codes),), torch.inf)
+        for side, (templates, power) in self.templates.items():
+            windows = F.unfold(half[None], side, stride=1)[0].T  # (positions, 3 * side * side)
+            inside = power - 2 * windows @ templates.T  # and the window's own power
+            outside = from_white + (2 * windows - 1).sum(dim=1, keepdim=True)  # less the window's distance from white, and that power
+            best = torch.minimum(best, (inside + outside).amin(dim=0))
+        return (best.clamp(min=0) / half.numel()).sqrt()
+
+    def to_thing(self, distances: Tensor, thing: Thing) -> float:
+        """distances: (emoji,) of one half. To the nearest of the thing's emoji."""
+        return distances[[self.place[code] for code in thing.emoji]].min().item()
+
+
+def halves(pictures: Tensor, *, above: bool) -> Sequence[Tensor]:
+    """The left and the right half, or the upper and the lower."""
+    return pictures.chunk(2, dim=2 if above else 3)

@@ -42,12 +42,11 @@ def kinds(judge: Judge) -> dict[str, Kind]:
 
 def drawn(judge: Judge) -> dict[str, tuple[list[Asked], Tensor]]:
     """What the model makes of every kind: for each picture what was asked, prompt by prompt, and the pictures."""
-    made = {}
-    for name, kind in kinds(judge).items():
-        prompts = judge.some(kind.prompts)
-        pictures = judge.drawer.draw(f"composed-{name}", [one.prompt for one in prompts], judge.seeds)
-        made[name] = ([one for one in prompts for _ in range(judge.seeds)], pictures)
-    return made
+    chosen = {name: judge.some(kind.prompts) for name, kind in kinds(judge).items()}
+    asked = {name: [one for one in prompts for _ in range(judge.seeds)] for name, prompts in chosen.items()}
+    pictures = judge.drawer.draw("composed", [one.prompt for prompts in chosen.values() for one in prompts], judge.seeds)
+    parts = pictures.split([len(each) for each in asked.values()])
+    return {name: (each, part) for (name, each), part in zip(asked.items(), parts, strict=True)}
 
 
 def measure_composition(judge: Judge) -> Result:

@@ -22,6 +22,7 @@ from judging.figures import Figure, table  # noqa: E402
 from judging.judge import Judge  # noqa: E402
 from judging.recognition import recognised  # noqa: E402
 from judging.things import Thing  # noqa: E402
+from scenes import read_source  # noqa: E402
 
 SHAPES = {
     "1F436": ("dog face", "ellipse", (8, 8, 56, 56), (200, 120, 40)),
@@ -54,7 +55,7 @@ def judge(tmp_path_factory):
         packages / "emoji-datasource-google/emoji.json": rows,
         packages / "emojilib/dist/emoji-en-US.json": {},
         data / "annotations/captions_train2017.json": {
-            "images": [{"file_name": f"{i}.png", "emoji": code} for i, code in enumerate(SHAPES)],
+            "images": [{"file_name": f"{i}.png", "emoji": code, "kind": "single"} for i, code in enumerate(SHAPES)],
         },
     }.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def composed(judge, background, *placed):
     """placed: (thing, side, x, y), the centre in shares. Returns (1, 3, 64, 64) uint8."""
     canvas = Image.new("RGBA", (64, 64), background)
     for thing, side, x, y in placed:
-        small = judge.wardrobe.source(thing.emoji[0]).resize((side, side))
+        small = read_source(judge.wardrobe.path(judge.wardrobe.emoji[thing.emoji[0]])).resize((side, side))
         canvas.alpha_composite(small, (round(64 * x - side / 2), round(64 * y - side / 2)))
     picture = torch.frombuffer(bytearray(canvas.convert("RGB").tobytes()), dtype=torch.uint8)
     return picture.view(64, 64, 3).permute(2, 0, 1)[None]
@@ -80,7 +81,7 @@ def test_the_nearest_training_picture_names_the_thing(judge):
 
 @pytest.mark.parametrize("colour", composition.BACKGROUNDS)
 def test_a_background_is_read_off_the_edge_and_the_thing_off_the_rest(judge, colour):
-    picture = composed(judge, composition.BACKGROUNDS[colour], (DOG, 64, 0.5, 0.5))
+    picture = composed(judge, composition.BACKGROUNDS[colour], (DOG, 60, 0.5, 0.5))
     other = "red" if colour != "red" else "blue"
     for thing, named, value in ((DOG, colour, [1, 1]), (CAT, colour, [1, 0]), (DOG, other, [0])):
         figures, hits = looks.backgrounds(judge, [Asked("", (thing,), (named,))], picture)

@@ -37,7 +37,8 @@ def on_backgrounds(things: Sequence[Thing]) -> list[Asked]:
         unseen = [thing for thing in things if kept_back("background", thing.noun, colour)]
         chosen = random.Random(colour).sample(unseen, PER_COLOUR)
         for thing, frame in zip(chosen, cycle(composition.ON_BACKGROUND), strict=False):
-            asked.append(Asked(grammatical(frame.format(thing=thing.prompt, colour=colour)), (thing,), (colour,)))
+            prompt = frame.format(thing=thing.prompt, colour=colour, a_colour=captions.with_article(colour))
+            asked.append(Asked(prompt, (thing,), (colour,)))
     return asked
 
 
@@ -48,7 +49,7 @@ def on_split_backgrounds(things: Sequence[Thing], *, stacked: bool) -> list[Aske
     unseen = [(t, a, b) for t in things for a, b in pairs if kept_back("background", t.noun, a) and kept_back("background", t.noun, b)]
     chosen = random.Random(f"split {stacked}").sample(unseen, SPLITS)
     return [
-        Asked(grammatical(frame.format(thing=thing.prompt, first=first, second=second)), (thing,), (first, second))
+        Asked(frame.format(thing=thing.prompt, first=first, a_first=captions.with_article(first), second=second), (thing,), (first, second))
         for (thing, first, second), frame in zip(chosen, cycle(frames), strict=False)
     ]
 
@@ -98,8 +99,3 @@ def _adjective(word: str, thing: Thing) -> str:
     """ "an owl" and "small" -> "a small owl"; "gloves" and "orange" -> "orange gloves"."""
     described = f"{word} {thing.noun}"
     return described if thing.prompt == thing.noun else captions.with_article(described)
-
-
-def grammatical(prompt: str) -> str:
-    """ "on a orange background" -> "on an orange background"."""
-    return prompt.replace(" a orange", " an orange")

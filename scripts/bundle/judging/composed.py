@@ -27,14 +27,14 @@ class Kind:
 
 def kinds(judge: Judge) -> dict[str, Kind]:
     """All that are measured, by name."""
-    things = judge.wardrobe.things
+    things, simple = judge.wardrobe.things, judge.wardrobe.simple
     return {
         "background": Kind(ask.on_backgrounds(things), looks.backgrounds),
-        "beside": Kind(ask.in_relation(things, above=False), looks.relations(above=False)),
-        "above": Kind(ask.in_relation(things, above=True), looks.relations(above=True)),
-        "count": Kind(ask.counted(things), looks.counts),
+        "beside": Kind(ask.in_relation(simple, above=False), looks.relations(above=False)),
+        "above": Kind(ask.in_relation(simple, above=True), looks.relations(above=True)),
+        "count": Kind(ask.counted(simple), looks.counts),
         "colour": Kind(ask.recoloured(things), looks.hues),
-        "place": Kind(ask.placed(things), looks.places),
+        "place": Kind(ask.placed(simple), looks.places),
         "left-right": Kind(ask.on_split_backgrounds(things, stacked=False), looks.split_backgrounds("left", "right")),
         "top-bottom": Kind(ask.on_split_backgrounds(things, stacked=True), looks.split_backgrounds("top", "bottom")),
     }

@@ -46,12 +46,13 @@ class Judge:
 
     @cached_property
     def rows(self) -> list[dict]:
-        """What the data set says of each training picture."""
-        return json.loads((self.data / "annotations/captions_train2017.json").read_text(encoding="utf-8"))["images"]
+        """What the data set says of each training picture; one that it lists several times counts once."""
+        listed = json.loads((self.data / "annotations/captions_train2017.json").read_text(encoding="utf-8"))["images"]
+        return list({row["file_name"]: row for row in listed}.values())
 
     @cached_property
     def singles(self) -> Singles:
-        rows = [row for row in self.rows if is_single(row)]
+        rows = [row for row in self.rows if row["kind"] == "single"]
         pixels = torch.stack([self.read(row) for row in rows])
         return Singles(fingerprint(pixels), [row["emoji"] for row in rows])
 
@@ -74,8 +75,3 @@ class Judge:
     def read(self, row: dict) -> Tensor:
         """A training picture, (3, SIDE, SIDE) uint8."""
         return read_square(self.data / "train2017" / row["file_name"], SIDE)
-
-
-def is_single(row: dict) -> bool:
-    """One thing in its usual size and colour, on white."""
-    return row.get("emoji") is not None

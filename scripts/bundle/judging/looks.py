@@ -6,6 +6,7 @@ import composition
 import numpy as np
 import torch
 from PIL import Image
+from scene_plan import FULL
 from torch import Tensor
 
 from judging.asked import Asked
@@ -13,7 +14,7 @@ from judging.colours import border_colours, main_hues, nearest_places
 from judging.drawing import SIDE, fingerprint
 from judging.figures import Figure, share
 from judging.judge import Judge
-from judging.matching import WHITE, halves
+from judging.matching import halves
 from judging.things import Thing, Wardrobe
 
 Looked = tuple[list[Figure], list[bool]]
@@ -24,8 +25,8 @@ def backgrounds(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looke
     hits = [seen == one.colours[0] for seen, one in zip(border_colours(pictures), asked, strict=True)]
     known = []
     for one, print_ in zip(asked, fingerprint(pictures), strict=True):
-        drawn, codes = judge.wardrobe.all_drawn(SIDE, composition.BACKGROUNDS[one.colours[0]])
-        known.append(codes[int((fingerprint(drawn) - print_).square().sum(dim=1).argmin())] in one.things[0].emoji)
+        away = (fingerprint(judge.wardrobe.all_drawn(FULL, one.colours[0], SIDE)) - print_).square().sum(dim=1)
+        known.append(judge.matcher.codes[int(away.argmin())] in one.things[0].emoji)
     figures = [
         Figure(name="background colour, 1 of 10", value=share(hits), cases=len(hits), chance=1 / 10, bound=0.95),
         Figure(name="  the thing on it", value=share(known), cases=len(known), chance=blind(judge.wardrobe, asked)),
@@ -85,9 +86,9 @@ def laid_out(wardrobe: Wardrobe, thing: Thing, count: int) -> Tensor:
     side, centres = (SIDE, [(0.5, 0.5)]) if count == 1 else (composition.COUNT_SIDE, composition.COUNT_CENTRES[count])
     sheets = []
     for code in thing.emoji:
-        sheet = Image.new("RGB", (SIDE, SIDE), WHITE)
+        sheet = Image.new("RGB", (SIDE, SIDE), "white")
         for x, y in centres:
-            sheet.paste(wardrobe.draw(code, side, WHITE), (round(x * SIDE - side / 2), round(y * SIDE - side / 2)))
+            sheet.paste(wardrobe.draw(code, side), (round(x * SIDE - side / 2), round(y * SIDE - side / 2)))
         sheets.append(np.asarray(sheet))
     return torch.from_numpy(np.stack(sheets)).permute(0, 3, 1, 2)
 

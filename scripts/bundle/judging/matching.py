@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from judging.things import Colour, Thing, Wardrobe
+from judging.things import Thing, Wardrobe
 
-WHITE: Colour = (255, 255, 255)
-SIDES = (29, 31)
-"""Pixels of the renderings that are laid over a half of 32 x 64: what the data set draws, and a little smaller."""
+SIDES = (30, 32)
+"""Pixels of the renderings that are laid over a half of 32 x 64: the least and the most that the data set draws."""
 
 
 class Matcher:
     """Distances of halves to all emoji on white."""
 
     def __init__(self, wardrobe: Wardrobe) -> None:
-        drawn = {side: wardrobe.all_drawn(side, WHITE)[0].flatten(1).float() / 255 for side in SIDES}
+        drawn = {side: wardrobe.all_drawn(side).flatten(1).float() / 255 for side in SIDES}
         self.templates = {side: (pictures, pictures.square().sum(dim=1)) for side, pictures in drawn.items()}
         self.codes = list(wardrobe.emoji)
         self.place = {code: row for row, code in enumerate(self.codes)}

@@ -10,10 +10,11 @@ import numpy as np
 import selection
 import sources
 import torch
+from composition import BACKGROUNDS
 from PIL import Image
+from scene_plan import things_of
+from scenes import read_source
 from torch import Tensor
-
-Colour = tuple[int, int, int]
 
 GROUPS = {"animal", "food", "vehicle", "thing", "clothing", "sport", "music"}
 """Of concepts.json: what can stand beside something else."""
@@ -58,29 +59,28 @@ class Wardrobe:
                 things.append(Thing(row["prompt"], captions.without_article(row["prompt"]), tuple(row["emoji"])))
         return things
 
-    @cache  # noqa: B019 - one wardrobe lives as long as the program
-    def source(self, code: str) -> Image.Image:
-        """The straight RGBA of the package, square."""
-        with Image.open(self.path(self.emoji[code])) as opened:
-            picture = opened.convert("RGBA")
-        side = max(picture.size)
-        square = Image.new("RGBA", (side, side), (255, 255, 255, 0))
-        square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-        return square
+    @cached_property
+    def simple(self) -> list[Thing]:
+        """Those that the data set shows in pairs, in places and small."""
+        planned = things_of(list(self.emoji.values()), self.packages, captions.read_everyday_words())
+        nouns = {one.noun for one in planned if one.is_simple}
+        return [thing for thing in self.things if thing.noun in nouns]
 
     def opaque(self, code: str) -> float:
         """Share of the picture that hides what is behind it."""
-        return float((np.asarray(self.source(code))[..., 3] > 127).mean())
+        return float((np.asarray(read_source(self.path(self.emoji[code])))[..., 3] > 127).mean())
 
-    def draw(self, code: str, side: int, colour: Colour) -> Image.Image:
-        """The emoji on a colour, resized with what lies under it, as the data set is."""
-        picture = self.source(code)
-        canvas = Image.new("RGBA", picture.size, (*colour, 255))
-        canvas.alpha_composite(picture)
-        return canvas.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    def draw(self, code: str, side: int, colour: str = "white", *, room: int | None = None) -> Image.Image:
+        """The emoji on a named background, as scenes are drawn. room: side of the whole picture, in whose middle it stands."""
+        room = room or side
+        source = read_source(self.path(self.emoji[code]))
+        source = source if source.width == side else source.resize((side, side), Image.Resampling.LANCZOS)
+        canvas = Image.new("RGB", (room, room), BACKGROUNDS[colour])
+        canvas.paste(source, ((room - side) // 2, (room - side) // 2), source)
+        return canvas
 
-    @cache  # noqa: B019
-    def all_drawn(self, side: int, colour: Colour) -> tuple[Tensor, list[str]]:
-        """Every emoji so: (N, 3, side, side) uint8, and their codes."""
-        pictures = [np.asarray(self.draw(code, side, colour)) for code in self.emoji]
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(), list(self.emoji)
+    @cache  # noqa: B019 - one wardrobe lives as long as the program
+    def all_drawn(self, side: int, colour: str = "white", room: int | None = None) -> Tensor:
+        """Every emoji so, in the order of `emoji`: (N, 3, room, room) uint8."""
+        pictures = [np.asarray(self.draw(code, side, colour, room=room)) for code in self.emoji]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()

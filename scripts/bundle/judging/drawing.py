@@ -27,13 +27,16 @@ class Drawer:
     folder: Path
     flags: tuple[str, ...] = ()
 
-    def draw(self, part: str, prompts: Sequence[str], seeds: int) -> Tensor:
-        """Seeds 0 .. seeds - 1 of each prompt, prompt by prompt: (prompts * seeds, 3, SIDE, SIDE) uint8."""
+    def draw(self, part: str, prompts: Sequence[str], seeds: int, flags: Sequence[str] = ()) -> Tensor:
+        """Seeds 0 .. seeds - 1 of each prompt, prompt by prompt: (prompts * seeds, 3, SIDE, SIDE) uint8.
+
+        flags: of this part only. With --sweep every combination of a prompt follows the one before, seed by seed.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         listed = self.folder / f"{part}.jsonl"
         listed.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts), encoding="utf-8")
         command = [sys.executable, "-m", "ldmcli", "generate", "-f", str(listed), "-n", str(seeds), "--seed", "0", "--json", "--resume"]
-        command += ["-m", self.model, "--batch-size", "16", "-o", f"{self.folder / part}/", *self.flags]
+        command += ["-m", self.model, "--batch-size", "16", "-o", f"{self.folder / part}/", *self.flags, *flags]
         report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         return torch.stack([read_square(Path(image["path"]), SIDE) for image in report["images"]])
 

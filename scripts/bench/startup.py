@@ -59,7 +59,6 @@ def main() -> None:
                 times[name].append(seconds(command))
         pictures = [np.asarray(Image.open(path).convert("RGB"), dtype=int) for path in (ours, theirs)]
         medians = {name: round(statistics.median(values), 3) for name, values in times.items()}
-        to_torch = round(medians["ldm"] / medians["import torch"], 2)
         report = {
             "median_s": medians,
             "ratio": round(medians["diffusers"] / medians["ldm"], 2),

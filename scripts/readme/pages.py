@@ -19,11 +19,11 @@ COMPARISON = ("compare-schedulers", "a dog", "a red car", "a rocket", "--seeds",
 SCHEDULERS = "ddim,unipc,euler,dpm++2m-karras"
 
 
-def photograph(browser: Browser, page_file: Path, target: Path, *, width: int, height: int) -> None:
-    """The top of a page, once its script says that it is ready. Sizes in pixels."""
+def photograph(browser: Browser, page_file: Path, target: Path, *, width: int, height: int, ready: str = "body") -> None:
+    """The top of a page, once there is something that the selector `ready` fits. Sizes in pixels."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(page_file.as_uri())
-    page.wait_for_selector("body[data-ready=yes]", timeout=30_000)
+    page.wait_for_selector(ready, timeout=30_000)
     page.screenshot(path=target)
     page.close()
     print(target)
@@ -42,7 +42,7 @@ def main() -> None:
         subprocess.run([*ldm, *TRACE, "-m", args.model, "-o", "car.png"], check=True, cwd=folder)
         subprocess.run([*ldm, *COMPARISON, "--schedulers", SCHEDULERS, "-m", args.model, "-o", "cmp"], check=True, cwd=folder)
         browser = playwright.chromium.launch(executable_path=chromium, args=list(SWITCHES))
-        photograph(browser, folder / "trace.html", args.output / "trace.png", width=786, height=1120)
+        photograph(browser, folder / "trace.html", args.output / "trace.png", width=786, height=1120, ready="body[data-ready=yes]")
         photograph(browser, folder / "cmp/report.html", args.output / "compare-schedulers.png", width=739, height=848)
         browser.close()
 

@@ -35,7 +35,7 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file w
 SizeOption = Annotated[int | None, typer.Option("--size", "--resolution", help="Side of the training pictures in pixels.")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", "--num-train-epochs")]
 MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", "--max-train-steps", help="Optimizer steps; wins over --epochs.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", "--train-batch-size", help="Pictures per process.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", "--train-batch-size", help="Pictures per process and accumulation part.")]
 LrOption = Annotated[float | None, typer.Option("--lr", "--learning-rate")]
 LrScheduleOption = Annotated[str | None, typer.Option("--lr-schedule", "--lr-scheduler", help="constant, linear or cosine.")]
 WarmupOption = Annotated[int | None, typer.Option("--warmup", "--lr-warmup-steps", help="Steps.")]

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable
 from dataclasses import fields
@@ -88,6 +89,8 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
     merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags}
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
+    if "output" not in merged and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("-o is missing: several processes need one name for the run.")
     merged.setdefault("output", free_run(command))
     return kind(**merged)
 

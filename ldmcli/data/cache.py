@@ -5,17 +5,20 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
+from ldmcli.data.crew import ALONE, Crew, rounds
 from ldmcli.data.entries import Entry as Entry
 from ldmcli.data.entries import EntryWriter as EntryWriter
 from ldmcli.data.entries import open_entry as open_entry
+from ldmcli.data.entries import opened_by
 from ldmcli.data.pictures import CROPS, DECODING, BadPicture, read_views
 from ldmcli.records import Progress
 
@@ -44,45 +47,52 @@ def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
     return fingerprint(data_fingerprint(data), size, crop, DECODING)
 
 
-def decoded_pictures(data: CaptionedImages, size: int, cache: Path, *, crop: str = "center") -> Iterator[Progress | Entry]:
+def decoded_pictures(
+    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", crew: Crew = ALONE
+) -> Iterator[Progress | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
 
     Yields progress, and the entry last. Unusable pictures stay black; the caller leaves them out.
     """
     folder = cache / f"pixels-{size}-{pixels_fingerprint(data, size, crop)}"
-    entry = open_entry(folder)
+    views = len(CROPS[crop])
+    bad: dict[str, str] = {}
+
+    def write(writer: EntryWriter, first: int, last: int) -> None:
+        for number, got in enumerate(decode(data.images[first:last]), start=first):
+            if isinstance(got, Tensor):
+                writer.put("pixels", number * views, got)
+            else:
+                bad[str(number)] = got
+        writer.advance(first, last, {"bad": bad})
+
+    entry = opened_by(crew, folder)
     if entry is None:
-        views = len(CROPS[crop])
-        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")})
-        bad: dict[str, str] = dict(writer.facts.get("bad", {}))
-        try:
-            for first, found in _decode(data, size, crop, writer.done):
-                yield Progress("decode pictures", first, len(data))
-                for number, got in enumerate(found, start=first):
-                    if isinstance(got, Tensor):
-                        writer.put("pixels", number * views, got)
-                    else:
-                        bad[str(number)] = got
-                writer.advance(first + len(found), {"bad": bad})
-            entry = writer.finish({"bad": bad})
-        finally:
-            writer.close()
-        yield Progress("decode pictures", len(data), len(data))
+        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, crew)
+        bad.update(writer.facts.get("bad", {}))
+        with closing(writer), _decoder(size, crop) as decode:
+            yield from _fill(writer, len(data), CHUNK, write, "decode pictures")
+            entry = writer.finish({"bad": _all_of(bad, crew)})
     yield entry
 
 
-def checked_pictures(data: CaptionedImages, size: int) -> Iterator[Progress | dict[str, str]]:
+def checked_pictures(data: CaptionedImages, size: int, crew: Crew = ALONE) -> Iterator[Progress | dict[str, str]]:
     """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
     bad: dict[str, str] = {}
-    for first, found in _decode(data, size, "center", 0):
-        yield Progress("check pictures", first, len(data))
-        bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
-    yield bad
+    done = 0
+    with _decoder(size, "center") as decode:
+        for pieces in rounds(_cuts(len(data), CHUNK), crew):
+            for first, last in pieces:
+                bad.update({str(n): got for n, got in enumerate(decode(data.images[first:last]), start=first) if isinstance(got, str)})
+            done += sum(crew.gather(sum(last - first for first, last in pieces)))
+            yield Progress("check pictures", done, len(data))
+    yield _all_of(bad, crew)
 
 
-def _decode(data: CaptionedImages, size: int, crop: str, start: int) -> Iterator[tuple[int, list[Tensor | str]]]:
-    """(number of the first picture, its squares (V, 3, size, size) or why there are none, and those of its neighbours)."""
+@contextmanager
+def _decoder(size: int, crop: str) -> Iterator[Callable[[Sequence[CaptionedImage]], Iterable[Tensor | str]]]:
+    """A function that reads pictures side by side: of each its squares (V, 3, size, size) or why there are none."""
 
     def read(image: CaptionedImage) -> Tensor | str:
         try:
@@ -92,42 +102,51 @@ def _decode(data: CaptionedImages, size: int, crop: str, start: int) -> Iterator
 
     # Threads are enough: Pillow decodes and scales without Python's lock.
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)) as pool:
-        for first in range(start, len(data), CHUNK):
-            yield first, list(pool.map(read, data.images[first : first + CHUNK]))
+        yield lambda images: pool.map(read, images)
 
 
 def filled(
-    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str
+    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str, crew: Crew = ALONE
 ) -> Iterator[Progress | Entry]:
     """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
 
-    One that was interrupted is gone on with, in the same batches, so that it ends with the same bits.
+    Any number of processes go through the same batches, and so does a run that goes on with an interrupted one: the same bits.
     """
-    entry = open_entry(folder)
+
+    def write(writer: EntryWriter, first: int, last: int) -> None:
+        for name, value in compute(first, last).items():
+            writer.put(name, first, value)
+        writer.advance(first, last, {})
+
+    entry = opened_by(crew, folder)
     if entry is None:
-        writer: EntryWriter | None = None
-        first = 0
-        try:
-            while first < count:
-                last = min(first + batch, count)
-                rows = compute(first, last)
-                if writer is None:  # its shapes are known now
-                    shapes = {name: ((count, *value.shape[1:]), "float16") for name, value in rows.items()}
-                    writer = EntryWriter(folder, shapes)
-                    if done := writer.done - writer.done % batch:
-                        first = done
-                        continue
-                for name, value in rows.items():
-                    writer.put(name, first, value)
-                first = last
-                writer.advance(last, {})
-                yield Progress(stage, last, count)
-            assert writer is not None, "a cache needs at least one row"
+        shapes = {name: ((count, *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
+        writer = EntryWriter(folder, shapes, crew)
+        with closing(writer):
+            yield from _fill(writer, count, batch, write, stage)
             entry = writer.finish({})
-        finally:
-            if writer is not None:
-                writer.close()
     yield entry
+
+
+def _fill(writer: EntryWriter, count: int, batch: int, write: Callable[[EntryWriter, int, int], None], stage: str) -> Iterator[Progress]:
+    """Write the batches that are not done yet, each process its share; after every round they hear how far the others are."""
+    left = [cut for cut in _cuts(count, batch) if cut not in writer.done]
+    done = count - sum(last - first for first, last in left)
+    for pieces in rounds(left, writer.crew):
+        for first, last in pieces:
+            write(writer, first, last)
+        done += sum(writer.crew.gather(sum(last - first for first, last in pieces)))
+        yield Progress(stage, done, count)
+
+
+def _cuts(count: int, batch: int) -> list[tuple[int, int]]:
+    return [(first, min(first + batch, count)) for first in range(0, count, batch)]
+
+
+def _all_of(bad: dict[str, str], crew: Crew) -> dict[str, str]:
+    """What every process found, in the order of the pictures."""
+    found = {number: reason for part in crew.gather(bad) for number, reason in part.items()}
+    return {number: found[number] for number in sorted(found, key=int)}
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -2,9 +2,10 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ldmcli.data.cache import data_fingerprint
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import Event, Note
+from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.state import TrainState
 
@@ -38,11 +40,16 @@ MAY_CHANGE = {
     "captions",
 }
 """Settings that may differ when a run is resumed: none of them changes what a step computes. The data are compared by content."""
+GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
+"""These may differ while their product, the pictures of a step, is the same."""
 
 
 @contextmanager
-def run_folder(config: TrainConfig) -> Iterator[None]:
-    """The output folder, locked against a second trainer."""
+def run_folder(config: TrainConfig, processes: Processes) -> Iterator[None]:
+    """The output folder, locked against a second trainer by the first process."""
+    if not processes.main:
+        yield
+        return
     run = config.output
     if run.exists() and not run.is_dir():
         raise UsageError(f"-o {run} is a file; a folder is needed.")
@@ -77,32 +84,56 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if v is not None}
 
 
-def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> Iterator[Event]:
+def agreed_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:
+    """See settings_of. Raises UsageError when another process was started with other options, or finds other data."""
+    settings, *others = processes.gather(settings_of(config, data))
+    for number, other in enumerate(others, 1):
+        if apart := _differences(settings, other, MAY_CHANGE, "process 0", f"process {number}"):
+            raise UsageError(f"processes of one run do not agree: {apart}.", hint="Start all with the same options on the same files.")
+    return settings
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any], but: Set[str], here: str, there: str) -> str:
+    """`lr: 0.1 HERE, 0.2 THERE; ...` of everything that differs, except `but`."""
+    keys = sorted(key for key in (one.keys() | other.keys()) - but if one.get(key) != other.get(key))
+    return "; ".join(f"{key}: {one.get(key)!r} {here}, {other.get(key)!r} {there}" for key in keys)
+
+
+def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, checkpoints.Checkpoint | None]:
+    """The one that config.resume asks for; with `auto` the first process finds it for all."""
+    if config.resume != "auto":
+        path = Path(config.resume or "")
+        if not path.is_dir():
+            raise NotFound(f"--resume {path}: no such checkpoint.")
+        return checkpoints.read(path)
+    found, warnings = checkpoints.newest(config.output / "checkpoints") if processes.main else (None, [])
+    yield from (Note(text, warning=True) for text in warnings)
+    newest = processes.gather(found.path if found else None)[0]
+    if newest is None:
+        yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
+        return None
+    return found or checkpoints.read(newest)
+
+
+def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], processes: Processes) -> Iterator[Event]:
     """Restore the checkpoint that config.resume asks for, if there is one, and say so."""
     if config.resume is None:
         return
-    if config.resume == "auto":
-        found, warnings = checkpoints.newest(config.output / "checkpoints")
-        yield from (Note(text, warning=True) for text in warnings)
-        if found is None:
-            yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
-            return
-    else:
-        path = Path(config.resume)
-        if not path.is_dir():
-            raise NotFound(f"--resume {path}: no such checkpoint.")
-        found = checkpoints.read(path)
+    found = yield from _checkpoint(config, processes)
+    if found is None:
+        return
     # A run of an older version says nothing of options that came later, and did what is now their default.
     before = {
         **_plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),
         **found.facts["settings"],
+        "processes": found.facts.get("processes", 1),
     }
-    changed = [
-        f"{key}: {before.get(key)!r} then, {settings.get(key)!r} now"
-        for key in sorted((before.keys() | settings.keys()) - MAY_CHANGE)
-        if before.get(key) != settings.get(key)
-    ]
+    now = {**settings, "processes": processes.count}
+    same_batch = prod(before[name] for name in GLOBAL_BATCH) == prod(now[name] for name in GLOBAL_BATCH)
+    changed = _differences(before, now, MAY_CHANGE | (GLOBAL_BATCH if same_batch else set()), "then", "now")
     if changed and not config.force:
-        raise UsageError(f"{found.path} belongs to a run with other settings: " + "; ".join(changed), hint="--force resumes all the same.")
+        raise UsageError(f"{found.path} belongs to a run with other settings: {changed}", hint="--force resumes all the same.")
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
+    if cut := _differences(before, now, (before.keys() | now.keys()) - GLOBAL_BATCH, "then", "now"):
+        yield Note(f"{cut}: the same pictures in every step, but other rounding")

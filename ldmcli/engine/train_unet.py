@@ -17,9 +17,10 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
-from ldmcli.engine.run_folder import resume, run_folder, settings_of
+from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, settings_of
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
+from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
@@ -27,10 +28,12 @@ from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.models.layout import component_folder
 from ldmcli.records import Event, Note, Progress, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
+from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
 
 
-def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
+@by_all_processes
+def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
@@ -43,21 +46,22 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config):
-        pixels, usable = yield from usable_pixels(data, config, accelerator)
+    agreed_settings(config, data, processes)
+    with run_folder(config, processes):
+        pixels, usable = yield from usable_pixels(data, config, processes)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
-        with accelerator.main_process_first():
-            cached = yield from build_caches(data, pixels, frozen, config, accelerator)
+        cached = yield from build_caches(data, pixels, frozen, config, accelerator, processes)
         torch.manual_seed(config.seed)  # initial weights
         unet = starting_unet(config, frozen)
         config, schedule = with_schedule(config, frozen, unet)
         yield from starting_notes(config, asked, frozen, unet)
         trained = what_trains(config, unet, frozen)
         yield from trained.notes(config.output)
+        processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
         settings = {**settings_of(config, data), **trained.facts(config)}
-        yield from resume(state, config, settings)
+        yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         order = SampleOrder(len(train_rows), config.seed)
         run = UNetRun(
@@ -73,13 +77,16 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            processes,
         )
+        if not processes.main:
+            return
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         yield TrainDone(config.output, config.output / "model", state.step, run.validate(state))
 
 
 def build_caches(
-    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any
+    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any, processes: Processes
 ) -> Generator[Event, None, Cached]:
     """Encode every view of every picture and every distinct caption, once, or with --no-cache when asked for.
 
@@ -114,7 +121,9 @@ def build_caches(
     else:
         key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, _weights(frozen.vae_path, "vae"))
         entry = yield from _drain(
-            filled(cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures")
+            filled(
+                cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes
+            )
         )
         mean, std = entry.arrays["mean"], entry.arrays["std"]
     if config.train_text_encoder:
@@ -124,7 +133,7 @@ def build_caches(
     else:
         text_key = fingerprint(*captions, _weights(frozen.text_path, "text_encoder"), _weights(frozen.tokenizer, "."))
         text_entry = yield from _drain(
-            filled(cache / f"text-{text_key}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions")
+            filled(cache / f"text-{text_key}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions", processes)
         )
         vectors = text_entry.arrays["states"]
         encoder.cpu()

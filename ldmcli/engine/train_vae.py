@@ -12,7 +12,8 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.dry_run import planned
-from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
+from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, write_skipped
+from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
@@ -22,13 +23,15 @@ from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
+from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""
 
 
-def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
+@by_all_processes
+def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
@@ -39,15 +42,16 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config):
-        pixels, usable = yield from usable_pixels(data, config, accelerator)
+    settings = agreed_settings(config, data, processes)
+    with run_folder(config, processes):
+        pixels, usable = yield from usable_pixels(data, config, processes)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
+        processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
-        settings = settings_of(config, data)
-        yield from resume(state, config, settings)
+        yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         order = SampleOrder(len(train_rows), config.seed)
         views = len(CROPS[config.crop])
@@ -62,7 +66,10 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            processes,
         )
+        if not processes.main:
+            return
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing
         yield from run.collapse(state)
@@ -94,27 +101,26 @@ def vae_config(config: TrainVAEConfig) -> VAEConfig:
     )
 
 
-def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) -> Generator[Event, None, tuple[Rows, list[int]]]:
+def usable_pixels(data: CaptionedImages, config: TrainConfig, processes: Processes) -> Generator[Event, None, tuple[Rows, list[int]]]:
     """Decode all pictures (cached, unless --no-cache).
 
     Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
     Raises LdmError when more than --max-bad are unusable; RUN/skipped.jsonl lists them in any case.
     """
     found: Entry | dict[str, str] | None = None
-    with accelerator.main_process_first():
-        if config.no_cache:
-            events: Iterator[Any] = checked_pictures(data, config.size)
+    if config.no_cache:
+        events: Iterator[Any] = checked_pictures(data, config.size, processes)
+    else:
+        events = decoded_pictures(data, config.size, config.cache or config.output / "cache", crop=config.crop, crew=processes)
+    for event in events:
+        if isinstance(event, Entry | dict):
+            found = event
         else:
-            events = decoded_pictures(data, config.size, config.cache or config.output / "cache", crop=config.crop)
-        for event in events:
-            if isinstance(event, Entry | dict):
-                found = event
-            else:
-                yield event
+            yield event
     assert found is not None
     pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop)
     bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
-    if accelerator.is_main_process:
+    if processes.main:
         write_skipped(config.output, data, bad)
     if len(bad) > config.max_bad:
         raise LdmError(

@@ -1,6 +1,7 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from torch import nn
 
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.errors import LdmError, Stopped, UsageError
+from ldmcli.errors import LdmError, PeerLost, Stopped, UsageError
 from ldmcli.records import Event, Note, Saved, TrainStep
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints, signals
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
@@ -47,7 +49,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
         raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
     slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
     accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
-    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}")
+    several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}")
 
 
 def make_state(
@@ -66,7 +69,7 @@ def make_state(
         fused=accelerator.device.type in ("cpu", "cuda"),
     )
     prepared = accelerator.prepare_model(network)
-    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler)
+    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
     return state, prepared
 
 
@@ -101,21 +104,25 @@ def run_loop(
     accelerator: Any,
     hooks: Hooks,
     describe: Callable[[int], str],
+    processes: Processes,
 ) -> Iterator[Event]:
-    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal."""
-    run, main = config.output, accelerator.is_main_process
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
+
+    What a signal, a clock or a failed save means for one process, it means for all: they agree after every step.
+    """
+    run, main = config.output, processes.main
     if main:
         (run / "config.toml").write_text(tomli_w.dumps(settings))
-    _trim_log(run / "log.jsonl", state.step)
+        _trim_log(run / "log.jsonl", state.step)
     deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else None
     saved = -1
 
     def save() -> Iterator[Event]:
         nonlocal saved
-        if main and saved != state.step:
+        if saved != state.step:
             saved = state.step
             try:
-                path = state.save(run / "checkpoints", {"settings": settings})
+                path = state.save(run / "checkpoints", {"settings": settings, "processes": processes.count})
             except (OSError, SafetensorError) as error:  # a full disk, most of the time
                 raise LdmError(
                     f"the checkpoint of step {state.step} could not be written: {error}.",
@@ -125,28 +132,43 @@ def run_loop(
             yield from (Note(text, warning=True) for text in checkpoints.prune(run / "checkpoints", config.keep))
             yield from hooks.save_model(state)
 
+    def report(record: TrainStep, validating: bool, sampling: bool) -> Iterator[Event]:
+        figures = hooks.validate(state) if validating else {}
+        if record.step % config.log_every == 0 or figures or record.step == loop.max_steps:
+            _log(run / "log.jsonl", record, figures)
+        yield TrainStep(**{**_fields(record), "terms": {**record.terms, **figures}, "memory": memory(accelerator.device)})
+        if sampling:
+            yield from hooks.sample(state)
+
     with signals.listening() as requests:
-        for record in train(state, loss_of, loop, accelerator, describe):
-            last = record.step == loop.max_steps
-            figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
-            if main and (record.step % config.log_every == 0 or figures or last):
-                _log(run / "log.jsonl", record, figures)
-            yield TrainStep(**{**_fields(record), "terms": {**record.terms, **figures}, "memory": memory(accelerator.device)})
-            if main and (record.step % config.sample_every == 0 or last):
-                yield from hooks.sample(state)
-            if record.step % config.save_every == 0 or last or requests.take_save():
-                yield from save()
-            if requests.stop is not None:
-                yield from save()
-                raise Stopped(
-                    f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
-                    exit_code=signals.EXIT_CODES[requests.stop],
-                    hint="Go on with --resume auto.",
-                )
-            if deadline and time.monotonic() > deadline and not last:
-                yield from save()
-                yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
-                return
+        try:
+            with processes.needed():
+                for record in train(state, loss_of, loop, accelerator, describe):
+                    last = record.step == loop.max_steps
+                    validating, sampling = (last or record.step % every == 0 for every in (config.val_every, config.sample_every))
+                    if main:
+                        yield from report(record, validating, sampling)
+                    if validating or sampling:
+                        processes.gather(None)
+                    passed = deadline is not None and time.monotonic() > deadline and not last
+                    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
+                    if record.step % config.save_every == 0 or last or stop or wanted or late:
+                        if main:
+                            yield from save()
+                        processes.gather(None)
+                    if stop:
+                        raise Stopped(
+                            f"stopped by {signal.Signals(stop).name} after step {state.step}; everything is saved in {run}.",
+                            exit_code=signals.EXIT_CODES[signal.Signals(stop)],
+                            hint="Go on with --resume auto.",
+                        )
+                    if late:
+                        yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                        return
+        except PeerLost:
+            if main:
+                yield from save()  # the loss never came, so the weights are those of the last full step
+            raise
 
 
 def _fields(record: TrainStep) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def by_launcher(launcher: str, *arguments: object) -> subprocess.CompletedProces
         ],
     }  # fmt: skip
     command = [sys.executable, "-m", *start[launcher], "-m", "ldmcli", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
 
 
 def by_hand(programs: Sequence[Sequence[object]]) -> list[subprocess.Popen[str]]:
@@ -48,8 +48,8 @@ def by_hand(programs: Sequence[Sequence[object]]) -> list[subprocess.Popen[str]]
     ]
 
 
-def ended(processes: list[subprocess.Popen[str]], seconds: float = 120) -> list[tuple[int, str, str]]:
-    """(exit code, stdout, stderr) of each, when all are over; none is left behind."""
+def ended(processes: list[subprocess.Popen[str]], seconds: float = 600) -> list[tuple[int, str, str]]:
+    """(exit code, stdout, stderr) of each, when all are over; none is left behind. seconds: for a machine with much else to do."""
     try:
         talk = [process.communicate(timeout=seconds) for process in processes]
     finally:

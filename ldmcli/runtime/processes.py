@@ -86,7 +86,7 @@ class Processes:
                 raise
             if self.main:
                 raise known from error
-            with contextlib.suppress(PeerLost):  # until process 0 has spoken: a launcher ends all as soon as one has failed
+            with contextlib.suppress(PeerLost):  # until process 0 leaves: a launcher ends all as soon as one has failed
                 self._exchange(None)
             raise ToldElsewhere(known.exit_code) from error
 
@@ -123,5 +123,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
         state = PartialState(cpu=device.type == "cpu", timeout=WAIT)
     except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
         raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them with torchrun.") from error
-    yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT))
-    state.destroy_process_group()
+    try:
+        yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT))
+    finally:
+        state.destroy_process_group()

@@ -106,7 +106,10 @@ def test_the_time_limit_of_one_is_that_of_all(start, coco, tmp_path):
 
 @pytest.mark.parametrize(
     ("other", "exit_code", "words"),
-    [("--lr=0.5", 2, "error: processes of one run do not agree: lr: 0.001 process 0, 0.5 process 1"), ("--data=/nowhere", 6, "error: process 1: --data /nowhere")],
+    [
+        ("--lr=0.5", 2, "error: processes of one run do not agree: lr: 0.001 process 0, 0.5 process 1"),
+        ("--data=/nowhere", 6, "error: process 1: --data /nowhere"),
+    ],
 )
 def test_processes_that_do_not_agree_do_not_begin(start, other, exit_code, words, coco, tmp_path):
     run = tmp_path / "run"

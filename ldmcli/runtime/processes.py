@@ -78,11 +78,15 @@ class Processes:
         others ToldElsewhere with its exit code."""
         try:
             yield
+        except PeerLost as error:
+            if self.main:
+                raise
+            raise ToldElsewhere(error.exit_code) from error  # at once: others may notice only when this one leaves too
         except LdmError as error:
             if self.count == 1:
                 raise
             known = error if isinstance(error, Agreed) else self._agree_on(error)
-            if self.main and known is error:
+            if known is error and self.main:
                 raise
             if self.main:
                 raise known from error
@@ -91,7 +95,10 @@ class Processes:
             raise ToldElsewhere(known.exit_code) from error
 
     def _agree_on(self, error: LdmError) -> LdmError:
-        failed = _first_failure(self._exchange(_Failure(error.message, error.hint, error.exit_code)))
+        try:
+            failed = _first_failure(self._exchange(_Failure(error.message, error.hint, error.exit_code)))
+        except PeerLost:
+            raise error from None  # nobody else can say it
         assert failed is not None
         return error if failed.message == error.message else failed
 

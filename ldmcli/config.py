@@ -106,15 +106,22 @@ class TrainVAEConfig(TrainConfig):
     recon: str = "l1"
     perceptual: str = "edges"
     perceptual_weight: float = 0.0
+    adversarial_weight: float = 0.0
+    """Of the patch discriminator's term, once both losses pull equally hard on the decoder's last layer; 0: no discriminator."""
+    adversarial_start: int = 1000
+    """Steps before the discriminator joins."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.recon in ("l1", "l2"), f"--recon {self.recon}: l1 or l2.")
-        check(self.perceptual in ("edges", "dct"), f"--perceptual {self.perceptual}: edges or dct.")
+        check(self.perceptual in ("edges", "dct", "lpips"), f"--perceptual {self.perceptual}: edges, dct or lpips.")
         check(self.latent_channels >= 1, f"--latent-channels must be at least 1, got {self.latent_channels}.")
         check(len(self.channels) >= 2 and all(c >= 4 and c % 4 == 0 for c in self.channels), "--channels: two or more multiples of 4.")
         check(self.size % 2 ** (len(self.channels) - 1) == 0, f"--size {self.size} cannot be halved {len(self.channels) - 1} times.")
-        check(self.kl_weight >= 0 and self.perceptual_weight >= 0, "--kl-weight and --perceptual-weight cannot be negative.")
+        for name in ("kl_weight", "perceptual_weight", "adversarial_weight"):
+            value = getattr(self, name)
+            check(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} must be a number of at least 0, got {value}.")
+        check(self.adversarial_start >= 0, f"--adversarial-start must be at least 0, got {self.adversarial_start}.")
 
 
 @dataclass(frozen=True, kw_only=True)

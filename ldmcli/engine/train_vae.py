@@ -1,16 +1,19 @@
 """Train the autoencoder: reconstruction plus a small KL, latents measured at the end so that the U-Net sees unit variance."""
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from ldmcli.autoencoder.losses import PERCEPTUAL
 from ldmcli.config import TrainConfig, TrainVAEConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.engine.adversary import Adversary
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, write_skipped
 from ldmcli.engine.together import by_all_processes
@@ -18,6 +21,7 @@ from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, mak
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_vae
+from ldmcli.models.perceptual import Perceptual, load_lpips
 from ldmcli.models.source import find_component
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
@@ -37,12 +41,13 @@ def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
     if config.dry_run:
-        yield from planned(config, data, train_vae)
+        yield from planned(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
         return
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
     settings = agreed_settings(config, data, processes)
+    perceptual = perceptual_term(config, accelerator.device, processes)
     with run_folder(config, processes):
         pixels, usable = yield from usable_pixels(data, config, processes)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
@@ -51,11 +56,17 @@ def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
         vae = starting_vae(config)
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
+        adversary = Adversary(config, accelerator) if config.adversarial_weight else None
+        state.opponent = adversary.learner if adversary else None
         yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         order = SampleOrder(len(train_rows), config.seed)
         views = len(CROPS[config.crop])
-        run = VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step, views)
+        if adversary and adversary.start >= loop.max_steps:
+            yield Note(f"the discriminator joins after step {adversary.start}, and the run has {loop.max_steps}", warning=True)
+        run = VAERun(
+            config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step, views, perceptual, adversary
+        )
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
@@ -99,6 +110,20 @@ def vae_config(config: TrainVAEConfig) -> VAEConfig:
         sample_size=config.size,
         scaling_factor=1.0,
     )
+
+
+def perceptual_term(config: TrainVAEConfig, device: torch.device, processes: Processes) -> Perceptual | None:
+    """What --perceptual names, when it has a weight. Raises UsageError or NotFound where LPIPS cannot be had."""
+    if not config.perceptual_weight:
+        return None
+    if config.perceptual != "lpips":
+        return PERCEPTUAL[config.perceptual]
+    if not processes.main:
+        processes.gather(None)  # the first one fetches the weights
+    lpips = load_lpips(device)
+    if processes.main:
+        processes.gather(None)
+    return lpips
 
 
 def usable_pixels(data: CaptionedImages, config: TrainConfig, processes: Processes) -> Generator[Event, None, tuple[Rows, list[int]]]:

@@ -61,16 +61,16 @@ def make_state(
     groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate.
     """
     network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        groups or network.parameters(),
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        betas=(0.9, 0.99),
-        fused=accelerator.device.type in ("cpu", "cuda"),
-    )
+    optimizer = adamw(groups or network.parameters(), config, accelerator, betas=(0.9, 0.99))
     prepared = accelerator.prepare_model(network)
     state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
     return state, prepared
+
+
+def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> torch.optim.AdamW:
+    """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
+    fused = accelerator.device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
 
 
 def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from ldmcli.autoencoder.centring import centred
-from ldmcli.autoencoder.losses import PERCEPTUAL, kl_per_channel, kl_to_standard_normal, reconstruction
+from ldmcli.autoencoder.losses import kl_per_channel, kl_to_standard_normal, reconstruction
 from ldmcli.config import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.rows import Rows, draw_views, flip_some
+from ldmcli.engine.adversary import Adversary
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
-from ldmcli.metrics.psnr import psnr
+from ldmcli.metrics.psnr import block_mean, psnr
+from ldmcli.models.perceptual import Perceptual
 from ldmcli.models.saving import save_component
 from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, Saved
@@ -43,11 +45,14 @@ class VAERun:
         order: SampleOrder,
         per_step: int,
         views: int,
+        perceptual: Perceptual | None,
+        adversary: Adversary | None,
     ) -> None:
         """pixels: `views` squares of every picture next to each other; rows are numbers of pictures."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
         self.pixels, self.order, self.per_step, self.views = pixels, order, per_step, views
         self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
+        self.perceptual, self.adversary = perceptual, adversary
         self.scaling_factor: float | None = None
         """Of the model last saved."""
 
@@ -67,15 +72,21 @@ class VAERun:
         kl = kl_to_standard_normal(mean, logvar).mean()
         terms = {"recon": recon, "kl": kl}
         loss = recon + self.config.kl_weight * kl
-        if self.config.perceptual_weight:
-            term = PERCEPTUAL[self.config.perceptual](decoded, pictures).mean()
+        if self.perceptual:
+            term = self.perceptual(decoded, pictures).mean()
             terms[self.config.perceptual] = term
             loss = loss + self.config.perceptual_weight * term
+        if self.adversary and step >= self.adversary.start:
+            contest = self.adversary.terms(pictures, decoded, loss, self.vae.decoder.conv_out.weight)
+            loss, terms = loss + contest["adversarial_weight"] * contest["adversarial"], {**terms, **contest}
         return {"loss": loss, **terms}
 
     @torch.no_grad()
     def validate(self, state: TrainState) -> dict[str, float]:
-        """PSNR of held-out pictures through mean latents, with the weights that would be shipped."""
+        """PSNR of held-out pictures through mean latents, with the weights that would be shipped.
+
+        Beside it what needs no network: the mean picture, and three numbers (a colour) for every latent pixel.
+        """
         if not len(self.val_rows):
             return {}
         pictures = to_unit_range(self.pixels[self.val_rows * self.views])
@@ -85,6 +96,7 @@ class VAERun:
         return {
             "val_psnr": psnr(decoded, pictures).mean().item(),
             "val_psnr_mean_picture": psnr(seen, pictures).mean().item(),
+            "val_psnr_block_mean": psnr(block_mean(pictures, self.vae.config.downscale), pictures).mean().item(),
             "used_channels": float(sum(nats >= COLLAPSED for nats in carried)),
         }
 

@@ -35,6 +35,11 @@ class Checkpoint:
     facts: dict[str, Any]
     """What was given to `save` beside the tensors."""
 
+    @property
+    def names(self) -> set[str]:
+        """What `tensors` has."""
+        return {path.stem for path in self.path.glob("*.safetensors")}
+
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors that were saved under this name."""
         return load_file(self.path / f"{name}.safetensors")

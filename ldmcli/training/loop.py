@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ldmcli.errors import NonFinite
 from ldmcli.records import TrainStep
-from ldmcli.training.state import TrainState
+from ldmcli.training.state import Learner, TrainState
 
 Terms = dict[str, Tensor]
-"""Named scalars; "loss" is what is minimised."""
+"""Named scalars; "loss" is what the network minimises, the opponent's name what the opponent does, in steps that have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,46 +53,68 @@ def train(
     loss_of(step, part): the terms of accumulation part `part` of a step; their mean over the parts is minimised.
     describe(step): the sample ids of a step, for the message. Raises NonFinite before a bad step touches the weights.
     """
-    parameters = [p for p in state.network.parameters() if p.requires_grad]
     while state.step < config.max_steps:
         started = time.perf_counter()
         lr = lr_at(config, state.step)
-        for group in state.optimizer.param_groups:
+        learners = state.learners
+        for group in [group for learner in learners for group in learner.optimizer.param_groups]:
             group["lr"] = lr * group.get("lr_factor", 1.0)
         sums: dict[str, Tensor] = {}
         for part in range(config.grad_accum):
-            last = part == config.grad_accum - 1
-            with nullcontext() if last else accelerator.no_sync(state.called):  # gradients travel once a step
+            with ExitStack() as quiet:
+                if part < config.grad_accum - 1:  # gradients travel once a step
+                    for learner in learners:
+                        quiet.enter_context(accelerator.no_sync(learner.called))
                 terms = loss_of(state.step, part)
-                accelerator.backward(terms["loss"] / config.grad_accum)
+                for learner in learners:
+                    if learner.name in terms:
+                        accelerator.backward(terms[learner.name] / config.grad_accum)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() / config.grad_accum
         means = accelerator.reduce(torch.stack([*sums.values()]), reduction="mean")
         numbers = dict(zip(sums, means.tolist(), strict=True))
-        if state.scaler is not None:
-            state.scaler.unscale_(state.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm or math.inf).item()
-        skipped = state.scaler is not None and math.isfinite(numbers["loss"]) and not math.isfinite(norm)  # the scaler backs off by itself
-        if not skipped and not (math.isfinite(numbers["loss"]) and math.isfinite(norm)):
-            raise NonFinite(
-                f"step {state.step + 1}: loss {numbers['loss']}, gradient norm {norm}; samples {describe(state.step)}.",
-                hint="The weights were not touched. Try a lower --lr, --max-grad-norm 1 or --mixed-precision no.",
-            )
-        if state.scaler is not None:
-            state.scaler.step(state.optimizer)
-            state.scaler.update()
-        else:
-            state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
-        if state.ema and not skipped:
+        active = [learner for learner in learners if learner.name in numbers]
+        norms = {learner.name: _clip(learner, state.scaler, config.max_grad_norm) for learner in active}
+        for name, norm in norms.items():  # of all, before the first steps
+            if not math.isfinite(numbers[name]) or (state.scaler is None and not math.isfinite(norm)):  # a scaler backs off by itself
+                raise NonFinite(
+                    f"step {state.step + 1}: {name} {numbers[name]}, gradient norm {norm}; samples {describe(state.step)}.",
+                    hint="The weights were not touched. Try a lower --lr, --max-grad-norm 1 or --mixed-precision no.",
+                )
+        _step(active, state.scaler)
+        if state.ema and math.isfinite(norms["loss"]):
             state.ema.update(state.network)
         state.step += 1
         seconds = time.perf_counter() - started
         yield TrainStep(
             step=state.step,
             total=config.max_steps,
-            terms={**numbers, "grad_norm": norm},
+            terms={**numbers, **{_norm_name(name): norm for name, norm in norms.items()}},
             lr=lr,
             images_per_s=config.pictures_per_step / seconds,
             seconds=seconds,
         )
+
+
+def _clip(learner: Learner, scaler: Any, max_norm: float) -> float:
+    """Clip the learner's gradients (0: leave them). Returns their norm before."""
+    if scaler is not None:
+        scaler.unscale_(learner.optimizer)
+    parameters = [p for p in learner.network.parameters() if p.requires_grad]
+    return torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf).item()
+
+
+def _step(learners: list[Learner], scaler: Any) -> None:
+    """Move the weights of all, and forget the gradients. A scaler leaves out a learner whose gradients overflowed."""
+    for learner in learners:
+        if scaler is None:
+            learner.optimizer.step()
+        else:
+            scaler.step(learner.optimizer)
+        learner.optimizer.zero_grad(set_to_none=True)
+    if scaler is not None:
+        scaler.update()
+
+
+def _norm_name(learner: str) -> str:
+    return "grad_norm" if learner == "loss" else f"{learner}_grad_norm"

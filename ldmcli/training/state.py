@@ -13,12 +13,23 @@ from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.ema import EMA, kept
 
 
+@dataclass(frozen=True)
+class Learner:
+    """A network, its optimizer, the name of the loss term that it minimises, and the network as the loss calls it."""
+
+    name: str
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    called: nn.Module
+
+
 @dataclass
 class TrainState:
     """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one; `prepared` is what the loss calls, the
     network wrapped for precision and processes, if it is.
 
     Frozen parameters are no part of it: they are neither averaged nor saved, whoever built the network has them.
+    `opponent` learns in the same steps from a term of its own (a discriminator); it is saved, but not what is shipped.
     """
 
     network: nn.Module
@@ -27,11 +38,17 @@ class TrainState:
     step: int = 0
     scaler: Any = None
     prepared: nn.Module | None = None
+    opponent: Learner | None = None
 
     @property
     def called(self) -> nn.Module:
         """The network as the loss calls it."""
         return self.prepared or self.network
+
+    @property
+    def learners(self) -> list[Learner]:
+        """All that learns, the network itself first."""
+        return [Learner("loss", self.network, self.optimizer, self.called), *([self.opponent] if self.opponent else [])]
 
     def weights(self) -> dict[str, Tensor]:
         """What should be sampled from and shipped: the average if there is one. Frozen parameters are left out."""
@@ -42,17 +59,19 @@ class TrainState:
         tensors = {"network": kept(self.network), "optimizer": _optimizer_tensors(self.optimizer)}
         if self.ema:
             tensors["ema"] = self.ema.state_dict()
+        if self.opponent:
+            tensors[self.opponent.name] = kept(self.opponent.network)
+            tensors[f"{self.opponent.name}_optimizer"] = _optimizer_tensors(self.opponent.optimizer)
         own = {"ema_updates": self.ema.updates if self.ema else 0, "scaler": self.scaler.state_dict() if self.scaler else None}
         return checkpoints.save(folder, self.step, tensors, {**facts, "state": own})
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue exactly where the checkpoint was taken. Raises LdmError when it is one of another network."""
-        frozen = {key: value for key, value in self.network.state_dict().items() if key not in kept(self.network)}
-        try:
-            self.network.load_state_dict({**frozen, **checkpoint.tensors("network")})
-        except RuntimeError as error:
-            raise LdmError(f"{checkpoint.path} holds the weights of another network: {str(error).splitlines()[-1].strip()}") from error
+        _load_network(self.network, "network", checkpoint)
         _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
+        if self.opponent and self.opponent.name in checkpoint.names:  # else the run had no opponent until now
+            _load_network(self.opponent.network, self.opponent.name, checkpoint)
+            _load_optimizer(self.opponent.optimizer, checkpoint.tensors(f"{self.opponent.name}_optimizer"))
         own = checkpoint.facts["state"]
         if self.ema and own["ema_updates"]:
             self.ema.load(checkpoint.tensors("ema"), own["ema_updates"])
@@ -61,6 +80,14 @@ class TrainState:
         if self.scaler and own["scaler"]:
             self.scaler.load_state_dict(own["scaler"])
         self.step = checkpoint.step
+
+
+def _load_network(network: nn.Module, name: str, checkpoint: Checkpoint) -> None:
+    frozen = {key: value for key, value in network.state_dict().items() if key not in kept(network)}
+    try:
+        network.load_state_dict({**frozen, **checkpoint.tensors(name)})
+    except RuntimeError as error:
+        raise LdmError(f"{checkpoint.path} holds the weights of another {name}: {str(error).splitlines()[-1].strip()}") from error
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

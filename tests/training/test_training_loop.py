@@ -10,7 +10,7 @@ from torch import nn
 from ldmcli.errors import NonFinite
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, lr_at, train
-from ldmcli.training.state import TrainState
+from ldmcli.training.state import Learner, TrainState
 
 BASE = {"max_steps": 20, "lr": 0.1, "lr_schedule": "constant", "warmup": 0, "max_grad_norm": 0.0, "grad_accum": 1, "pictures_per_step": 4}
 
@@ -109,3 +109,60 @@ def test_a_state_that_has_taken_its_steps_takes_no_more():
     state = linear_state()
     state.step = 20
     assert run(state, config(), lambda step, part: {"loss": state.network.weight.sum()}) == []
+
+
+def with_opponent():
+    """A state in which a second network learns, from a loss of its own."""
+    state, opponent = linear_state(), nn.Linear(3, 1, bias=False)
+    state.opponent = Learner("rival", opponent, torch.optim.SGD(opponent.parameters(), lr=1.0), opponent)
+    return state, opponent
+
+
+def both(state, opponent):
+    """The opponent's loss is there from the second step on, and has a gradient of (100, 100, 100)."""
+
+    def loss_of(step, part):
+        return {"loss": squared(state, data(step)), **({"rival": 100 * opponent.weight.sum()} if step else {})}
+
+    return loss_of
+
+
+def test_an_opponent_learns_from_its_own_loss_in_the_steps_that_have_it():
+    state, opponent = with_opponent()
+    alone, start = linear_state(), opponent.weight.detach().clone()
+    records = run(state, config(max_steps=3, max_grad_norm=0.5, warmup=3, grad_accum=2), both(state, opponent))
+    assert ["rival_grad_norm" in record.terms for record in records] == [False, True, True]
+    assert records[1].terms["rival_grad_norm"] == pytest.approx(100 * math.sqrt(3))
+    moved = 0.5 / math.sqrt(3) * sum(record.lr for record in records[1:])  # clipped by its own norm, at the rates of the schedule
+    torch.testing.assert_close(opponent.weight, start - moved)
+    run(alone, config(max_steps=3, max_grad_norm=0.5, warmup=3, grad_accum=2), lambda step, part: {"loss": squared(alone, data(step))})
+    assert torch.equal(alone.network.weight, state.network.weight)
+
+
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+def test_an_opponent_that_is_not_finite_stops_before_any_weight_changes(bad):
+    state, opponent = with_opponent()
+    seen = {}
+
+    def loss_of(step, part):
+        seen[step] = state.network.weight.detach().clone(), opponent.weight.detach().clone()
+        rival = opponent.weight.square().sum()
+        if step == 2:
+            rival = rival * math.nan if bad == "loss" else rival + (0 * opponent.weight.sum()).sqrt()
+        return {"loss": squared(state, data(step)), "rival": rival}
+
+    with pytest.raises(NonFinite, match="step 3: rival"):
+        run(state, config(), loss_of)
+    assert all(torch.equal(now, then) for now, then in zip((state.network.weight, opponent.weight), seen[2], strict=True))
+
+
+def test_a_scaler_leaves_out_only_the_learner_whose_gradients_overflowed():
+    state, opponent = with_opponent()
+    accelerator = Accelerator(cpu=True)
+    accelerator.scaler = state.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    start = state.network.weight.detach().clone(), opponent.weight.detach().clone()
+    rival = lambda step, part: {"loss": squared(state, data(step)), "rival": 1e38 * opponent.weight.sum()}  # noqa: E731  # 4e38 is infinite
+    (record,) = list(train(state, rival, config(max_steps=1), accelerator, lambda step: "none"))
+    assert not math.isfinite(record.terms["rival_grad_norm"]) and math.isfinite(record.terms["grad_norm"])
+    assert not torch.equal(state.network.weight, start[0]) and torch.equal(opponent.weight, start[1])
+    assert state.ema.updates == 1 and state.scaler.get_scale() == 2.0

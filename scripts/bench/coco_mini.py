@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 VAE = "--held-out 0.2 --batch-size 8 --epochs 80 --lr 2e-3 --warmup 50 --lr-schedule cosine --crop random --flip"
-UNET = "--held-out 0.2 --batch-size 16 --epochs 10"
+UNET = "--held-out 0.2 --batch-size 16 --epochs 20"
 PROMPTS = ("a red bus", "a man on a surfboard")
 MARGIN = 0.9
 """The U-Net must have at most this share of the loss of one that knows only the variance."""

@@ -111,3 +111,15 @@ def test_another_global_batch_is_another_run(alone, coco, model):
         run_alone(kind, coco, model, whole, grad_accum=2, resume="auto")
     events = run_alone(kind, coco, model, whole, **TWO_PARTS, resume="auto")
     assert any(isinstance(event, Note) and "other rounding" in event.text for event in events)
+
+
+def test_a_discriminator_balances_over_both_processes(coco, model, tmp_path):
+    """Its weight comes from the gradients of the global batch, so that here accumulated parts are not the measure."""
+    contest = {"adversarial_weight": 0.5, "adversarial_start": 1, "max_steps": 4, "val_every": 4, "save_every": 4}
+    run_alone("vae", coco, model, tmp_path / "one", **contest)
+    run_in_two("torchrun", "vae", coco, model, tmp_path / "two", batch_size=4, **contest)
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert len(one) == len(two) == 4 and "discriminator" in one[1] and "discriminator" not in one[0]
+    for a, b in zip(one, two, strict=True):
+        assert a == {name: pytest.approx(value, rel=1e-3, abs=1e-5) for name, value in b.items()}
+    assert newest(tmp_path / "two").names == {"network", "optimizer", "ema", "discriminator", "discriminator_optimizer"}

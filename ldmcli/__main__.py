@@ -1,6 +1,7 @@
 """python -m ldmcli, also what `accelerate launch -m ldmcli` and torchrun start."""
 
 import gc
+import os
 import sys
 
 
@@ -13,7 +14,8 @@ def run() -> None:
     from ldmcli.cli import main
 
     code = main()
-    gc.freeze()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # of several processes: what is left of their connections must go before torch does
+        gc.freeze()
     sys.exit(code)
 
 

@@ -14,8 +14,12 @@ def run() -> None:
     from ldmcli.cli import main
 
     code = main()
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # of several processes: what is left of their connections must go before torch does
-        gc.freeze()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # torch is taken down under gloo's threads where something still holds the connections, and the process would abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    gc.freeze()
     sys.exit(code)
 
 

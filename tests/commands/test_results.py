@@ -72,7 +72,16 @@ def test_training_prints_the_model_folder_or_one_json_document(ldm, training, tm
     assert code == 0 and set(body) == {"run", "model", "step"} | losses and body["step"] == 2
     assert (body["run"], body["model"]) == (str(tmp_path / "b"), str(tmp_path / "b" / "model"))
     code, out, _ = ldm(*training["train-vae"], "-o", str(tmp_path / "c"), "--json")
-    assert set(json.loads(out)) == {"run", "model", "step", "scaling_factor", "val_psnr", "val_psnr_mean_picture", "used_channels"}
+    assert set(json.loads(out)) == {
+        "run",
+        "model",
+        "step",
+        "scaling_factor",
+        "val_psnr",
+        "val_psnr_mean_picture",
+        "val_psnr_block_mean",
+        "used_channels",
+    }
 
 
 def test_flags_win_over_the_config_file_and_the_file_over_the_defaults(ldm, training, tmp_path):

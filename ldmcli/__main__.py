@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 
+from ldmcli.runtime.launcher import process_count
+
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
@@ -14,7 +16,7 @@ def run() -> None:
     from ldmcli.cli import main
 
     code = main()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if process_count() > 1:
         # torch is taken down under gloo's threads where something still holds the connections, and the process would abort.
         sys.stdout.flush()
         sys.stderr.flush()

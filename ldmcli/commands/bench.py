@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ldmcli.commands import options
-from ldmcli.config import BenchConfig
+from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.bench_plan import plan_cells
 from ldmcli.models.source import find_model
 

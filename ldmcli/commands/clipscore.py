@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ldmcli.commands import options
-from ldmcli.config import ClipScoreConfig
+from ldmcli.config.measuring import ClipScoreConfig
 from ldmcli.console import output
 from ldmcli.models.scorer_source import find_scorer
 

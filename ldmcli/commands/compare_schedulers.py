@@ -7,7 +7,9 @@ import typer
 
 from ldmcli.commands import options
 from ldmcli.commands.generate import asked_for
-from ldmcli.config import CompareConfig, GenerateConfig, check
+from ldmcli.config.checks import check
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.measuring import CompareConfig
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.compare_plan import plan_cells, plan_folder

@@ -9,7 +9,7 @@ import typer
 
 from ldmcli.commands import options
 from ldmcli.commands.combinations import refuse_senseless
-from ldmcli.config import GenerateConfig, parse_interval
+from ldmcli.config.generation import GenerateConfig, parse_interval
 from ldmcli.console import output
 from ldmcli.console.asking import ask_prompt, can_ask
 from ldmcli.diffusion import catalogue
@@ -20,7 +20,7 @@ from ldmcli.errors import NotFound, UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
 from ldmcli.models.source import Source, find_model
-from ldmcli.records import FailedItem
+from ldmcli.records.pictures import FailedItem
 
 
 def generate(

@@ -7,7 +7,7 @@ import typer
 
 from ldmcli.commands.options import whole_numbers
 from ldmcli.commands.training import resolve_config, training_command
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.console import output
 from ldmcli.models.source import find_component
 

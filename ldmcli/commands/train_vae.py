@@ -6,7 +6,7 @@ import typer
 
 from ldmcli.commands.options import whole_numbers
 from ldmcli.commands.training import resolve_config, training_command
-from ldmcli.config import TrainVAEConfig
+from ldmcli.config.training import TrainVAEConfig
 from ldmcli.console import output
 from ldmcli.errors import UsageError
 from ldmcli.models.source import find_component
@@ -15,7 +15,7 @@ from ldmcli.models.source import find_component
 @training_command
 def train_vae_command(
     given: dict[str, Any],
-    init: Annotated[str | None, typer.Option("--init", help="Start from the VAE of a run, a folder or `bundled`.")] = None,
+    init: Annotated[str | None, typer.Option("--init", help="Start from the VAE of this model, or from a VAE alone.")] = None,
     latent_channels: Annotated[int | None, typer.Option("--latent-channels")] = None,
     channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full picture down, such as 32,64,128,128.")] = None,
     layers: Annotated[int | None, typer.Option("--layers", help="ResNet blocks per resolution.")] = None,
@@ -40,7 +40,7 @@ def train_vae_command(
     if perceptual is not None and not config.perceptual_weight:
         raise UsageError(f"--perceptual {perceptual} has no weight.", hint="Add --perceptual-weight, such as 1.")
     if config.init:
-        find_component(config.init, "vae")
+        find_component(config.init, "vae", alone=True)
 
     from ldmcli.engine.train_vae import train_vae
 

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import os
 import types
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from ldmcli.commands import options
-from ldmcli.config import TrainConfig
+from ldmcli.config.training import TrainConfig
 from ldmcli.config_file import read_config_file
 from ldmcli.errors import UsageError
+from ldmcli.runtime.launcher import process_count
 
 
 def _shared(
@@ -89,7 +89,7 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
     merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags}
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
-    if "output" not in merged and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if "output" not in merged and process_count() > 1:
         raise UsageError("-o is missing: several processes need one name for the run.")
     merged.setdefault("output", free_run(command))
     return kind(**merged)

@@ -1,7 +1,7 @@
 """What `compare-schedulers` prints: a table in 80 columns and a verdict for each scheduler."""
 
 from ldmcli.console.text import printable
-from ldmcli.records import ComparedRow, ComparisonReport
+from ldmcli.records.comparison import ComparedRow, ComparisonReport
 
 COLUMNS = f"{'scheduler':19} {'steps':>5} {'calls':>5} {'seconds':>8} {'ms/call':>8} {'CLIP':>6} {'RMSE':>7} {'of sd':>7} {'PSNR':>6}"
 

@@ -11,7 +11,12 @@ from ldmcli.console.plan import plan_lines
 from ldmcli.console.score_table import clipscore_json, score_table
 from ldmcli.console.text import printable
 from ldmcli.errors import LdmError
-from ldmcli.records import ClipScoreReport, ComparisonReport, Event, GenerateReport, ImageRecord, Note, RunPlan, Saved, TrainDone, Verified
+from ldmcli.records.comparison import ComparisonReport
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Saved
+from ldmcli.records.pictures import GenerateReport, ImageRecord, Verified
+from ldmcli.records.scores import ClipScoreReport
+from ldmcli.records.training import RunPlan, TrainDone
 
 
 def show_error(message: str, hint: str) -> None:

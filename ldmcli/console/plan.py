@@ -1,7 +1,7 @@
 """What --dry-run found, in lines."""
 
 from ldmcli.console.text import printable
-from ldmcli.records import RunPlan
+from ldmcli.records.training import RunPlan
 
 
 def plan_lines(plan: RunPlan) -> list[str]:

@@ -6,7 +6,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ldmcli.console.text import printable
-from ldmcli.records import Event, Memory, Note, Preview, Progress, TrainStep
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Memory, Note, Progress
+from ldmcli.records.pictures import Preview
+from ldmcli.records.training import TrainStep
 
 SECONDS_BETWEEN_LINES = 15
 

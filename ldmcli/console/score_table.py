@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from ldmcli.records import ClipScoreReport
+from ldmcli.records.scores import ClipScoreReport
 
 
 def clipscore_json(report: ClipScoreReport) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from ldmcli.console.output import show_json, shown
 from ldmcli.console.text import printable
-from ldmcli.records import BenchReport, BenchRow, Event, SpaceRow, Spread, TrainingRow
+from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, Spread, TrainingRow
+from ldmcli.records.events import Event
 
 
 def show_bench(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

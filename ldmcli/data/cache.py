@@ -20,7 +20,7 @@ from ldmcli.data.entries import EntryWriter as EntryWriter
 from ldmcli.data.entries import open_entry as open_entry
 from ldmcli.data.entries import opened_by
 from ldmcli.data.pictures import CROPS, DECODING, BadPicture, read_views
-from ldmcli.records import Progress
+from ldmcli.records.notes import Progress
 
 CHUNK = 64
 """Pictures that are decoded side by side."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from ldmcli.autoencoder.discriminator import PatchDiscriminator, balance, fooling_loss, hinge_loss
-from ldmcli.config import TrainVAEConfig
+from ldmcli.config.training import TrainVAEConfig
 from ldmcli.engine.training_run import adamw
 from ldmcli.training.loop import Terms
 from ldmcli.training.state import Learner

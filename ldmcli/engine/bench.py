@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ldmcli.config import BenchConfig, GenerateConfig
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.bench_machine import describe_machine, matmul_peak
 from ldmcli.engine.bench_plan import plan_cells
 from ldmcli.engine.bench_run import Run, asked_row, draw_batch, measured_row
@@ -19,7 +20,9 @@ from ldmcli.errors import LdmError, OutOfMemory, PartlyFailed
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
-from ldmcli.records import BenchReport, BenchRow, Event, Note, Progress, SpaceRow, TrainingRow
+from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, TrainingRow
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
 from ldmcli.reports.bench_files import save_bench
 from ldmcli.runtime.device import Runtime, half_precision, select_runtime, set_threads
 from ldmcli.runtime.memory import memory, reset_peak

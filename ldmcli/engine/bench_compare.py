@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.solver import Solver
 from ldmcli.engine.bench_machine import Stopwatch
@@ -15,7 +15,7 @@ from ldmcli.engine.drawing import Settings
 from ldmcli.engine.session import Session
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.spread import spread
-from ldmcli.records import PeerTimes
+from ldmcli.records.costs import PeerTimes
 from ldmcli.runtime.device import Runtime
 
 METHODS: dict[str, dict[str, Any]] = {

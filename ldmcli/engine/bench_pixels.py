@@ -20,7 +20,9 @@ from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.configs import CLIPTextConfig, UNetConfig, VAEConfig
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
-from ldmcli.records import Event, Progress, SpaceRow
+from ldmcli.records.costs import SpaceRow
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Progress
 
 # C channels, h w size of what is denoised, L tokens, D text width
 

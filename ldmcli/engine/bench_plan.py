@@ -3,7 +3,8 @@
 import itertools
 from typing import Any
 
-from ldmcli.config import BenchConfig, GenerateConfig
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.jobs import changed
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ldmcli.autoencoder.codec import LatentCodec
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.bench_cost import Costs, components, count_costs, parameters, weight_bytes
 from ldmcli.engine.bench_machine import Stopwatch
 from ldmcli.engine.drawing import Settings
@@ -16,7 +16,7 @@ from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.spread import spread
-from ldmcli.records import BenchRow
+from ldmcli.records.costs import BenchRow
 
 # B pictures, C latent channels, h w latent size
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from ldmcli.config import BenchConfig, TrainUNetConfig
+from ldmcli.config.measuring import BenchConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.engine.bench_cost import META
 from ldmcli.engine.session import Session
@@ -17,7 +18,9 @@ from ldmcli.metrics.spread import spread
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.unet import UNet
-from ldmcli.records import Event, Progress, TrainingRow
+from ldmcli.records.costs import TrainingRow
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Progress
 from ldmcli.runtime.memory import memory, reset_peak
 from ldmcli.training.loop import train
 from ldmcli.training.order import SampleOrder

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ldmcli.config import ClipScoreConfig
+from ldmcli.config.measuring import ClipScoreConfig
 from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
 from ldmcli.data.pictures import BadPicture, read_picture
 from ldmcli.engine.distances import check_distance, measure_distance
@@ -19,7 +19,9 @@ from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_v
 from ldmcli.metrics.clusters import cluster_values
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.models.scorer_source import DEFAULT_CLIP, ScorerSource, find_scorer
-from ldmcli.records import ClipScoreReport, Event, Note, Progress, ScoreDifference, ScoredPair
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ldmcli.diffusion import catalogue
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.clusters import cluster_values
-from ldmcli.records import ComparedRow, Difference, Verdict
+from ldmcli.records.comparison import ComparedRow, Difference, Verdict
 
 ENOUGH = 0.05
 """A median RMSE of this share of the reference's standard deviation counts as having arrived."""

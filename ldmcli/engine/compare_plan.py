@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldmcli.config import CompareConfig
+from ldmcli.config.measuring import CompareConfig
 from ldmcli.diffusion import catalogue
 from ldmcli.diffusion.catalogue import Scheduler
 from ldmcli.errors import UsageError

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ldmcli import __version__
-from ldmcli.config import CompareConfig
+from ldmcli.config.measuring import CompareConfig
 from ldmcli.engine.compare_figures import differences, interval, verdicts
 from ldmcli.engine.compare_plan import Cell, plan_cells, plan_folder
 from ldmcli.engine.compare_scorer import open_scorer
@@ -30,7 +30,9 @@ from ldmcli.models.layout import own_settings
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
 from ldmcli.picture_files import encode_picture, picture_texts
-from ldmcli.records import ComparedRow, ComparisonReport, Event, Note
+from ldmcli.records.comparison import ComparedRow, ComparisonReport
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
 from ldmcli.reports.comparison import write_comparison
 from ldmcli.reports.comparison_grid import Shown
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads

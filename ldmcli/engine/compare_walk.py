@@ -19,7 +19,8 @@ from ldmcli.engine.drawing import Settings
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
-from ldmcli.records import Event, Progress
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Progress
 from ldmcli.runtime.memory import memory
 
 # N pictures, C latent channels, h w latent size

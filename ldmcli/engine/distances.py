@@ -13,7 +13,8 @@ from torch import nn
 from ldmcli.data.picture_captions import picture_files
 from ldmcli.data.pictures import read_picture
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.records import DistributionDistance, Note, Progress
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.scores import DistributionDistance
 
 FEWEST, ADVISED = 2048, 10_000
 """Inception's features have 2,048 dimensions: from fewer pictures their covariance is singular, and FID mostly measures that."""

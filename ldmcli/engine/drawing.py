@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ldmcli import __version__
-from ldmcli.config import TILED_ABOVE, GenerateConfig, check
+from ldmcli.config.checks import check
+from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.solver import Solver, make_solver
@@ -21,7 +22,8 @@ from ldmcli.engine.preview import Watch
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite, UsageError
 from ldmcli.images import to_pillow
-from ldmcli.records import Event, Note, Progress
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
 from ldmcli.reports.progressive import wanted_calls
 from ldmcli.runtime.device import Runtime
 from ldmcli.runtime.memory import memory

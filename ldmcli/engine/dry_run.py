@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import TrainConfig
+from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import UsageError
-from ldmcli.records import Event, Progress, RunPlan, TrainStep
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Progress
+from ldmcli.records.training import RunPlan, TrainStep
 from ldmcli.training import checkpoints
 
 WARMUP, MEASURED = 1, 3

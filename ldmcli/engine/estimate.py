@@ -8,7 +8,7 @@ from torch import nn
 from ldmcli.engine.drawing import Settings
 from ldmcli.engine.session import Session, tile_side
 from ldmcli.engine.staged import StagedSession
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 from ldmcli.runtime.memory import available_bytes
 
 # B pictures, C channels, h w latent size, H W picture size

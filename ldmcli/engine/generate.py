@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.aside import Aside
 from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, picture_facts, prompt_notes, resolve_settings
 from ldmcli.engine.estimate import memory_notes
@@ -27,7 +27,9 @@ from ldmcli.models.hashes import weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
-from ldmcli.records import Event, FailedItem, GenerateReport, ImageRecord, Note, Progress, Saved
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress, Saved
+from ldmcli.records.pictures import FailedItem, GenerateReport, ImageRecord
 from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory

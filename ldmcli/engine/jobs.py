@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import MAX_SEED, GenerateConfig, check
+from ldmcli.config.checks import MAX_SEED, check
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
 

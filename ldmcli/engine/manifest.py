@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError
-from ldmcli.records import ImageRecord
+from ldmcli.records.pictures import ImageRecord
 
 RECORD_KEYS = frozenset(field.name for field in fields(ImageRecord))
 

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.drawing import Settings, decoded, draw
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.session import Session, open_session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.source import Source
-from ldmcli.records import Event, Measured
+from ldmcli.records.events import Event
+from ldmcli.records.pictures import Measured
 from ldmcli.runtime.device import Runtime, select_runtime
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.errors import LdmError, UsageError
 

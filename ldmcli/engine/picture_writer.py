@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.drawing import Drawn, Settings
 from ldmcli.engine.jobs import Job
@@ -15,7 +15,7 @@ from ldmcli.engine.outputs import OutputPlan, write_beside, write_new
 from ldmcli.errors import LdmError
 from ldmcli.images import enlarged
 from ldmcli.picture_files import encode_picture, picture_texts
-from ldmcli.records import FailedItem, ImageRecord
+from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.grid import grid_sheet
 from ldmcli.reports.progressive import save_progress
 

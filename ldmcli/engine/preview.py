@@ -8,7 +8,7 @@ from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
-from ldmcli.records import Preview
+from ldmcli.records.pictures import Preview
 
 SHARE, SHORTEST_S = 0.2, 0.1
 """At most this share of the time goes into looking, and no two looks are closer than this."""

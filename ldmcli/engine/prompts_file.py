@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ldmcli.config import GenerateConfig, parse_interval
+from ldmcli.config.generation import GenerateConfig, parse_interval
 from ldmcli.engine.jobs import SWEEPABLE, Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.records import FailedItem
+from ldmcli.records.pictures import FailedItem
 
 KINDS: dict[str, tuple[type, ...]] = {
     "prompt": (str,),

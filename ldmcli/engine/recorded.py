@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts

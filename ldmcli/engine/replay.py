@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate import run_generate
 from ldmcli.engine.jobs import Request
 from ldmcli.engine.recorded import Recorded
 from ldmcli.errors import LdmError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.source import Source
-from ldmcli.records import Event, Note, Progress, Verified
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.pictures import Verified
 
 
 def replay_picture(path: Path, recorded: Recorded, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:

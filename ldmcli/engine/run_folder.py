@@ -9,11 +9,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import TrainConfig
+from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import data_fingerprint
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.records import Event, Note
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.state import TrainState
@@ -75,13 +76,13 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
 
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:
     """The resolved config as plain values, with a fingerprint of the data."""
-    return {**_plain(asdict(config)), "data_fingerprint": data_fingerprint(data)}
+    return {**plain(asdict(config)), "data_fingerprint": data_fingerprint(data)}
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def plain(values: dict[str, Any]) -> dict[str, Any]:
     """As TOML and JSON can hold them; without those that are None."""
-    plain = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-    return {k: v for k, v in plain.items() if v is not None}
+    simple = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return {k: v for k, v in simple.items() if v is not None}
 
 
 def agreed_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], pro
         return
     # A run of an older version says nothing of options that came later, and did what is now their default.
     before = {
-        **_plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),
+        **plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),
         **found.facts["settings"],
         "processes": found.facts.get("processes", 1),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.diffusion.schedule import NoiseSchedule, ended_in_noise, make_schedule, schedule_from_file
 from ldmcli.engine.session import check_fit
 from ldmcli.errors import LdmError, NotFound
@@ -17,7 +17,7 @@ from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ldmcli.config import TrainConfig
+from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
-from ldmcli.records import Event
+from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes, joined
 

@@ -14,7 +14,7 @@ from ldmcli.diffusion.solver import Solver
 from ldmcli.engine.session import Session
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.probe import record_cross_attention, record_shapes
-from ldmcli.records import Memory
+from ldmcli.records.notes import Memory
 from ldmcli.reports.progressive import evenly
 from ldmcli.runtime.memory import memory
 

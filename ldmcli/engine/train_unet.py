@@ -4,20 +4,21 @@ Unless the text encoder trains along, or only adapters do: see trained.py.
 """
 
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.cache import Entry, filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
-from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, settings_of
+from ldmcli.engine.run_folder import agreed_settings, plain, resume, run_folder
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
 from ldmcli.engine.together import by_all_processes
@@ -26,7 +27,9 @@ from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.models.layout import component_folder
-from ldmcli.records import Event, Note, Progress, TrainDone
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
@@ -46,7 +49,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    agreed_settings(config, data, processes)
+    agreed = agreed_settings(config, data, processes)
     with run_folder(config, processes):
         pixels, usable = yield from usable_pixels(data, config, processes)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
@@ -60,7 +63,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]
         yield from trained.notes(config.output)
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
-        settings = {**settings_of(config, data), **trained.facts(config)}
+        settings = {**agreed, **plain(asdict(config)), **trained.facts(config)}
         yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         order = SampleOrder(len(train_rows), config.seed)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ldmcli.autoencoder.losses import PERCEPTUAL
-from ldmcli.config import TrainConfig, TrainVAEConfig
+from ldmcli.config.training import TrainConfig, TrainVAEConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
@@ -25,7 +25,9 @@ from ldmcli.models.perceptual import Perceptual, load_lpips
 from ldmcli.models.source import find_component
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
-from ldmcli.records import Event, Note, TrainDone
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
@@ -91,7 +93,7 @@ def starting_vae(config: TrainVAEConfig) -> VAE:
     """A new VAE, or a copy of the one that --init names. Raises LdmError when that one cannot halve the pictures' side often enough."""
     if config.init is None:
         return VAE(vae_config(config))
-    vae = load_vae(find_component(config.init, "vae"))
+    vae = load_vae(find_component(config.init, "vae", alone=True))
     if config.size % vae.config.downscale:
         raise LdmError(f"--size {config.size} is not a multiple of {vae.config.downscale}, by which --init {config.init} shrinks pictures.")
     return vae.train().requires_grad_(True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.engine.starting_point import Frozen, find_start
 from ldmcli.models.adapters import add_adapters, changes_in, merged
 from ldmcli.models.hashes import weights_hash
@@ -17,7 +17,7 @@ from ldmcli.models.saving import save_component
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.joint import TextUNet
 from ldmcli.networks.unet import UNet
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 
 PARTS = {"unet": UNet, "text_encoder": CLIPText}
 

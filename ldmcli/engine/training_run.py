@@ -13,10 +13,12 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ldmcli.config import TrainConfig
+from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.errors import LdmError, PeerLost, Stopped, UsageError
-from ldmcli.records import Event, Note, Saved, TrainStep
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Saved
+from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.memory import memory
 from ldmcli.runtime.processes import Processes

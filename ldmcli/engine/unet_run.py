@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import Rows, draw_views
 from ldmcli.diffusion.objective import (
@@ -31,7 +31,8 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.images import to_pillow
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.networks.attention import TextContext
-from ldmcli.records import Event, Saved
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for, pick
@@ -49,7 +50,7 @@ class Cached:
 
     The views of picture n are rows n V to n V + V - 1 of mean and std.
     mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last, or where the
-    text tower trains along (M, L) int64, their tokens;
+    text tower trains along (M, L) int32, their tokens;
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ldmcli.autoencoder.centring import centred
 from ldmcli.autoencoder.losses import kl_per_channel, kl_to_standard_normal, reconstruction
-from ldmcli.config import TrainVAEConfig
+from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.rows import Rows, draw_views, flip_some
 from ldmcli.engine.adversary import Adversary
@@ -20,7 +20,8 @@ from ldmcli.metrics.psnr import block_mean, psnr
 from ldmcli.models.perceptual import Perceptual
 from ldmcli.models.saving import save_component
 from ldmcli.networks.vae import VAE
-from ldmcli.records import Event, Note, Saved
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from ldmcli.records import Spread
+from ldmcli.records.costs import Spread
 
 
 def spread(seconds: Sequence[float]) -> Spread:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 # B pictures, C channels, G groups, h w feature-map size
@@ -28,7 +29,7 @@ class _ChannelsLast(torch.autograd.Function):
     """y = (x - mean) rstd weight + bias, with mean and rstd per picture and group (Wu & He 2018, eq. 1, 2).
 
     With g = weight dy, and averages over a group: dx = rstd (g - mean(g) - x_hat mean(g x_hat)), which is linear in dy and x,
-    so that sums per channel are all that has to be kept.
+    so that sums per channel are all that has to be kept. x, y, dy, dx: (B, C, h, w); weight, bias: (C,).
     """
 
     @staticmethod
@@ -39,6 +40,7 @@ class _ChannelsLast(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable  # mean and rstd are kept as constants
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
         x, weight, mean, rstd = ctx.saved_tensors
         pictures, channels, height, width = x.shape

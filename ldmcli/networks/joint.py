@@ -15,5 +15,5 @@ class TextUNet(nn.Module):
         self.unet, self.text_encoder = unet, text_encoder
 
     def forward(self, latents: Tensor, timesteps: Tensor, context: TextContext) -> Tensor:
-        """latents: (B, C, h, w); timesteps: (B,); context.states: (B, L) int64, tokens still to be encoded. Returns (B, C, h, w)."""
+        """latents: (B, C, h, w); timesteps: (B,); context.states: (B, L) int32, tokens still to be encoded. Returns (B, C, h, w)."""
         return self.unet(latents, timesteps, TextContext(self.text_encoder(context.states), context.mask))

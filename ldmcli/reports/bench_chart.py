@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ldmcli.records import BenchReport
+from ldmcli.records.costs import BenchReport
 
 STAGES = {"encode_s": ("text encoder", "#5b8db8"), "denoise_s": ("U-Net and solver", "#e0884a"), "decode_s": ("VAE decoder", "#7a9a52")}
 

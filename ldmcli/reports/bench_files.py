@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import BenchConfig
+from ldmcli.config.measuring import BenchConfig
 from ldmcli.errors import LdmError
-from ldmcli.records import BenchReport, BenchRow
+from ldmcli.records.costs import BenchReport, BenchRow
 from ldmcli.reports.bench_chart import save_chart
 
 

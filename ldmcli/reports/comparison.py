@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from ldmcli.errors import LdmError
-from ldmcli.records import ComparedRow, ComparisonReport
+from ldmcli.records.comparison import ComparedRow, ComparisonReport
 from ldmcli.reports.comparison_grid import Shown, labelled_grid
 from ldmcli.reports.curves import Chart, Series, log_chart
 from ldmcli.reports.html import data_uri, render_page, write_text

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ldmcli.records import ComparisonReport
+from ldmcli.records.comparison import ComparisonReport
 
 SIDE = 96
 """Least side in pixels at which a picture is shown: small ones are enlarged by a whole factor."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from ldmcli.errors import LdmError
-from ldmcli.records import ImageRecord
+from ldmcli.records.pictures import ImageRecord
 from ldmcli.reports.sheets import contact_sheet
 
 MOST_PICTURES, CELL = 100, 256

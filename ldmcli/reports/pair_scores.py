@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ldmcli.errors import LdmError
-from ldmcli.records import ScoredPair
+from ldmcli.records.scores import ScoredPair
 
 
 def write_pair_scores(path: Path, items: Sequence[ScoredPair]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from ldmcli.records import Memory
+from ldmcli.records.notes import Memory
 
 
 def memory(device: torch.device) -> Memory:

@@ -1,7 +1,6 @@
 """The processes that train one model together, started by torchrun, `accelerate launch` or srun. Usually there is one."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
+from ldmcli.runtime.launcher import process_count
 
 WAIT = timedelta(minutes=30)
 """For a process that neither answers nor has closed its connections; one that has ended is noticed at once."""
@@ -119,7 +119,7 @@ def _first_failure(answers: list[Any]) -> Agreed | None:
 @contextmanager
 def joined(device: torch.device) -> Iterator[Processes]:
     """Wait for all processes of the run. Raises LdmError when they do not find each other."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if process_count() == 1:
         yield Processes()
         return
     if device.index is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ldmcli.errors import NonFinite
-from ldmcli.records import TrainStep
+from ldmcli.records.training import TrainStep
 from ldmcli.training.state import Learner, TrainState
 
 Terms = dict[str, Tensor]

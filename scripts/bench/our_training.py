@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.engine.train_unet import train_unet
-from ldmcli.records import TrainStep
+from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import set_threads
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine import generate
 from ldmcli.engine.aside import Aside
 from ldmcli.models.source import find_model
-from ldmcli.records import GenerateReport
+from ldmcli.records.pictures import GenerateReport
 
 
 class Inline(Aside[Any]):

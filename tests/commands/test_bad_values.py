@@ -122,7 +122,7 @@ def test_an_unknown_key_and_a_wrong_type_in_the_config_file_are_named(ldm, coco,
 def test_explicit_half_precision_in_training_on_a_cpu_says_that_it_is_slow(coco, tmp_path):
     from accelerate.state import AcceleratorState
 
-    from ldmcli.config import TrainVAEConfig
+    from ldmcli.config.training import TrainVAEConfig
     from ldmcli.engine.training_run import make_accelerator
 
     AcceleratorState._reset_state(True)

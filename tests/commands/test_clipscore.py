@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_clip import draw_pictures
 
-from ldmcli.records import ClipScoreReport
+from ldmcli.records.scores import ClipScoreReport
 
 PROMPTS = ["a dog", "cat and dog", "red circle", "and and and", "zebra", "cat"]
 

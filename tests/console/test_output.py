@@ -7,7 +7,8 @@ import pytest
 
 from ldmcli.console import output, progress
 from ldmcli.console.text import printable
-from ldmcli.records import Memory, Note, Progress, Saved, TrainDone, TrainStep
+from ldmcli.records.notes import Memory, Note, Progress, Saved
+from ldmcli.records.training import TrainDone, TrainStep
 
 STEP = TrainStep(step=3, total=9, terms={"loss": 0.51234, "kl": 7.0, "grad_norm": 1.0}, lr=0.1, images_per_s=123.4, seconds=0.1)
 

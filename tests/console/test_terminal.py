@@ -20,7 +20,8 @@ SEEN = "[/red] [bold]b[/bold] [link=http://x]y[/link] :smile: [31mred]0;owned gn
 DRIVER = """
 import sys, time
 from ldmcli.console import output
-from ldmcli.records import *
+from ldmcli.records.notes import Memory, Note, Progress
+from ldmcli.records.pictures import GenerateReport, ImageRecord
 hostile = {hostile!r}
 memory = Memory(2**30, 2**31, None, None)
 image = ImageRecord(path="out/[bold].png", prompt=hostile, negative_prompt="", seed=1, steps=2, num_unet_calls=2, scheduler="ddim", cfg=1.0,

@@ -13,7 +13,7 @@ from PIL import Image
 from ldmcli.data.cache import Entry, EntryWriter, data_fingerprint, decoded_pictures, filled, open_entry, to_unit_range
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.pictures import read_square
-from ldmcli.records import Progress
+from ldmcli.records.notes import Progress
 
 
 @pytest.fixture

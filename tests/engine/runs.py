@@ -5,11 +5,11 @@ import signal
 import time
 from pathlib import Path
 
-from ldmcli.config import TrainUNetConfig, TrainVAEConfig
+from ldmcli.config.training import TrainUNetConfig, TrainVAEConfig
 from ldmcli.engine.train_unet import train_unet
 from ldmcli.engine.train_vae import train_vae
 from ldmcli.errors import Stopped
-from ldmcli.records import TrainStep
+from ldmcli.records.training import TrainStep
 from ldmcli.training import checkpoints
 
 KINDS = ("vae", "unet")

@@ -7,7 +7,7 @@ from runs import config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.autoencoder.discriminator import PatchDiscriminator
 from ldmcli.errors import UsageError
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 
 START, STEPS = 2, 6
 TERMS = {"adversarial", "adversarial_weight", "discriminator", "discriminator_grad_norm"}

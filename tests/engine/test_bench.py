@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from ldmcli.config import BenchConfig
+from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine import bench_pixels
 from ldmcli.engine.bench import run_bench
 from ldmcli.engine.bench_plan import plan_cells
@@ -19,7 +19,7 @@ from ldmcli.engine.bench_run import draw_batch
 from ldmcli.engine.drawing import resolve_settings
 from ldmcli.engine.session import open_session
 from ldmcli.models.source import find_model
-from ldmcli.records import BenchReport
+from ldmcli.records.costs import BenchReport
 from ldmcli.runtime.device import select_runtime
 
 KEYS = {

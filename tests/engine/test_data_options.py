@@ -6,10 +6,10 @@ import pytest
 from runs import KINDS, config_for, events_of, log_of, stop_after
 
 from ldmcli.commands.training import resolve_config
-from ldmcli.config import TrainVAEConfig
+from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.layouts import load_captioned
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 
 SHORT = {"max_steps": 2, "val_every": 2}
 

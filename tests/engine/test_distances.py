@@ -6,7 +6,7 @@ from PIL import Image
 
 from ldmcli.engine import distances
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.records import DistributionDistance
+from ldmcli.records.scores import DistributionDistance
 
 
 class Moments(torch.nn.Module):

@@ -14,7 +14,7 @@ from runs import events_of
 from safetensors.torch import load_file, save_file
 from tiny import make_coco, make_pipeline
 
-from ldmcli.config import TrainUNetConfig
+from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
@@ -26,7 +26,7 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.images import to_pillow
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_model
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 from ldmcli.runtime.device import select_runtime
 
 SIZE = 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmcli.records import ImageRecord
+from ldmcli.records.pictures import ImageRecord
 from ldmcli.reports.grid import CELL, MOST_PICTURES, grid_sheet
 
 

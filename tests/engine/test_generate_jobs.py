@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Request, batches, parse_sweep, plan_jobs, swept
 from ldmcli.errors import UsageError
 

@@ -1,15 +1,18 @@
-"""train-unet --init: going on from the U-Net of another model."""
+"""--init: going on from the U-Net or the VAE of another model."""
 
 import pytest
 import torch
 from runs import config_for
 
 from ldmcli.engine.starting_point import load_frozen, starting_unet
+from ldmcli.engine.train_vae import train_vae
 from ldmcli.engine.trained import what_trains
 from ldmcli.errors import LdmError
-from ldmcli.models.loading import load_unet
-from ldmcli.networks.configs import UNetConfig
+from ldmcli.models.loading import load_unet, load_vae
+from ldmcli.models.saving import save_component
+from ldmcli.networks.configs import UNetConfig, VAEConfig
 from ldmcli.networks.unet import UNet
+from ldmcli.networks.vae import VAE
 
 
 def test_the_unet_starts_with_the_weights_and_the_shape_of_the_named_model(coco, model, tmp_path):
@@ -36,3 +39,23 @@ def test_a_unet_for_other_latents_is_refused(coco, model, tmp_path):
     config = config_for("unet", coco, model, tmp_path / "run", init=str(tmp_path / "other"))
     with pytest.raises(LdmError, match="7 latent channels"):
         starting_unet(config, load_frozen(config))
+
+
+def test_a_vae_goes_on_from_the_named_one_whatever_the_shape_options_say(coco, model, tmp_path):
+    config = config_for("vae", coco, model, tmp_path / "run", init=str(model), latent_channels=7, lr=1e-12, max_steps=1, ema=0.0)
+    list(train_vae(config))
+    before, after = load_vae(model), load_vae(tmp_path / "run" / "model")
+    assert after.config.latent_channels == before.config.latent_channels != 7
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():  # the mean of the latents moved into biases, the pictures stay
+        torch.testing.assert_close(
+            after.decode(after.encode(pictures).mean), before.decode(before.encode(pictures).mean), rtol=0, atol=1e-4
+        )
+
+
+def test_a_vae_that_shrinks_by_more_than_the_size_allows_is_refused(coco, model, tmp_path):
+    levels = {"down_block_types": ("DownEncoderBlock2D",) * 5, "up_block_types": ("UpDecoderBlock2D",) * 5, "block_out_channels": (8,) * 5}
+    vae = VAE(VAEConfig(**levels, layers_per_block=1, norm_num_groups=4))
+    save_component(tmp_path / "deep", "vae", vae.config, vae.state_dict())
+    with pytest.raises(LdmError, match="--size 40 is not a multiple of 16"):
+        list(train_vae(config_for("vae", coco, model, tmp_path / "run", init=str(tmp_path / "deep"), size=40)))

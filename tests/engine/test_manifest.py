@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ldmcli.engine.manifest import Manifest
-from ldmcli.records import ImageRecord
+from ldmcli.records.pictures import ImageRecord
 
 
 def rows_of(folder):

@@ -98,7 +98,7 @@ def test_only_pictures_above_a_fixed_size_are_tiled_unasked(draw):
     small, _, err = draw("--size", "320x64")
     assert facts(small[0])["tiled_decode"] is False and "in tiles" not in err
     # the U-Net attends to itself at this size, which takes too long here: the rule alone is looked at
-    from ldmcli.config import TILED_ABOVE, GenerateConfig
+    from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
     from ldmcli.engine.drawing import resolve_settings
 
     session = open_staged(find_model("bundled"), select_runtime("cpu", "fp32"))
@@ -162,7 +162,7 @@ def test_what_will_not_fit_is_said_once_before_it_runs(draw, monkeypatch):
 
 
 def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
-    from ldmcli.config import GenerateConfig
+    from ldmcli.config.generation import GenerateConfig
     from ldmcli.engine.drawing import resolve_settings
 
     session = open_staged(find_model("bundled"), select_runtime("cpu", "fp32"))

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from outputs import pictures, rows_of
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.naming import find_target, numbers_taken, picture_name, safe
 from ldmcli.errors import UsageError
 

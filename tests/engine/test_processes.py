@@ -13,7 +13,7 @@ from launch import by_launcher
 from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.errors import UsageError
-from ldmcli.records import Note
+from ldmcli.records.notes import Note
 
 pytestmark = pytest.mark.slow
 STEPS = 20

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ldmcli.config import GenerateConfig
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.prompts_file import KINDS, read_prompts
 from ldmcli.errors import NotFound, UsageError
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from runs import KINDS, config_for, events_of, log_of, newest, stop_after
 
-from ldmcli.records import Note, TrainDone
+from ldmcli.records.notes import Note
+from ldmcli.records.training import TrainDone
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -6,7 +6,8 @@ import pytest
 from runs import KINDS, config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.records import Note, TrainDone, TrainStep
+from ldmcli.records.notes import Note
+from ldmcli.records.training import TrainDone, TrainStep
 
 
 @pytest.fixture(scope="module", params=KINDS)

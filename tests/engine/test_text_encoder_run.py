@@ -13,7 +13,7 @@ from runs import config_for, events_of, newest
 from ldmcli.cli import main
 from ldmcli.models.layout import own_settings
 from ldmcli.models.loading import load_text_encoder, load_unet
-from ldmcli.records import RunPlan
+from ldmcli.records.training import RunPlan
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from ldmcli.engine.session import make_codec
 from ldmcli.engine.training_run import sample_ids
 from ldmcli.engine.unet_run import Cached, draw_captions
 from ldmcli.models.loading import load_vae
-from ldmcli.records import TrainDone
+from ldmcli.records.training import TrainDone
 from ldmcli.training import checkpoints
 from ldmcli.training.order import SampleOrder, generator_for
 

@@ -10,7 +10,7 @@ from runs import KINDS, config_for, events_of, log_of, newest
 
 from ldmcli.data.layouts import load_captioned
 from ldmcli.errors import LdmError
-from ldmcli.records import RunPlan, TrainStep
+from ldmcli.records.training import RunPlan, TrainStep
 
 
 @pytest.mark.parametrize("kind", KINDS)

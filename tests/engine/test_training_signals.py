@@ -8,7 +8,7 @@ import pytest
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 from tiny import environment
 
-from ldmcli.records import TrainDone
+from ldmcli.records.training import TrainDone
 
 ENDLESS = 1_000_000
 

@@ -1,0 +1,87 @@
+"""What `ldm generate` reports. Plain values and PNG bytes, no tensors."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture on its way. png: the bytes of a file."""
+
+    png: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecord:
+    """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote.
+
+    guided_calls: with --cfg-interval, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
+    vae_retried_in_fp32: the VAE overflowed in half precision, so fp32 made the pixels; None where that was not so.
+    """
+
+    path: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    steps: int
+    num_unet_calls: int
+    scheduler: str
+    cfg: float
+    width: int
+    height: int
+    truncated_tokens: int
+    seconds: float
+    progress: str | None = None
+    guided_calls: int | None = None
+    vae_retried_in_fp32: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """How far an approximate choice took a picture from the one drawn without it; an entry of `measured`.
+
+    psnr: in dB, None where the two are equal; max_difference: of any channel of any pixel, 0 to 255; unet_evaluations: of this picture, two
+    for a guided call; seconds: its share of the time to draw its batch. `exact_`: the same of the run without the choice.
+    """
+
+    image: str
+    choice: str
+    psnr: float | None
+    max_difference: int
+    unet_evaluations: int
+    exact_unet_evaluations: int
+    seconds: float
+    exact_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedItem:
+    """A picture, or a line of a prompts file, that nothing came of; an entry of `failed`. line: from 1, None without a file."""
+
+    line: int | None
+    prompt: str | None
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A picture was drawn again. max_difference: of any channel, 0 to 255; None when the sizes differ."""
+
+    image: str
+    max_difference: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateReport:
+    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, trace: the file of that option; measured: of --measure."""
+
+    model: str
+    device: str
+    dtype: str
+    images: list[ImageRecord]
+    failed: list[FailedItem]
+    timing: dict[str, float]
+    memory: dict[str, int | None]
+    grid: str | None = None
+    trace: str | None = None
+    measured: list[Measured] | None = None

@@ -20,6 +20,7 @@ import captions
 import licences
 import selection
 import sources
+from lists import is_free_of_synonyms
 from PIL import Image, PngImagePlugin
 from scene_plan import KINDS, plan_scenes, things_of
 from scenes import SIDE, Scene, draw_scene
@@ -146,7 +147,7 @@ def captions_file(described: list[dict[str, Any]]) -> dict[str, Any]:
     images, annotations = [], []
     for number, row in enumerate(described, start=1):
         images.append({"id": number, "width": SIDE, "height": SIDE, **{key: value for key, value in row.items() if key != "captions"}})
-        for caption in row["captions"]:
+        for caption in filter(is_free_of_synonyms, row["captions"]):
             annotations.append({"id": len(annotations) + 1, "image_id": number, "caption": caption})
     info = {
         "description": "Emoji in three styles, alone and composed, 64 x 64, with everyday captions",

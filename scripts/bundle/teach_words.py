@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from train_text_tower import Captions
+from train_text_tower import CaptionBatches
 from vocabulary import LENGTH
 
 from ldmcli.models.loading import load_text_encoder
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=160, help="words of the dictionary per step")
     args = parser.parse_args()
 
-    drawn, tokenizer = Captions(args.data, args.dictionary, args.packages), load_tokenizer(args.text / "tokenizer", LENGTH)
+    drawn, tokenizer = CaptionBatches(args.data, args.dictionary, args.packages), load_tokenizer(args.text / "tokenizer", LENGTH)
     text = load_text_encoder(args.text).train().requires_grad_(True)
     teacher = copy.deepcopy(text).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(text.parameters(), lr=PEAK, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
@@ -81,7 +81,7 @@ def main() -> None:
         if progress >= 1:
             break
         optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
-        kept = encoded(tokenizer, drawn.captions(args.captions))
+        kept = encoded(tokenizer, drawn.some(args.captions))
         pairs = [drawn.dictionary.pair(drawn.rng) for _ in range(args.words)]
         words, known = (encoded(tokenizer, [pair[i] for pair in pairs]) for i in (0, 1))
         with torch.autocast("cpu", dtype=torch.bfloat16):

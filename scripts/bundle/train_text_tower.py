@@ -34,7 +34,7 @@ SAME_WEIGHT = 2.0
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
 
 
-class Captions:
+class CaptionBatches:
     """Draws batches: pictures of the data set with one of their captions each, then pairs from the dictionary."""
 
     def __init__(self, data: Path, dictionary: Path, packages: Path) -> None:
@@ -65,7 +65,7 @@ class Captions:
         words = [word for words in self.dictionary.nouns.values() for word in words] + [word for word, _ in self.dictionary.verbs]
         return [text for said in self.said.values() for text in said] + words
 
-    def captions(self, size: int) -> list[str]:
+    def some(self, size: int) -> list[str]:
         """Of the data set, each picture equally often."""
         return [self._in_a_mood(self.rng.choice(self.said[image["id"]])) for image in self.rng.choices(self.images, k=size)]
 
@@ -101,7 +101,9 @@ def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
     return text
 
 
-def step_loss(text: CLIPText, readers: Readers, tokenizer: ClipTokenizer, drawn: Captions, size: int, pairs: int) -> dict[str, Tensor]:
+def step_loss(
+    text: CLIPText, readers: Readers, tokenizer: ClipTokenizer, drawn: CaptionBatches, size: int, pairs: int
+) -> dict[str, Tensor]:
     texts, facts, looks = drawn.batch(size, pairs)
     encoded = [tokenizer.encode(one) for one in texts]
     length = min(max(e.length for e in encoded) + 2, LENGTH)  # two pads at least
@@ -141,7 +143,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
     args = parser.parse_args()
 
-    drawn = Captions(args.data, args.dictionary, args.packages)
+    drawn = CaptionBatches(args.data, args.dictionary, args.packages)
     vocab, merges = train_vocabulary(drawn.texts(), args.merges)
     save_vocabulary(args.output / "tokenizer", vocab, merges)
     tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)

@@ -12,12 +12,13 @@ sys.path.insert(0, str(SCRIPTS))
 
 import composition  # noqa: E402
 import dictionary  # noqa: E402
+import teach_words  # noqa: E402
 import text_tasks  # noqa: E402
 import train_scorer  # noqa: E402
 import vocabulary  # noqa: E402
 import widen  # noqa: E402
 
-from ldmcli.models.tokenizer import load_tokenizer  # noqa: E402
+from ldmcli.models.tokenizer import Tokens, load_tokenizer  # noqa: E402
 from ldmcli.networks.configs import UNetConfig, VAEConfig  # noqa: E402
 from ldmcli.networks.unet import UNet  # noqa: E402
 from ldmcli.networks.vae import VAE  # noqa: E402
@@ -96,3 +97,30 @@ def test_contrast_does_not_punish_equals():
     same = torch.ones(2, 2, dtype=torch.bool)
     assert train_scorer.contrast(logits, same) == 0
     assert train_scorer.contrast(logits, torch.eye(2, dtype=torch.bool)) > 10
+
+
+def tokens(*ids: int) -> Tokens:
+    """Start 90, end 91, pads 92."""
+    full = [90, *ids, 91]
+    return Tokens(torch.tensor(full + [92] * (vocabulary.LENGTH - len(full))), len(full), "", 0)
+
+
+def test_a_words_pieces_match_the_phrases_last_and_what_follows_matches_itself():
+    word, known = tokens(1, 7, 8, 9, 2), tokens(1, 5, 2)  # "a bea gle s ." for "a dog ."
+    mine, theirs = teach_words.matches(word, known)
+    pads = list(range(word.length, vocabulary.LENGTH))
+    assert mine == [2, 3, 4, 5, 6, *pads] and theirs == [2, 2, 2, 3, 4, *pads]
+    several = tokens(1, 5, 6, 2)  # "a hot dog .": its last piece is what "frank" is to be
+    assert teach_words.matches(tokens(1, 7, 2), several)[1][:3] == [3, 4, 5]
+
+
+def test_the_loss_of_a_word_is_of_the_matching_states_alone():
+    generator = torch.Generator().manual_seed(0)
+    wanted = torch.randn(1, vocabulary.LENGTH, 4, generator=generator)
+    word, known = tokens(7, 8), tokens(5)
+    mine, theirs = teach_words.matches(word, known)
+    states = torch.full_like(wanted, 100.0)  # what is not compared may be anything
+    states[0, mine] = wanted[0, theirs]
+    assert teach_words.word_loss(states, wanted, [word], [known]) == 0
+    states[0, 1] += 1
+    assert teach_words.word_loss(states, wanted, [word], [known]).item() == pytest.approx(1 / len(mine))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ldmcli.commands import options
-from ldmcli.commands.generate import asked_for
+from ldmcli.commands.asked import asked_for
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import CompareConfig

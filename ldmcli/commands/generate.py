@@ -3,24 +3,23 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ldmcli.commands import options
+from ldmcli.commands.asked import asked_for, find_source, settled
 from ldmcli.commands.combinations import refuse_senseless
-from ldmcli.config.generation import GenerateConfig, parse_interval
+from ldmcli.commands.replaying import replay
+from ldmcli.config.generation import parse_interval
 from ldmcli.console import output
-from ldmcli.console.asking import ask_prompt, can_ask
+from ldmcli.console.asking import ask_prompt, on_terminal
 from ldmcli.diffusion import catalogue
-from ldmcli.engine.jobs import Request, changed, check_trace, swept
+from ldmcli.engine.jobs import check_trace
 from ldmcli.engine.naming import find_target
-from ldmcli.engine.prompts_file import read_prompts
-from ldmcli.errors import NotFound, UsageError
+from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
-from ldmcli.models.source import Source, find_model
-from ldmcli.records.pictures import FailedItem
 
 
 def generate(
@@ -137,7 +136,7 @@ def generate(
     if verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = settled(given)
-    if not typed and prompts_file is None and not (as_json or quiet) and can_ask():
+    if not typed and prompts_file is None and not (as_json or quiet) and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), model)]
     requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
     check_trace(config, requests)
@@ -149,79 +148,11 @@ def generate(
     output.show_generated(run_generate(config, source, requests, unusable), as_json=as_json, quiet=quiet)
 
 
-def settled(given: dict[str, Any]) -> GenerateConfig:
-    """The options as a checked config; a seed of -1 is one that is drawn."""
-    return changed(GenerateConfig(), {**given, "seed": None if given.get("seed") == -1 else given.get("seed")})
-
-
-def find_source(config: GenerateConfig) -> Source:
-    """The model that the options name."""
-    return find_model(config.model, vae=config.vae, tokenizer=config.tokenizer, loras=config.loras, allow_pickle=config.allow_pickle)
-
-
-def asked_for(
-    typed: list[str], prompts_file: str | None, sweep: list[str], config: GenerateConfig
-) -> tuple[list[Request], list[FailedItem]]:
-    """Prompts of the command line, then those of the file; standard input when there are none and something is piped in."""
-    piped = sys.stdin is not None and not sys.stdin.isatty()
-    if not typed and prompts_file is None and piped:
-        prompts_file = "-"
-    requests = [Request(prompt, changed(config, {"prompts": (prompt,)})) for prompt in typed]
-    unusable: list[FailedItem] = []
-    if prompts_file is not None:
-        lines, unusable = read_prompts(prompts_file, config)
-        requests += lines
-    if not requests:
-        raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
-    return swept(requests, sweep), unusable
-
-
 def check_preview(*, quiet: bool) -> None:
     """Raises UsageError where there is no terminal to draw on, and to ask what it can show."""
     if quiet:
         raise UsageError("--preview and --quiet do not go together.")
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if not on_terminal():
         raise UsageError("--preview needs a terminal.", hint="Leave it out where input or output is a file or a pipe; see --progressive.")
     if not os.get_terminal_size(sys.stdout.fileno()).columns:
         raise UsageError("--preview needs a terminal that knows its size.", hint="Try: stty rows 24 cols 80")
-
-
-REPLAYABLE = {"model", "vae", "tokenizer", "loras", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory"}
-"""What may be given beside --verify: where and how, never what is drawn."""
-
-
-def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, quiet: bool) -> None:
-    """--from-image: what the picture records, with the options that were given on top."""
-    if verify and given.keys() - REPLAYABLE:
-        others = ", ".join(sorted(given.keys() - REPLAYABLE))
-        raise UsageError(
-            f"--verify draws what the picture records; {others} cannot be given.", hint="Leave out --verify to draw a variant."
-        )
-
-    from ldmcli.engine.recorded import read_record
-
-    recorded = read_record(path)
-    if verify and recorded.lossy:
-        raise UsageError(
-            f"--verify {path}: a JPEG holds rounded pixels, which are never those that were drawn.",
-            hint="Only .png and .webp can be compared; without --verify it is drawn again.",
-        )
-    options = recorded.options
-    if "scheduler" in given:  # these were resolved for the other one
-        options = {key: value for key, value in options.items() if key not in ("spacing", "sigma_clip")}
-    if "dtype" in given:  # likewise
-        options = {key: value for key, value in options.items() if key != "vae_dtype"}
-    config = settled({"model": recorded.model, "batch_size": 1, **options, **given})
-    if "model" not in given and Path(recorded.model).name != recorded.model:
-        raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
-    if not verify:
-        find_target(config, config.num_images)
-    source = find_source(config)
-    request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
-    check_trace(config, [request])
-
-    from ldmcli.engine.replay import replay_picture, verify_picture
-
-    if verify:
-        return output.show_verified(verify_picture(path, recorded, request, source), as_json=as_json, quiet=quiet)
-    output.show_generated(replay_picture(path, recorded, config, request, source), as_json=as_json, quiet=quiet)

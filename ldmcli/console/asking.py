@@ -8,8 +8,8 @@ from ldmcli.console.text import printable
 from ldmcli.errors import UsageError
 
 
-def can_ask() -> bool:
-    """Whether somebody is there to read the question and to answer it."""
+def on_terminal() -> bool:
+    """Whether somebody is there to read, and to answer."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 

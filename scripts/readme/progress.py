@@ -18,7 +18,20 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="bundled")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ldmcli", "generate", "a red car", "--progressive", "strip", "--seed", "1", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "ldmcli",
+            "generate",
+            "a red car",
+            "--progressive",
+            "strip",
+            "--upscale",
+            "2",
+            "--seed",
+            "1",
+            "--json",
+        ]
         report = subprocess.run([*command, "-m", args.model, "-o", f"{folder}/car.png"], check=True, stdout=subprocess.PIPE).stdout
         print(shutil.copy(json.loads(report)["images"][0]["progress"], args.output))
 

@@ -1,6 +1,6 @@
 """Measure the bundled model, or another that was trained on its data: every figure of its card, and a contact sheet of each part.
 
-    python scripts/bundle/evaluate.py --data DIR -o FOLDER [-m MODEL] [--parts recognition synonyms ...] [--limit N]
+    python scripts/bundle/evaluate.py --data DIR -o FOLDER [-m MODEL] [--parts concepts synonyms ...] [--limit N]
 
 Prompts, seeds and what counts were fixed before any model was judged. FOLDER gets figures.json, PART.json (every verdict), PART.png (what
 was wrong has a red frame) and the pictures; what is already drawn by the same U-Net is not drawn again. What each part does: judging/.

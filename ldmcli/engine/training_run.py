@@ -23,6 +23,7 @@ from ldmcli.runtime.device import select_device
 from ldmcli.runtime.memory import memory
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints, signals
+from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
@@ -69,10 +70,10 @@ def make_state(
     return state, prepared
 
 
-def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> torch.optim.AdamW:
+def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> AdamW:
     """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
     fused = accelerator.device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
+    return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
 
 
 def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:

@@ -32,6 +32,7 @@ from peer_training import Pictures, collate
 from training_inputs import copy_pictures, draw_pictures, make_encoders, make_small_unet, make_unet
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from ldmcli.data.layouts import load_captioned
 from ldmcli.models.source import BUNDLED
 
 SIDES = {"ldm": "our_training.py", "script": "peer_training.py"}
@@ -155,7 +156,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="cpu: on a busy machine, with one thread.")
     parser.add_argument("--data", type=Path, help="Any data set that `ldm` reads; else pictures are drawn, with one caption each.")
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    needed = options.loss_pictures + HELD_OUT if "loss" in options.parts.split(",") else max(options.pictures, options.batch_size)
+    if options.data and (found := len(load_captioned(options.data).images)) < needed:
+        parser.error(f"--data {options.data} has {found} pictures, and {needed} are needed; see --loss-pictures.")
+    return options
 
 
 def main() -> None:

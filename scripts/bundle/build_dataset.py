@@ -26,7 +26,7 @@ from scene_plan import KINDS, plan_scenes, things_of
 from scenes import SIDE, Scene, draw_scene
 
 REPEATS, OTHER_REPEATS = 10, 3
-"""How often a single emoji stands in the list, in the style that a caption without a style means and in another: scenes are not to drown it."""
+"""How often a single emoji stands in the list, in the style that a caption without a style means and in any other."""
 VAE_SHARE = 0.35
 """Of the scenes, for the VAE, which needs no more."""
 SOURCE_KEY = "Source"

@@ -1,7 +1,7 @@
 """Choose composed pictures and say what they show: the same numbers give the same scenes. Held-out combinations never occur.
 
-Objects have two sizes and lie on the grid of the half-size latents (16 pixels), so that their latents are the same wherever they lie: a U-Net
-of 11 M weights has each of them to learn once. (Those few that would hide the background are of a third size, on the grid of the latents.)
+Objects have two sizes and lie on the grid of the half-size latents (16 pixels), so that their latents are the same wherever they lie:
+a U-Net of 11 M weights has each of them to learn once. (Those few that would hide the background are of a third size, on an 8-pixel grid.)
 """
 
 import random

@@ -87,9 +87,8 @@ def test_backgrounds_and_places_are_drawn_as_named(things):
         assert [canvas.getpixel(at) for at in ((0, 0), other)] == [composition.BACKGROUNDS[name] for name in scene.background]
     for scene in planned(things, "placed", 60):
         pixels = np.asarray(scenes.draw_scene(scene)).astype(int)
-        rows, columns = np.nonzero(
-            np.abs(pixels - pixels[0 if scene.objects[0].y >= 32 else 63, 0 if scene.objects[0].x >= 32 else 63]).sum(-1) > 12
-        )
+        ground = pixels[0 if scene.objects[0].y >= 32 else 63, 0 if scene.objects[0].x >= 32 else 63]
+        rows, columns = np.nonzero(np.abs(pixels - ground).sum(-1) > 12)
         assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((scene.objects[0].x, scene.objects[0].y), abs=1.5)
 
 

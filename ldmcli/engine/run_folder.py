@@ -11,6 +11,7 @@ from typing import Any
 from ldmcli.config import TrainConfig
 from ldmcli.data.cache import data_fingerprint
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.engine.run_log import write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import Event, Note
 from ldmcli.training import checkpoints
@@ -63,7 +64,7 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
     for number, reason in bad.items():
         image = data.images[int(number)]
         rows.append({"id": image.id, "file": str(image.path), "reason": reason})
-    (run / "skipped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(run / "skipped.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:
@@ -106,3 +107,6 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> 
         raise UsageError(f"{found.path} belongs to a run with other settings: " + "; ".join(changed), hint="--force resumes all the same.")
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
+    if left := checkpoints.later(config.output / "checkpoints", found.step):
+        names = ", ".join(path.name for path in left)
+        yield Note(f"{names}: of later steps than the one resumed; deleted when the next checkpoint is complete", warning=True)

@@ -27,6 +27,7 @@ from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.models.layout import component_folder
 from ldmcli.records import Event, Note, Progress, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
+from ldmcli.training import signals
 from ldmcli.training.order import SampleOrder
 
 
@@ -43,7 +44,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config):
+    with signals.listening(preparing=True) as requests, run_folder(config):
         pixels, usable = yield from usable_pixels(data, config, accelerator)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
@@ -73,6 +74,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            requests,
         )
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         yield TrainDone(config.output, config.output / "model", state.step, run.validate(state))

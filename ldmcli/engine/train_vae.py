@@ -22,6 +22,7 @@ from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
+from ldmcli.training import signals
 from ldmcli.training.order import SampleOrder, generator_for
 
 SAID = 5
@@ -39,7 +40,7 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config):
+    with signals.listening(preparing=True) as requests, run_folder(config):
         pixels, usable = yield from usable_pixels(data, config, accelerator)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
@@ -62,6 +63,7 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            requests,
         )
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing

@@ -1,27 +1,28 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
-import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.errors import LdmError, Stopped, UsageError
-from ldmcli.records import Event, Note, Saved, TrainStep
+from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
+from ldmcli.errors import Stopped, UsageError
+from ldmcli.records import Event, Note, Saved
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.memory import memory
 from ldmcli.training import checkpoints, signals
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
 
 
@@ -101,40 +102,43 @@ def run_loop(
     accelerator: Any,
     hooks: Hooks,
     describe: Callable[[int], str],
+    requests: Requests,
 ) -> Iterator[Event]:
-    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal."""
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
+
+    What is due at a step is done in this order: validation, samples, the line of the log, the checkpoint, RUN/model. So a checkpoint
+    that is complete vouches for everything before it, and a run that goes on from it does the rest again.
+    """
     run, main = config.output, accelerator.is_main_process
-    if main:
-        (run / "config.toml").write_text(tomli_w.dumps(settings))
-    _trim_log(run / "log.jsonl", state.step)
-    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else None
-    saved = -1
+    saved = state.step
 
     def save() -> Iterator[Event]:
         nonlocal saved
         if main and saved != state.step:
+            log.flush()
+            yield Saved("checkpoint", save_checkpoint(state, run / "checkpoints", {"settings": settings}, last_good=saved))
             saved = state.step
-            try:
-                path = state.save(run / "checkpoints", {"settings": settings})
-            except (OSError, SafetensorError) as error:  # a full disk, most of the time
-                raise LdmError(
-                    f"the checkpoint of step {state.step} could not be written: {error}.",
-                    hint="The checkpoints before it are whole. Make room, then go on with --resume auto.",
-                ) from error
-            yield Saved("checkpoint", path)
-            yield from (Note(text, warning=True) for text in checkpoints.prune(run / "checkpoints", config.keep))
+            pruned = checkpoints.prune(run / "checkpoints", config.keep, state.step)
+            yield from (Note(text, warning=True) for text in pruned)
             yield from hooks.save_model(state)
 
-    with signals.listening() as requests:
+    with disk_errors(f"{run}", "Its checkpoints are whole. Make room, then go on with --resume auto."):
+        if main:
+            write_whole(run / "config.toml", tomli_w.dumps(settings))
+            log = RunLog(run / "log.jsonl", state.step)
+            if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
+                yield from hooks.save_model(state)
+        requests.preparing = False
         for record in train(state, loss_of, loop, accelerator, describe):
             last = record.step == loop.max_steps
             figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
-            if main and (record.step % config.log_every == 0 or figures or last):
-                _log(run / "log.jsonl", record, figures)
-            yield TrainStep(**{**_fields(record), "terms": {**record.terms, **figures}, "memory": memory(accelerator.device)})
             if main and (record.step % config.sample_every == 0 or last):
                 yield from hooks.sample(state)
-            if record.step % config.save_every == 0 or last or requests.take_save():
+            if main and (record.step % config.log_every == 0 or figures or last):
+                log.write(record, figures)
+            yield replace(record, terms={**record.terms, **figures}, memory=memory(accelerator.device))
+            asked = requests.take_save()
+            if record.step % config.save_every == 0 or last or asked:
                 yield from save()
             if requests.stop is not None:
                 yield from save()
@@ -143,31 +147,15 @@ def run_loop(
                     exit_code=signals.EXIT_CODES[requests.stop],
                     hint="Go on with --resume auto.",
                 )
-            if deadline and time.monotonic() > deadline and not last:
+            if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
                 yield from save()
                 yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
                 return
 
 
-def _fields(record: TrainStep) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("step", "total", "terms", "lr", "images_per_s", "seconds")}
-
-
-def _log(path: Path, record: TrainStep, figures: dict[str, float]) -> None:
-    body = {"step": record.step, **record.terms, **figures, "lr": record.lr, "images_per_s": record.images_per_s, "seconds": record.seconds}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(body) + "\n")
-
-
-def _trim_log(path: Path, step: int) -> None:
-    """Drop lines of steps that a resumed run will do again, and a line that a kill cut short."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError):
-            continue
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+def save_checkpoint(state: TrainState, folder: Path, facts: dict[str, Any], *, last_good: int) -> Path:
+    """Write a checkpoint. Raises LdmError that says how much room it needs where the disk refuses it."""
+    room = f"{state.nbytes() / 1e6:,.1f} MB are needed and {shutil.disk_usage(folder.parent).free / 1e6:,.1f} MB free. "
+    before = f"The checkpoint of step {last_good} is whole. " if last_good else ""
+    with disk_errors(f"the checkpoint of step {state.step}", f"{room}{before}Make room, then go on with --resume auto."):
+        return state.save(folder, facts)

@@ -61,6 +61,8 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
+    workers: int = 0
+    """Processes that read pictures; 0 is threads of the trainer."""
     no_cache: bool = False
     """Keep nothing on disk: decode and encode again whenever a picture is drawn."""
     crop: str = "center"
@@ -81,6 +83,7 @@ class TrainConfig:
         check(self.size % 8 == 0 and 16 <= self.size <= 1024, f"--size must be a multiple of 8 between 16 and 1024, got {self.size}.")
         check(self.crop in ("center", "random", "none"), f"--crop {self.crop}: center, random or none.")
         check(not (self.cache and self.no_cache), "--cache names a folder and --no-cache wants none.", "Leave one out.")
+        check(0 <= self.workers <= 256, f"--workers must be between 0 and 256, got {self.workers}.")
         check(self.max_bad >= 0, f"--max-bad must be at least 0, got {self.max_bad}.")
         check(self.warmup >= 0 and self.max_grad_norm >= 0, "--warmup and --max-grad-norm cannot be negative.")
         check(self.lr_schedule in ("constant", "linear", "cosine"), f"--lr-schedule {self.lr_schedule}: constant, linear or cosine.")

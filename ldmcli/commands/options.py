@@ -58,6 +58,9 @@ DryRunOption = Annotated[bool | None, typer.Option("--dry-run", help="Say what t
 MaxHoursOption = Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")]
 LogEveryOption = Annotated[int | None, typer.Option("--log-every", help="Steps.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded pictures and encoded data are kept (default: the run).")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", "--dataloader-num-workers", help="Processes that read pictures (default 0: threads).")
+]
 NoCacheOption = Annotated[bool | None, typer.Option("--no-cache", help="Keep nothing on disk; decode and encode at every step (slow).")]
 CropOption = Annotated[str | None, typer.Option("--crop", help="center, random (along the longer side) or none (squeezed).")]
 FlipOption = Annotated[bool | None, typer.Option("--flip", "--random-flip", help="Mirror every other picture left and right.")]

@@ -47,6 +47,7 @@ def _shared(
     log_every: options.LogEveryOption = None,
     cache: options.CacheOption = None,
     no_cache: options.NoCacheOption = None,
+    workers: options.WorkersOption = None,
     crop: options.CropOption = None,
     flip: options.FlipOption = None,
     seed: options.TrainSeedOption = None,

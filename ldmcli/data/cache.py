@@ -4,19 +4,18 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
+from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.entries import Entry as Entry
 from ldmcli.data.entries import EntryWriter as EntryWriter
 from ldmcli.data.entries import open_entry as open_entry
-from ldmcli.data.pictures import CROPS, DECODING, BadPicture, read_views
+from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.records import Progress
 
 CHUNK = 64
@@ -44,7 +43,9 @@ def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
     return fingerprint(data_fingerprint(data), size, crop, DECODING)
 
 
-def decoded_pictures(data: CaptionedImages, size: int, cache: Path, *, crop: str = "center") -> Iterator[Progress | Entry]:
+def decoded_pictures(
+    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", decoders: Decoders | None = None
+) -> Iterator[Progress | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
 
@@ -57,13 +58,13 @@ def decoded_pictures(data: CaptionedImages, size: int, cache: Path, *, crop: str
         writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")})
         bad: dict[str, str] = dict(writer.facts.get("bad", {}))
         try:
-            for first, found in _decode(data, size, crop, writer.done):
+            for first, found in _decode(data, size, crop, writer.done, decoders):
                 yield Progress("decode pictures", first, len(data))
                 for number, got in enumerate(found, start=first):
-                    if isinstance(got, Tensor):
-                        writer.put("pixels", number * views, got)
-                    else:
+                    if isinstance(got, str):
                         bad[str(number)] = got
+                    else:
+                        writer.put("pixels", number * views, torch.from_numpy(got))
                 writer.advance(first + len(found), {"bad": bad})
             entry = writer.finish({"bad": bad})
         finally:
@@ -72,28 +73,20 @@ def decoded_pictures(data: CaptionedImages, size: int, cache: Path, *, crop: str
     yield entry
 
 
-def checked_pictures(data: CaptionedImages, size: int) -> Iterator[Progress | dict[str, str]]:
+def checked_pictures(data: CaptionedImages, size: int, *, decoders: Decoders | None = None) -> Iterator[Progress | dict[str, str]]:
     """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
     bad: dict[str, str] = {}
-    for first, found in _decode(data, size, "center", 0):
+    for first, found in _decode(data, size, "center", 0, decoders):
         yield Progress("check pictures", first, len(data))
         bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
     yield bad
 
 
-def _decode(data: CaptionedImages, size: int, crop: str, start: int) -> Iterator[tuple[int, list[Tensor | str]]]:
-    """(number of the first picture, its squares (V, 3, size, size) or why there are none, and those of its neighbours)."""
-
-    def read(image: CaptionedImage) -> Tensor | str:
-        try:
-            return read_views(image, size, crop)
-        except BadPicture as error:
-            return f"{image.path.name if image.span is None else image.id}: {error}"
-
-    # Threads are enough: Pillow decodes and scales without Python's lock.
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)) as pool:
+def _decode(data: CaptionedImages, size: int, crop: str, start: int, decoders: Decoders | None) -> Iterator[tuple[int, list[Squares]]]:
+    """(number of the first picture, its squares or why there are none, and those of its neighbours)."""
+    with decoders or Decoders() as reading:
         for first in range(start, len(data), CHUNK):
-            yield first, list(pool.map(read, data.images[first : first + CHUNK]))
+            yield first, reading.read(data.images[first : first + CHUNK], size, crop)
 
 
 def filled(

@@ -34,6 +34,7 @@ MAY_CHANGE = {
     "dry_run",
     "gradient_checkpointing",
     "max_bad",
+    "workers",
     "data",
     "images",
     "captions",

@@ -13,6 +13,7 @@ from torch import Tensor
 from ldmcli.config import TrainUNetConfig
 from ldmcli.data.cache import Entry, filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
@@ -22,17 +23,23 @@ from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
+from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.models.layout import component_folder
 from ldmcli.records import Event, Note, Progress, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.training import signals
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 
 
 def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
+    with signals.listening(preparing=True) as requests:
+        yield from _train(config, requests)
+
+
+def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
@@ -44,8 +51,8 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with signals.listening(preparing=True) as requests, run_folder(config):
-        pixels, usable = yield from usable_pixels(data, config, accelerator)
+    with run_folder(config), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, accelerator, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         with accelerator.main_process_first():
@@ -67,7 +74,7 @@ def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
-            run.loss,
+            reading_ahead(run.loss, pixels, train_rows, order, config, accelerator),
             loop,
             config,
             settings,

@@ -8,12 +8,13 @@ import torch
 from ldmcli.config import TrainConfig, TrainVAEConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
+from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_vae
@@ -24,6 +25,7 @@ from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.training import signals
 from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.signals import Requests
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""
@@ -31,6 +33,11 @@ SAID = 5
 
 def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
+    with signals.listening(preparing=True) as requests:
+        yield from _train(config, requests)
+
+
+def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
@@ -40,8 +47,8 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with signals.listening(preparing=True) as requests, run_folder(config):
-        pixels, usable = yield from usable_pixels(data, config, accelerator)
+    with run_folder(config), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, accelerator, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
@@ -56,7 +63,7 @@ def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
-            run.loss,
+            reading_ahead(run.loss, pixels, train_rows, order, config, accelerator),
             loop,
             config,
             settings,
@@ -96,7 +103,9 @@ def vae_config(config: TrainVAEConfig) -> VAEConfig:
     )
 
 
-def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) -> Generator[Event, None, tuple[Rows, list[int]]]:
+def usable_pixels(
+    data: CaptionedImages, config: TrainConfig, accelerator: Any, decoders: Decoders
+) -> Generator[Event, None, tuple[Rows, list[int]]]:
     """Decode all pictures (cached, unless --no-cache).
 
     Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
@@ -105,16 +114,17 @@ def usable_pixels(data: CaptionedImages, config: TrainConfig, accelerator: Any) 
     found: Entry | dict[str, str] | None = None
     with accelerator.main_process_first():
         if config.no_cache:
-            events: Iterator[Any] = checked_pictures(data, config.size)
+            events: Iterator[Any] = checked_pictures(data, config.size, decoders=decoders)
         else:
-            events = decoded_pictures(data, config.size, config.cache or config.output / "cache", crop=config.crop)
+            cache = config.cache or config.output / "cache"
+            events = decoded_pictures(data, config.size, cache, crop=config.crop, decoders=decoders)
         for event in events:
             if isinstance(event, Entry | dict):
                 found = event
             else:
                 yield event
     assert found is not None
-    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop)
+    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
     bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
     if accelerator.is_main_process:
         write_skipped(config.output, data, bad)

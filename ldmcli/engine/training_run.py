@@ -13,6 +13,7 @@ from torch import nn
 
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
 from ldmcli.errors import Stopped, UsageError
 from ldmcli.records import Event, Note, Saved
@@ -91,6 +92,27 @@ def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfi
 def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_step: int) -> Callable[[int], str]:
     """A function from a step to the ids of its pictures, for messages."""
     return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
+
+
+def reading_ahead(
+    loss_of: Callable[[int, int], Terms], pixels: Rows, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
+) -> Callable[[int, int], Terms]:
+    """The same loss. Where pictures are decoded on demand, those of the next part of a step are read while this one is computed."""
+    if not isinstance(pixels, DecodedOnDemand):
+        return loss_of
+    processes, size = accelerator.num_processes, config.batch_size
+
+    def pictures(part: int) -> list[int]:
+        """part: counted from the start of training, over all steps."""
+        first = (part * processes + accelerator.process_index) * size
+        return [rows[place] for place in order.places(first, first + size)]
+
+    def loss(step: int, part: int) -> Terms:
+        at = step * config.grad_accum + part
+        pixels.soon([*pictures(at), *pictures(at + 1)])
+        return loss_of(step, part)
+
+    return loss
 
 
 def run_loop(

@@ -118,10 +118,16 @@ class EntryWriter:
         for path in self.temporary.iterdir():
             if path.name != "lock":
                 path.unlink()
-        return {
-            name: np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
-            for name, (shape, kind) in shapes.items()
-        }
+        return {name: _mapped(self.temporary / f"{name}.npy", shape, np.dtype(kind)) for name, (shape, kind) in shapes.items()}
+
+
+def _mapped(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.memmap[Any, Any]:
+    """A new array in a file. Raises OSError where the disk has no room for all of it, which a write into memory would tell by SIGBUS."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _lock(temporary: Path) -> IO[str] | None:

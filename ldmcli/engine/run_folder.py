@@ -11,7 +11,7 @@ from typing import Any
 from ldmcli.config import TrainConfig
 from ldmcli.data.cache import data_fingerprint
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.engine.run_log import write_whole
+from ldmcli.engine.run_log import disk_errors, write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import Event, Note
 from ldmcli.training import checkpoints
@@ -44,7 +44,7 @@ MAY_CHANGE = {
 
 @contextmanager
 def run_folder(config: TrainConfig) -> Iterator[None]:
-    """The output folder, locked against a second trainer."""
+    """The output folder, locked against a second trainer. Raises LdmError where its disk, or that of the cache, turns out to be full."""
     run = config.output
     if run.exists() and not run.is_dir():
         raise UsageError(f"-o {run} is a file; a folder is needed.")
@@ -56,7 +56,8 @@ def run_folder(config: TrainConfig) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LdmError(f"another training run is using {run}.") from error
-        yield
+        with disk_errors(f"{run} or its cache", "Make room, then go on with --resume auto."):
+            yield
 
 
 def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None:

@@ -144,35 +144,34 @@ def run_loop(
             yield from (Note(text, warning=True) for text in pruned)
             yield from hooks.save_model(state)
 
-    with disk_errors(f"{run}", "Its checkpoints are whole. Make room, then go on with --resume auto."):
-        if main:
-            write_whole(run / "config.toml", tomli_w.dumps(settings))
-            log = RunLog(run / "log.jsonl", state.step)
-            if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
-                yield from hooks.save_model(state)
-        requests.preparing = False
-        for record in train(state, loss_of, loop, accelerator, describe):
-            last = record.step == loop.max_steps
-            figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
-            if main and (record.step % config.sample_every == 0 or last):
-                yield from hooks.sample(state)
-            if main and (record.step % config.log_every == 0 or figures or last):
-                log.write(record, figures)
-            yield replace(record, terms={**record.terms, **figures}, memory=memory(accelerator.device))
-            asked = requests.take_save()
-            if record.step % config.save_every == 0 or last or asked:
-                yield from save()
-            if requests.stop is not None:
-                yield from save()
-                raise Stopped(
-                    f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
-                    exit_code=signals.EXIT_CODES[requests.stop],
-                    hint="Go on with --resume auto.",
-                )
-            if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
-                yield from save()
-                yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
-                return
+    if main:
+        write_whole(run / "config.toml", tomli_w.dumps(settings))
+        log = RunLog(run / "log.jsonl", state.step)
+        if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
+            yield from hooks.save_model(state)
+    requests.preparing = False
+    for record in train(state, loss_of, loop, accelerator, describe):
+        last = record.step == loop.max_steps
+        figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
+        if main and (record.step % config.sample_every == 0 or last):
+            yield from hooks.sample(state)
+        if main and (record.step % config.log_every == 0 or figures or last):
+            log.write(record, figures)
+        yield replace(record, terms={**record.terms, **figures}, memory=memory(accelerator.device))
+        asked = requests.take_save()
+        if record.step % config.save_every == 0 or last or asked:
+            yield from save()
+        if requests.stop is not None:
+            yield from save()
+            raise Stopped(
+                f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
+                exit_code=signals.EXIT_CODES[requests.stop],
+                hint="Go on with --resume auto.",
+            )
+        if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
+            yield from save()
+            yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+            return
 
 
 def save_checkpoint(state: TrainState, folder: Path, facts: dict[str, Any], *, last_good: int) -> Path:

@@ -90,28 +90,30 @@ def _decode(data: CaptionedImages, size: int, crop: str, start: int, decoders: D
 
 
 def filled(
-    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str
+    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str, *, starts: Tensor | None = None
 ) -> Iterator[Progress | Entry]:
     """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
 
+    starts: (count + 1,) int64 where rows are several lines of the arrays each: row n is lines starts[n] to starts[n + 1] - 1.
     One that was interrupted is gone on with, in the same batches, so that it ends with the same bits.
     """
     entry = open_entry(folder)
     if entry is None:
         writer: EntryWriter | None = None
+        line = list(range(count + 1)) if starts is None else starts.tolist()
         first = 0
         try:
             while first < count:
                 last = min(first + batch, count)
                 rows = compute(first, last)
                 if writer is None:  # its shapes are known now
-                    shapes = {name: ((count, *value.shape[1:]), "float16") for name, value in rows.items()}
+                    shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in rows.items()}
                     writer = EntryWriter(folder, shapes)
                     if done := writer.done - writer.done % batch:
                         first = done
                         continue
                 for name, value in rows.items():
-                    writer.put(name, first, value)
+                    writer.put(name, line[first], value)
                 first = last
                 writer.advance(last, {})
                 yield Progress(stage, last, count)

@@ -4,14 +4,13 @@ Unless the text encoder trains along, or only adapters do: see trained.py.
 """
 
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ldmcli.config import TrainUNetConfig
-from ldmcli.data.cache import Entry, filled, fingerprint, pixels_fingerprint, to_unit_range
+from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
@@ -21,12 +20,12 @@ from ldmcli.engine.dry_run import planned
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
+from ldmcli.engine.text_cache import cached_text, drained, weights_fingerprint
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
-from ldmcli.models.layout import component_folder
-from ldmcli.records import Event, Note, Progress, TrainDone
+from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.training import signals
 from ldmcli.training.order import SampleOrder
@@ -121,8 +120,8 @@ def build_caches(
         encoded = ComputedOnDemand(len(pixels) * flips, latents)
         mean, std = encoded.of("mean"), encoded.of("std")
     else:
-        key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, _weights(frozen.vae_path, "vae"))
-        entry = yield from _drain(
+        key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
+        entry = yield from drained(
             filled(cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures")
         )
         mean, std = entry.arrays["mean"], entry.arrays["std"]
@@ -131,11 +130,7 @@ def build_caches(
     elif config.no_cache:
         vectors = ComputedOnDemand(len(captions), states).of("states")
     else:
-        text_key = fingerprint(*captions, _weights(frozen.text_path, "text_encoder"), _weights(frozen.tokenizer, "."))
-        text_entry = yield from _drain(
-            filled(cache / f"text-{text_key}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions")
-        )
-        vectors = text_entry.arrays["states"]
+        vectors = yield from cached_text(cache, captions, tokens, frozen, states)
         encoder.cpu()
     row = {caption: number for number, caption in enumerate(captions)}
     counts = torch.tensor([len(image.captions) for image in data.images])
@@ -149,23 +144,3 @@ def build_caches(
         counts,
         len(CROPS[config.crop]) * flips,
     )
-
-
-def _weights(source: Path, name: str) -> str:
-    """A fingerprint of a component by content: of the files in its folder, or of the checkpoint file that holds it."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=8)
-    for path in [source] if source.is_file() else sorted(p for p in component_folder(source, name).iterdir() if p.is_file()):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()
-
-
-def _drain(events: Iterator[Progress | Entry]) -> Generator[Event, None, Entry]:
-    """Pass progress on; returns the entry that comes last."""
-    for event in events:
-        if isinstance(event, Entry):
-            return event
-        yield event
-    raise AssertionError("a cache ends with its entry")

@@ -45,6 +45,7 @@ def _shared(
     max_bad: options.MaxBadOption = None,
     max_hours: options.MaxHoursOption = None,
     log_every: options.LogEveryOption = None,
+    tracker: options.TrackerOption = None,
     cache: options.CacheOption = None,
     no_cache: options.NoCacheOption = None,
     workers: options.WorkersOption = None,
@@ -86,7 +87,11 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
     for key in from_file:
         if key not in known:
             raise UsageError(f"--config {given['config']}: {key!r} is not an option of {command}.")
+    if from_file.get("batch_size") == "auto":
+        from_file["batch_size"] = options.AUTO_BATCH
     merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags}
+    if merged.get("batch_size") == options.AUTO_BATCH:
+        merged = {**merged, "batch_size": kind.batch_size, "auto_batch": True}
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
     merged.setdefault("output", free_run(command))

@@ -15,6 +15,7 @@ from ldmcli.engine.run_log import disk_errors, write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import Event, Note
 from ldmcli.training import checkpoints
+from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.state import TrainState
 
 MAY_CHANGE = {
@@ -26,6 +27,8 @@ MAY_CHANGE = {
     "sample_every",
     "val_every",
     "log_every",
+    "tracker",
+    "sample_clipscore",
     "resume",
     "force",
     "output",
@@ -80,21 +83,27 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if v is not None}
 
 
+def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint that config.resume asks for, and a warning for each that was passed over. Raises NotFound."""
+    if config.resume is None:
+        return None, []
+    if config.resume == "auto":
+        return checkpoints.newest(config.output / "checkpoints")
+    path = Path(config.resume)
+    if not path.is_dir():
+        raise NotFound(f"--resume {path}: no such checkpoint.")
+    return checkpoints.read(path), []
+
+
 def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> Iterator[Event]:
     """Restore the checkpoint that config.resume asks for, if there is one, and say so."""
     if config.resume is None:
         return
-    if config.resume == "auto":
-        found, warnings = checkpoints.newest(config.output / "checkpoints")
-        yield from (Note(text, warning=True) for text in warnings)
-        if found is None:
-            yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
-            return
-    else:
-        path = Path(config.resume)
-        if not path.is_dir():
-            raise NotFound(f"--resume {path}: no such checkpoint.")
-        found = checkpoints.read(path)
+    found, warnings = asked_checkpoint(config)
+    yield from (Note(text, warning=True) for text in warnings)
+    if found is None:
+        yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
+        return
     # A run of an older version says nothing of options that came later, and did what is now their default.
     before = {
         **_plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),

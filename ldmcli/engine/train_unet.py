@@ -17,13 +17,15 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
+from ldmcli.engine.fit_batch import fitted
 from ldmcli.engine.run_folder import resume, run_folder, settings_of
+from ldmcli.engine.run_keeper import Hooks
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
 from ldmcli.engine.text_cache import cached_text, drained, weights_fingerprint
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
+from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
@@ -62,14 +64,18 @@ def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
         yield from starting_notes(config, asked, frozen, unet)
         trained = what_trains(config, unet, frozen)
         yield from trained.notes(config.output)
+        order = SampleOrder(len(train_rows), config.seed)
+
+        def made(config: TrainUNetConfig, prepared: Any) -> UNetRun:
+            per_step = config.batch_size * config.grad_accum * accelerator.num_processes
+            return UNetRun(config, data, trained, prepared, accelerator, schedule, frozen, cached, train_rows, val_rows, order, per_step)
+
+        config = yield from fitted(config, len(train_rows), trained.network, accelerator, lambda c, trial: made(c, trial).loss)
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
         settings = {**settings_of(config, data), **trained.facts(config)}
         yield from resume(state, config, settings)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
-        order = SampleOrder(len(train_rows), config.seed)
-        run = UNetRun(
-            config, data, trained, prepared, accelerator, schedule, frozen, cached, train_rows, val_rows, order, loop.pictures_per_step
-        )
+        run = made(config, prepared)
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,

@@ -13,8 +13,10 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.dry_run import planned
+from ldmcli.engine.fit_batch import fitted
 from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
+from ldmcli.engine.run_keeper import Hooks
+from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_vae
@@ -53,13 +55,18 @@ def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
+        order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
+
+        def made(config: TrainVAEConfig, vae: VAE, prepared: Any) -> VAERun:
+            per_step = config.batch_size * config.grad_accum * accelerator.num_processes
+            return VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views)
+
+        config = yield from fitted(config, len(train_rows), vae, accelerator, lambda c, trial: made(c, trial, trial).loss)
         state, prepared = make_state(vae, config, accelerator)
         settings = settings_of(config, data)
         yield from resume(state, config, settings)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
-        order = SampleOrder(len(train_rows), config.seed)
-        views = len(CROPS[config.crop])
-        run = VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step, views)
+        run = made(config, vae, prepared)
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,

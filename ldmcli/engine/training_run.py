@@ -1,39 +1,26 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import tomli_w
 import torch
 from torch import nn
 
 from ldmcli.config import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import DecodedOnDemand, Rows
-from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
+from ldmcli.engine.run_keeper import Hooks, RunKeeper
+from ldmcli.engine.tracker import tracking
 from ldmcli.errors import Stopped, UsageError
-from ldmcli.records import Event, Note, Saved
+from ldmcli.records import Event, Note
 from ldmcli.runtime.device import select_device
-from ldmcli.runtime.memory import memory
-from ldmcli.training import checkpoints, signals
+from ldmcli.training import signals
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
 from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What the two trainers do in their own way. Each may yield records."""
-
-    save_model: Callable[[TrainState], Iterator[Event]]
-    sample: Callable[[TrainState], Iterator[Event]]
-    validate: Callable[[TrainState], dict[str, float]]
 
 
 def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
@@ -126,57 +113,26 @@ def run_loop(
     describe: Callable[[int], str],
     requests: Requests,
 ) -> Iterator[Event]:
-    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
-
-    What is due at a step is done in this order: validation, samples, the line of the log, the checkpoint, RUN/model. So a checkpoint
-    that is complete vouches for everything before it, and a run that goes on from it does the rest again.
-    """
-    run, main = config.output, accelerator.is_main_process
-    saved = state.step
-
-    def save() -> Iterator[Event]:
-        nonlocal saved
-        if main and saved != state.step:
-            log.flush()
-            yield Saved("checkpoint", save_checkpoint(state, run / "checkpoints", {"settings": settings}, last_good=saved))
-            saved = state.step
-            pruned = checkpoints.prune(run / "checkpoints", config.keep, state.step)
-            yield from (Note(text, warning=True) for text in pruned)
-            yield from hooks.save_model(state)
-
-    if main:
-        write_whole(run / "config.toml", tomli_w.dumps(settings))
-        log = RunLog(run / "log.jsonl", state.step)
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal."""
+    main, run = accelerator.is_main_process, config.output
+    with tracking(config.tracker if main else None, run, state.step) as tracker:
+        keeper = RunKeeper(state, config, settings, hooks, tracker, main=main)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
-            yield from hooks.save_model(state)
-    requests.preparing = False
-    for record in train(state, loss_of, loop, accelerator, describe):
-        last = record.step == loop.max_steps
-        figures = hooks.validate(state) if main and (record.step % config.val_every == 0 or last) else {}
-        if main and (record.step % config.sample_every == 0 or last):
-            yield from hooks.sample(state)
-        if main and (record.step % config.log_every == 0 or figures or last):
-            log.write(record, figures)
-        yield replace(record, terms={**record.terms, **figures}, memory=memory(accelerator.device))
-        asked = requests.take_save()
-        if record.step % config.save_every == 0 or last or asked:
-            yield from save()
-        if requests.stop is not None:
-            yield from save()
-            raise Stopped(
-                f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
-                exit_code=signals.EXIT_CODES[requests.stop],
-                hint="Go on with --resume auto.",
-            )
-        if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
-            yield from save()
-            yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
-            return
-
-
-def save_checkpoint(state: TrainState, folder: Path, facts: dict[str, Any], *, last_good: int) -> Path:
-    """Write a checkpoint. Raises LdmError that says how much room it needs where the disk refuses it."""
-    room = f"{state.nbytes() / 1e6:,.1f} MB are needed and {shutil.disk_usage(folder.parent).free / 1e6:,.1f} MB free. "
-    before = f"The checkpoint of step {last_good} is whole. " if last_good else ""
-    with disk_errors(f"the checkpoint of step {state.step}", f"{room}{before}Make room, then go on with --resume auto."):
-        return state.save(folder, facts)
+            yield from keeper.model()
+        requests.preparing = False
+        for record in train(state, loss_of, loop, accelerator, describe):
+            last, asked = record.step == loop.max_steps, requests.take_save()
+            yield from keeper.report(record, accelerator.device)
+            if asked or last or record.step % config.save_every == 0:
+                yield from keeper.save()
+            if requests.stop is not None:
+                yield from keeper.save()
+                raise Stopped(
+                    f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
+                    exit_code=signals.EXIT_CODES[requests.stop],
+                    hint="Go on with --resume auto.",
+                )
+            if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
+                yield from keeper.save()
+                yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                return

@@ -67,15 +67,16 @@ class Bench:
         if process.returncode:
             raise SystemExit(f"{self.kind} {run} {more}: exit {process.returncode}\n{talk}")
 
-    def after(self, step: int, run: str, *more: str, send: signal.Signals, times: int = 1) -> tuple[int, float]:
-        """Start a run and send it a signal when a step is logged. Returns its exit code and the seconds from the signal to its end."""
+    def after(self, step: int, run: str, *more: str, send: signal.Signals) -> tuple[int, float]:
+        """Start a run and send it a signal when a step is logged. Returns its exit code and the seconds until a checkpoint was complete."""
         process = self.start(run, *more)
         wait(process, lambda: self.logged(run) >= step)
-        began = time.monotonic()
-        for _ in range(times):
-            process.send_signal(send)
+        began, saved = time.monotonic(), self.folder / run / "checkpoints"
+        process.send_signal(send)
+        wait(process, lambda: any(saved.glob("step-*")))
+        seconds = time.monotonic() - began
         process.communicate()
-        return process.returncode, time.monotonic() - began
+        return process.returncode, seconds
 
     def logged(self, run: str) -> int:
         """Lines of log.jsonl."""
@@ -146,14 +147,18 @@ def signals(bench: Bench) -> bool:
         last = bench.logged(f"term-{step}")
         bench.finish(f"term-{step}", "--resume", "auto")
         good = code == 143 and seconds < 30 and at == last and bench.same("straight", f"term-{step}")
-        held &= check(bench.kind, f"SIGTERM, {name}, then to the end", good, exit=code, seconds=round(seconds, 2), checkpoint=at)
+        held &= check(bench.kind, f"SIGTERM, {name}, then to the end", good, exit=code, saved_after_s=round(seconds, 2), checkpoint=at)
     code, _ = bench.after(3, "usr1", "--keep", "100", send=signal.SIGUSR1)
     good = code == 0 and len(bench.saved("usr1")) > 1 and bench.same("straight", "usr1")
     held &= check(bench.kind, "SIGUSR1 saves and changes nothing", good, exit=code, checkpoints=bench.saved("usr1"))
     code, seconds = bench.after(3, "int", send=signal.SIGINT)
     bench.finish("int", "--resume", "auto")
     held &= check(
-        bench.kind, "SIGINT, then to the end", code == 130 and bench.same("straight", "int"), exit=code, seconds=round(seconds, 2)
+        bench.kind,
+        "SIGINT, then to the end",
+        code == 130 and bench.same("straight", "int"),
+        exit=code,
+        saved_after_s=round(seconds, 2),
     )
     bench.finish("hours", "--max-hours", "1e-9")
     at = bench.saved("hours")

@@ -1,0 +1,92 @@
+"""What a training run writes on the way, and in which order, so that whatever kills it finds nothing that cannot be gone on with."""
+
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+
+from ldmcli.config import TrainConfig
+from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
+from ldmcli.engine.tracker import Tracker
+from ldmcli.records import Event, Note, Saved, TrainStep
+from ldmcli.runtime.memory import memory
+from ldmcli.training import checkpoints
+from ldmcli.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the two trainers do in their own way. Each may yield records."""
+
+    save_model: Callable[[TrainState], Iterator[Event]]
+    sample: Callable[[TrainState], Generator[Event, None, dict[str, float]]]
+    """Returns figures of the samples, for the log."""
+    validate: Callable[[TrainState], dict[str, float]]
+
+
+class RunKeeper:
+    """Keeps a run's folder. Of several processes only the main one writes.
+
+    What is due at a step is done in this order: validation, samples, the line of the log, the checkpoint, RUN/model. So a checkpoint
+    that is complete vouches for everything before it, and a run that goes on from it does the rest again.
+    """
+
+    def __init__(
+        self, state: TrainState, config: TrainConfig, settings: dict[str, Any], hooks: Hooks, tracker: Tracker, *, main: bool
+    ) -> None:
+        self.state, self.config, self.settings, self.hooks, self.tracker, self.main = state, config, settings, hooks, tracker, main
+        self.run = config.output
+        self.saved = state.step
+        if main:
+            write_whole(self.run / "config.toml", tomli_w.dumps(settings))
+            self.log = RunLog(self.run / "log.jsonl", state.step)
+
+    def report(self, record: TrainStep, device: torch.device) -> Iterator[Event]:
+        """Validate, sample and log what is due after a step. The step's own record, completed, comes last."""
+        last, figures = record.step == record.total, dict[str, float]()
+        if self.main and (last or record.step % self.config.val_every == 0):
+            figures = self.hooks.validate(self.state)
+        if self.main and (last or record.step % self.config.sample_every == 0):
+            figures |= yield from self._sample(record.step)
+        if self.main and (last or figures or record.step % self.config.log_every == 0):
+            self.tracker.scalars(self.log.write(record, figures))
+        yield replace(record, terms={**record.terms, **figures}, memory=memory(device))
+
+    def save(self) -> Iterator[Event]:
+        """A checkpoint of this very step, if there is none yet, and RUN/model."""
+        if not self.main or self.saved == self.state.step:
+            return
+        self.log.flush()
+        self.tracker.flush()
+        yield Saved("checkpoint", self._checkpoint())
+        self.saved = self.state.step
+        pruned = checkpoints.prune(self.run / "checkpoints", self.config.keep, self.state.step)
+        yield from (Note(text, warning=True) for text in pruned)
+        yield from self.model()
+
+    def model(self) -> Iterator[Event]:
+        """RUN/model of this step."""
+        if self.main:
+            yield from self.hooks.save_model(self.state)
+
+    def _sample(self, step: int) -> Generator[Event, None, dict[str, float]]:
+        events = self.hooks.sample(self.state)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return end.value
+            if isinstance(event, Saved):
+                self.tracker.sheet(event.path, step)
+            yield event
+
+    def _checkpoint(self) -> Path:
+        """Raises LdmError that says how much room it needs where the disk refuses it."""
+        room = f"{self.state.nbytes() / 1e6:,.1f} MB are needed and {shutil.disk_usage(self.run).free / 1e6:,.1f} MB free. "
+        before = f"The checkpoint of step {self.saved} is whole. " if self.saved else ""
+        with disk_errors(f"the checkpoint of step {self.state.step}", f"{room}{before}Make room, then go on with --resume auto."):
+            return self.state.save(self.run / "checkpoints", {"settings": self.settings})

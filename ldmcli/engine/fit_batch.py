@@ -88,7 +88,8 @@ def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any,
 def by_counting(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_loss: MakeLoss[C]) -> tuple[int, str]:
     """The first of the falling sizes whose bytes stay within SHARE of the machine's memory, shared by the processes on it.
 
-    Bytes: COPIES of the weights that train, the frozen ones once, and for each picture BACKWARD times what autograd keeps for the backward pass of one more picture.
+    Bytes: COPIES of the weights that train, the frozen ones once, and for each picture BACKWARD times what autograd keeps for the
+    backward pass of one more.
     """
     kept = [_kept_bytes(make_loss(_of(config, size), network), network) for size in (1, 2)]
     fixed = sum((COPIES if p.requires_grad else 1) * p.numel() * p.element_size() for p in network.parameters())

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-STEPS = 12
+STEPS, LONG = 12, 60
+"""Of a run; of one that is killed many times on its way."""
 OPTIONS = {
     "vae": ["train-vae", "--channels", "16,32,32", "--perceptual-weight", "0.5"],
     "unet": ["train-unet", "--channels", "32,64"],
@@ -99,7 +100,7 @@ def contents(run: Path) -> tuple[list[dict[str, float]], dict[str, bytes]]:
     """The log without its times, and the files of the last checkpoint and of the model."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     losses = [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]
-    last = run / "checkpoints" / f"step-{STEPS:06d}"
+    last = max((run / "checkpoints").iterdir())
     files = [*last.glob("*.safetensors"), *(path for path in (run / "model").rglob("*") if path.is_file())]
     return losses, {str(path.relative_to(run)): path.read_bytes() for path in files}
 
@@ -118,9 +119,11 @@ def check(kind: str, what: str, held: bool, **figures: object) -> bool:
 
 def kills(bench: Bench, count: int, draw: random.Random) -> bool:
     """kill -9 at random moments of runs that save at every step."""
+    often = ["--save-every", "1", "--keep", "2", "--max-steps", str(LONG)]
+    bench.finish("long", *often)
     inside, whole, steps = 0, True, []
     for number in range(count):
-        process = bench.start("kills", "--save-every", "1", "--keep", "2", "--resume", "auto")
+        process = bench.start("kills", *often, "--resume", "auto")
         checkpoints = bench.folder / "kills" / "checkpoints"
         if number % 2:  # while one is being written
             wait(process, lambda checkpoints=checkpoints: any(checkpoints.glob(".step-*.tmp")))
@@ -133,8 +136,8 @@ def kills(bench: Bench, count: int, draw: random.Random) -> bool:
             steps.append(max(bench.saved("kills"), default=0))
         except Exception as error:
             whole = check(bench.kind, "a checkpoint is not whole", False, error=str(error))
-    bench.finish("kills", "--save-every", "1", "--keep", "2", "--resume", "auto")
-    held = whole and bench.same("straight", "kills") and steps == sorted(steps)
+    bench.finish("kills", *often, "--resume", "auto")
+    held = whole and bench.same("long", "kills") and steps == sorted(steps)
     return check(bench.kind, f"{count} kill -9, then to the end", held, inside_a_save=inside, newest_after_each=steps)
 
 

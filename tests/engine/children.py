@@ -38,13 +38,13 @@ class Child:
         """What it has printed by now."""
         return self.talk.read_text() if self.talk.is_file() else ""
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Until it ends. Returns its code."""
         self.until(lambda: False, seconds)
         assert self.code is not None
         return self.code
 
-    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 300) -> None:
         """Until the condition holds or it ends."""
         end = time.monotonic() + seconds
         while self.running() and not condition():

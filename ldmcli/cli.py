@@ -11,7 +11,7 @@ import typer
 from ldmcli import __version__
 from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
 from ldmcli.console import output
-from ldmcli.errors import LdmError
+from ldmcli.errors import LdmError, ToldElsewhere
 
 EPILOG = (
     "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    except ToldElsewhere as error:
+        return error.exit_code
     except LdmError as error:
         if debug:
             traceback.print_exc()

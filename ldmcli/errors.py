@@ -48,3 +48,27 @@ class Stopped(LdmError):
     def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
+
+
+class Agreed(LdmError):
+    """An error that every process of a training run knows of; process 0 says it."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
+class PeerLost(Agreed):
+    """Another process of the same run has ended, or answers no more."""
+
+    def __init__(self, detail: str) -> None:
+        hint = "Its own message or the launcher's says why. Go on with --resume auto."
+        super().__init__(f"another process of this run has ended: {detail}", exit_code=1, hint=hint)
+
+
+class ToldElsewhere(LdmError):
+    """Process 0 has said what is wrong; this one only ends with the same exit code."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code

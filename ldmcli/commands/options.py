@@ -47,7 +47,7 @@ BatchOption = Annotated[
     int | None,
     typer.Option(
         "--batch-size", "--train-batch-size", parser=batch_number, metavar="INTEGER|auto",
-        help="Pictures per process; auto: the largest power of two that fits.",
+        help="Pictures per process and accumulation part; auto: the largest power of two that fits.",
     ),
 ]  # fmt: skip
 LrOption = Annotated[float | None, typer.Option("--lr", "--learning-rate")]

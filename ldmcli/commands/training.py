@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable
 from dataclasses import fields
@@ -94,6 +95,8 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
         merged = {**merged, "batch_size": kind.batch_size, "auto_batch": True}
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
+    if "output" not in merged and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("-o is missing: several processes need one name for the run.")
     merged.setdefault("output", free_run(command))
     return kind(**merged)
 

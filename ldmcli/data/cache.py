@@ -5,16 +5,19 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
-from ldmcli.data.decoders import Decoders, Squares
+from ldmcli.data.crew import ALONE, Crew, rounds
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.entries import Entry as Entry
 from ldmcli.data.entries import EntryWriter as EntryWriter
 from ldmcli.data.entries import open_entry as open_entry
+from ldmcli.data.entries import opened_by
 from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.records import Progress
 
@@ -44,7 +47,7 @@ def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
 
 
 def decoded_pictures(
-    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", decoders: Decoders | None = None
+    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", crew: Crew = ALONE, decoders: Decoders | None = None
 ) -> Iterator[Progress | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
@@ -52,77 +55,94 @@ def decoded_pictures(
     Yields progress, and the entry last. Unusable pictures stay black; the caller leaves them out.
     """
     folder = cache / f"pixels-{size}-{pixels_fingerprint(data, size, crop)}"
-    entry = open_entry(folder)
+    views = len(CROPS[crop])
+    bad: dict[str, str] = {}
+
+    def write(writer: EntryWriter, first: int, last: int) -> None:
+        for number, got in enumerate(reading.read(data.images[first:last], size, crop), start=first):
+            if isinstance(got, str):
+                bad[str(number)] = got
+            else:
+                writer.put("pixels", number * views, torch.from_numpy(got))
+        writer.advance(first, last, {"bad": bad})
+
+    entry = opened_by(crew, folder)
     if entry is None:
-        views = len(CROPS[crop])
-        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")})
-        bad: dict[str, str] = dict(writer.facts.get("bad", {}))
-        try:
-            for first, found in _decode(data, size, crop, writer.done, decoders):
-                yield Progress("decode pictures", first, len(data))
-                for number, got in enumerate(found, start=first):
-                    if isinstance(got, str):
-                        bad[str(number)] = got
-                    else:
-                        writer.put("pixels", number * views, torch.from_numpy(got))
-                writer.advance(first + len(found), {"bad": bad})
-            entry = writer.finish({"bad": bad})
-        finally:
-            writer.close()
-        yield Progress("decode pictures", len(data), len(data))
+        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, crew)
+        bad.update(writer.facts.get("bad", {}))
+        with closing(writer), decoders or Decoders() as reading:
+            yield from _fill(writer, len(data), CHUNK, write, "decode pictures")
+            entry = writer.finish({"bad": _all_of(bad, crew)})
     yield entry
 
 
-def checked_pictures(data: CaptionedImages, size: int, *, decoders: Decoders | None = None) -> Iterator[Progress | dict[str, str]]:
+def checked_pictures(
+    data: CaptionedImages, size: int, crew: Crew = ALONE, *, decoders: Decoders | None = None
+) -> Iterator[Progress | dict[str, str]]:
     """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
     bad: dict[str, str] = {}
-    for first, found in _decode(data, size, "center", 0, decoders):
-        yield Progress("check pictures", first, len(data))
-        bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
-    yield bad
-
-
-def _decode(data: CaptionedImages, size: int, crop: str, start: int, decoders: Decoders | None) -> Iterator[tuple[int, list[Squares]]]:
-    """(number of the first picture, its squares or why there are none, and those of its neighbours)."""
+    done = 0
     with decoders or Decoders() as reading:
-        for first in range(start, len(data), CHUNK):
-            yield first, reading.read(data.images[first : first + CHUNK], size, crop)
+        for pieces in rounds(_cuts(len(data), CHUNK), crew):
+            for first, last in pieces:
+                found = reading.read(data.images[first:last], size, "center")
+                bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
+            done += sum(crew.gather(sum(last - first for first, last in pieces)))
+            yield Progress("check pictures", done, len(data))
+    yield _all_of(bad, crew)
 
 
 def filled(
-    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str, *, starts: Tensor | None = None
+    folder: Path,
+    count: int,
+    batch: int,
+    compute: Callable[[int, int], dict[str, Tensor]],
+    stage: str,
+    crew: Crew = ALONE,
+    *,
+    starts: Tensor | None = None,
 ) -> Iterator[Progress | Entry]:
     """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
 
     starts: (count + 1,) int64 where rows are several lines of the arrays each: row n is lines starts[n] to starts[n + 1] - 1.
-    One that was interrupted is gone on with, in the same batches, so that it ends with the same bits.
+    Any number of processes go through the same batches, and so does a run that goes on with an interrupted one: the same bits.
     """
-    entry = open_entry(folder)
+    line = list(range(count + 1)) if starts is None else starts.tolist()
+
+    def write(writer: EntryWriter, first: int, last: int) -> None:
+        for name, value in compute(first, last).items():
+            writer.put(name, line[first], value)
+        writer.advance(first, last, {})
+
+    entry = opened_by(crew, folder)
     if entry is None:
-        writer: EntryWriter | None = None
-        line = list(range(count + 1)) if starts is None else starts.tolist()
-        first = 0
-        try:
-            while first < count:
-                last = min(first + batch, count)
-                rows = compute(first, last)
-                if writer is None:  # its shapes are known now
-                    shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in rows.items()}
-                    writer = EntryWriter(folder, shapes)
-                    if done := writer.done - writer.done % batch:
-                        first = done
-                        continue
-                for name, value in rows.items():
-                    writer.put(name, line[first], value)
-                first = last
-                writer.advance(last, {})
-                yield Progress(stage, last, count)
-            assert writer is not None, "a cache needs at least one row"
+        shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
+        writer = EntryWriter(folder, shapes, crew)
+        with closing(writer):
+            yield from _fill(writer, count, batch, write, stage)
             entry = writer.finish({})
-        finally:
-            if writer is not None:
-                writer.close()
     yield entry
+
+
+def _fill(writer: EntryWriter, count: int, batch: int, write: Callable[[EntryWriter, int, int], None], stage: str) -> Iterator[Progress]:
+    """Write the batches that are not done yet, each process its share; after every round they hear how far the others are."""
+    left = [cut for cut in _cuts(count, batch) if cut not in writer.done]
+    done = count - sum(last - first for first, last in left)
+    for pieces in rounds(left, writer.crew):
+        for first, last in pieces:
+            write(writer, first, last)
+        done += sum(writer.crew.gather(sum(last - first for first, last in pieces)))
+        yield Progress(stage, done, count)
+
+
+def _cuts(count: int, batch: int) -> list[tuple[int, int]]:
+    return [(first, min(first + batch, count)) for first in range(0, count, batch)]
+
+
+def _all_of(bad: dict[str, str], crew: Crew) -> dict[str, str]:
+    """What every process found, in the order of the pictures."""
+    found = {number: reason for part in crew.gather(bad) for number, reason in part.items()}
+    return {number: found[number] for number in sorted(found, key=int)}
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -1,21 +1,26 @@
 """Folders of arrays that are there when they are finished, can be gone on with when they are not, and leave nothing behind.
 
-An entry is filled under a temporary name, on which the writing process holds a lock, and renamed when complete.
+An entry is filled under a temporary name, on which the writing processes hold a lock, and renamed when complete.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ldmcli.data.crew import ALONE, NOT_SHARED, Crew
+from ldmcli.data.locks import share_lock, shared_lock, sole_lock
+from ldmcli.data.row_file import RowFile
+from ldmcli.data.spans import Spans
+from ldmcli.errors import LdmError
 
 NOTE_EVERY = 2.0
 """Seconds of work that a kill -9 may cost."""
@@ -43,33 +48,55 @@ def open_entry(folder: Path) -> Entry | None:
     return Entry(arrays, facts) if arrays else None
 
 
-class EntryWriter:
-    """Fills `folder` row by row; nothing stands under its name until `finish`. done, facts: where an earlier writer stopped."""
+def opened_by(crew: Crew, folder: Path) -> Entry | None:
+    """The entry for every process, if the first one finds it. Raises LdmError when the others do not see the same folder."""
+    entry = open_entry(folder) if crew.index == 0 else None
+    if not crew.gather(entry is not None)[0]:
+        return None
+    entry = entry or open_entry(folder)
+    if entry is None:
+        raise LdmError(f"{folder} is not there.", hint=NOT_SHARED)
+    return entry
 
-    def __init__(self, folder: Path, shapes: Shapes) -> None:
-        self.folder = folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
-        # Two processes may make the same entry at once: the second works under a name of its own, and the first to finish wins.
-        common = folder.with_name(f".{folder.name}.tmp")
-        taken = _lock(common)
-        self.temporary = common if taken else folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        lock = taken or _lock(self.temporary)
-        assert lock is not None, "the name of our own process is free"
-        self._lock = lock
-        self.done, self.facts = 0, dict[str, Any]()
-        self.arrays = self._taken_over(shapes) or self._fresh(shapes)
+
+class EntryWriter:
+    """Fills `folder` row by row, each process of the crew its own rows; nothing stands under its name until `finish`.
+
+    done: the rows that earlier writers finished; facts: what they noted, name -> row -> text (on the first process only).
+    """
+
+    def __init__(self, folder: Path, shapes: Shapes, crew: Crew = ALONE) -> None:
+        self.folder, self.crew = folder, crew
+        self.facts: dict[str, Any] = {}
+        if crew.index == 0:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(folder.parent)
+            # Two runs may make the same entry at once: the second works under a name of its own, and the first to finish wins.
+            common = folder.with_name(f".{folder.name}.tmp")
+            taken = sole_lock(common)
+            self.temporary = common if taken else folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+            lock = taken or sole_lock(self.temporary)
+            assert lock is not None, "the name of our own process is free"
+            self._lock = lock
+            self.done = self._taken_over(shapes) or self._fresh(shapes)
+            share_lock(lock)
+            crew.gather((self.temporary, self.done))
+        else:
+            self.temporary, self.done = crew.gather(None)[0]  # type: ignore[misc]
+            self._lock = shared_lock(self.temporary)
+        self.own = Spans()
+        self._files = {name: RowFile(self.temporary / f"{name}.npy") for name in shapes}
         self._noted = time.monotonic()
 
     def put(self, name: str, first: int, rows: Tensor) -> None:
         """rows: (n, ...) written at first..first+n."""
-        array = self.arrays[name]
         rows = rows.float() if rows.dtype == torch.bfloat16 else rows  # numpy has no bfloat16
-        array[first : first + len(rows)] = rows.cpu().numpy().astype(array.dtype)
+        self._files[name].write(first, rows.cpu().numpy())
 
-    def advance(self, done: int, facts: dict[str, Any]) -> None:
-        """All rows before `done` are written; now and then this is noted on disk."""
-        self.done, self.facts = done, facts
+    def advance(self, first: int, last: int, facts: dict[str, Any]) -> None:
+        """Rows first..last are written; now and then this is noted on disk. facts: of all rows that this process has written."""
+        self.own.add(first, last)
+        self.facts = facts
         if time.monotonic() - self._noted >= NOTE_EVERY:
             self._note()
 
@@ -77,77 +104,70 @@ class EntryWriter:
         """Leave what is done to a later writer."""
         if not self._lock.closed:
             self._note()
-            self._lock.close()
+            self._end()
 
     def finish(self, facts: dict[str, Any]) -> Entry:
-        """Make it the entry of this name. A finished one that appeared meanwhile wins."""
-        for array in self.arrays.values():
-            array.flush()
-        _write(self.temporary / "entry.json", facts)
-        for name in ("progress.json", "lock"):
-            (self.temporary / name).unlink(missing_ok=True)
-        if open_entry(self.folder) is None:
-            shutil.rmtree(self.folder, ignore_errors=True)  # half an entry, from a copy that was cut short
-            with contextlib.suppress(OSError):  # another process was faster by a moment
-                os.replace(self.temporary, self.folder)
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self._lock.close()
-        entry = open_entry(self.folder)
+        """Make it the entry of this name, once every process has come here. A finished one that appeared meanwhile wins."""
+        for file in self._files.values():
+            file.flush()
+        self.crew.gather(None)
+        if self.crew.index == 0:
+            _write(self.temporary / "entry.json", facts)
+            for path in (*self.temporary.glob("progress*.json"), self.temporary / "lock"):
+                path.unlink(missing_ok=True)
+            if open_entry(self.folder) is None:
+                shutil.rmtree(self.folder, ignore_errors=True)  # half an entry, from a copy that was cut short
+                with contextlib.suppress(OSError):  # another run was faster by a moment
+                    os.replace(self.temporary, self.folder)
+            shutil.rmtree(self.temporary, ignore_errors=True)
+        self._end()
+        entry = opened_by(self.crew, self.folder)
         assert entry is not None
         return entry
 
     def _note(self) -> None:
-        for array in self.arrays.values():
-            array.flush()  # before the note that counts on it
-        _write(self.temporary / "progress.json", {"done": self.done, "facts": self.facts})
+        for file in self._files.values():
+            file.flush()  # before the note that counts on it
+        _write(self.temporary / f"progress-{self.crew.index}.json", {"done": self.own.pairs, "facts": self.facts})
         self._noted = time.monotonic()
 
-    def _taken_over(self, shapes: Shapes) -> dict[str, np.memmap[Any, Any]] | None:
-        """The arrays of a writer that was interrupted, if they are of these shapes."""
-        try:
-            progress = json.loads((self.temporary / "progress.json").read_text())
-            arrays = {name: np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="r+") for name in shapes}
-            if any((arrays[name].shape, arrays[name].dtype) != (shape, np.dtype(kind)) for name, (shape, kind) in shapes.items()):
-                return None
-            self.done, self.facts = int(progress["done"]), dict(progress["facts"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return arrays
+    def _end(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._lock.close()
 
-    def _fresh(self, shapes: Shapes) -> dict[str, np.memmap[Any, Any]]:
+    def _taken_over(self, shapes: Shapes) -> Spans | None:
+        """What writers that were interrupted have done, if it is of these shapes; their notes become one."""
+        done = Spans()
+        facts: dict[str, Any] = {}
+        notes = sorted(self.temporary.glob("progress*.json"))
+        try:
+            for name, (shape, kind) in shapes.items():
+                array = np.load(self.temporary / f"{name}.npy", mmap_mode="r")
+                if (array.shape, array.dtype) != (shape, np.dtype(kind)):
+                    return None
+            for note in notes:
+                said = json.loads(note.read_text())
+                for first, last in said["done"]:
+                    done.add(int(first), int(last))
+                for name, value in said["facts"].items():
+                    facts[name] = {**facts.get(name, {}), **value}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        self.facts = facts
+        _write(self.temporary / "progress.json", {"done": done.pairs, "facts": facts})
+        for note in notes:
+            if note.name != "progress.json":
+                note.unlink()
+        return done
+
+    def _fresh(self, shapes: Shapes) -> Spans:
         for path in self.temporary.iterdir():
             if path.name != "lock":
                 path.unlink()
-        return {name: _mapped(self.temporary / f"{name}.npy", shape, np.dtype(kind)) for name, (shape, kind) in shapes.items()}
-
-
-def _mapped(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.memmap[Any, Any]:
-    """A new array in a file. Raises OSError where the disk has no room for all of it, which a write into memory would tell by SIGBUS."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _lock(temporary: Path) -> IO[str] | None:
-    """The lock of a temporary folder, or None while another writer holds it."""
-    while True:
-        temporary.mkdir(exist_ok=True)
-        try:
-            lock = (temporary / "lock").open("w")
-        except FileNotFoundError:  # finished and renamed by its writer in this moment
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock.fileno()).st_ino == (temporary / "lock").stat().st_ino:
-                return lock
-        except BlockingIOError:
-            lock.close()
-            return None
-        except FileNotFoundError:  # the lock that we got went away with its folder
-            pass
-        lock.close()
+        for name, (shape, kind) in shapes.items():
+            np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
+        return Spans()
 
 
 def _sweep(cache: Path) -> None:
@@ -155,7 +175,7 @@ def _sweep(cache: Path) -> None:
     for folder in cache.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             newest = max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)
-            if time.time() - newest > ABANDONED_AFTER and (lock := _lock(folder)) is not None:
+            if time.time() - newest > ABANDONED_AFTER and (lock := sole_lock(folder)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)
                 lock.close()
 

@@ -15,6 +15,7 @@ from ldmcli.engine.run_folder import asked_checkpoint
 from ldmcli.errors import OutOfMemory
 from ldmcli.records import Event, Note
 from ldmcli.runtime.memory import total_bytes
+from ldmcli.runtime.processes import Processes
 from ldmcli.training.loop import Terms
 
 C = TypeVar("C", bound=TrainConfig)
@@ -30,25 +31,26 @@ BACKWARD = 2
 """Bytes per byte that autograd keeps for the backward pass: that, and the gradients and buffers that come and go beside it."""
 
 
-def fitted(config: C, pictures: int, network: nn.Module, accelerator: Any, make_loss: MakeLoss[C]) -> Generator[Event, None, C]:
+def fitted(
+    config: C, pictures: int, network: nn.Module, accelerator: Any, processes: Processes, make_loss: MakeLoss[C]
+) -> Generator[Event, None, C]:
     """The config with a number for a batch size. pictures: to train on; one step never takes more.
 
     A run that is resumed keeps its number. Several processes take the smallest of theirs. Raises OutOfMemory when one picture is too many.
     """
     if not config.auto_batch:
         return config
-    found = asked_checkpoint(config)[0]
-    if found is not None:
-        size, why = int(found.facts["settings"]["batch_size"]), f"as in {found.path.name}"
+    found = asked_checkpoint(config)[0] if processes.main else None
+    kept = processes.gather((int(found.facts["settings"]["batch_size"]), f"as in {found.path.name}") if found else None)[0]
+    if kept is not None:
+        size, why = kept
     else:
         on_gpu = accelerator.device.type == "cuda"
         network.to(accelerator.device)
-        limit = min(pictures // (config.grad_accum * accelerator.num_processes), MOST_ON_GPU if on_gpu else MOST_ON_CPU)
+        limit = min(pictures // (config.grad_accum * processes.count), MOST_ON_GPU if on_gpu else MOST_ON_CPU)
         sizes = [2**power for power in reversed(range(max(limit, 1).bit_length()))]
         pick = by_trying if on_gpu else by_counting
-        size, why = pick(config, sizes, network, accelerator, make_loss)
-        if accelerator.num_processes > 1:
-            size = int(accelerator.gather(torch.tensor([size], device=accelerator.device)).min())
+        size, why = min(processes.gather(pick(config, sizes, network, accelerator, make_loss)))
     yield Note(f"batch size {size}: {why}")
     return replace(config, batch_size=size, auto_batch=False)
 

@@ -2,9 +2,10 @@
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.run_log import disk_errors, write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records import Event, Note
+from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.state import TrainState
@@ -43,11 +45,24 @@ MAY_CHANGE = {
     "captions",
 }
 """Settings that may differ when a run is resumed: none of them changes what a step computes. The data are compared by content."""
+GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
+"""These may differ while their product, the pictures of a step, is the same."""
 
 
 @contextmanager
-def run_folder(config: TrainConfig) -> Iterator[None]:
-    """The output folder, locked against a second trainer. Raises LdmError where its disk, or that of the cache, turns out to be full."""
+def run_folder(config: TrainConfig, processes: Processes) -> Iterator[None]:
+    """The output folder, locked against a second trainer by the first process. Raises LdmError where its disk, or that of the cache,
+    turns out to be full."""
+    with disk_errors(f"{config.output} or its cache", "Make room, then go on with --resume auto."):
+        if processes.main:
+            with _locked(config):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _locked(config: TrainConfig) -> Iterator[None]:
     run = config.output
     if run.exists() and not run.is_dir():
         raise UsageError(f"-o {run} is a file; a folder is needed.")
@@ -59,8 +74,7 @@ def run_folder(config: TrainConfig) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise LdmError(f"another training run is using {run}.") from error
-        with disk_errors(f"{run} or its cache", "Make room, then go on with --resume auto."):
-            yield
+        yield
 
 
 def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None:
@@ -83,6 +97,21 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if v is not None}
 
 
+def agreed_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:
+    """See settings_of. Raises UsageError when another process was started with other options, or finds other data."""
+    settings, *others = processes.gather(settings_of(config, data))
+    for number, other in enumerate(others, 1):
+        if apart := _differences(settings, other, MAY_CHANGE, "process 0", f"process {number}"):
+            raise UsageError(f"processes of one run do not agree: {apart}.", hint="Start all with the same options on the same files.")
+    return settings
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any], but: Set[str], here: str, there: str) -> str:
+    """`lr: 0.1 HERE, 0.2 THERE; ...` of everything that differs, except `but`."""
+    keys = sorted(key for key in (one.keys() | other.keys()) - but if one.get(key) != other.get(key))
+    return "; ".join(f"{key}: {one.get(key)!r} {here}, {other.get(key)!r} {there}" for key in keys)
+
+
 def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint that config.resume asks for, and a warning for each that was passed over. Raises NotFound."""
     if config.resume is None:
@@ -95,29 +124,41 @@ def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]
     return checkpoints.read(path), []
 
 
-def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any]) -> Iterator[Event]:
+def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, Checkpoint | None]:
+    """The one that config.resume asks for; with `auto` the first process finds it for all."""
+    if config.resume != "auto":
+        return asked_checkpoint(config)[0]
+    found, warnings = asked_checkpoint(config) if processes.main else (None, [])
+    yield from (Note(text, warning=True) for text in warnings)
+    newest = processes.gather(found.path if found else None)[0]
+    if newest is None:
+        yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
+        return None
+    return found or checkpoints.read(newest)
+
+
+def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], processes: Processes) -> Iterator[Event]:
     """Restore the checkpoint that config.resume asks for, if there is one, and say so."""
     if config.resume is None:
         return
-    found, warnings = asked_checkpoint(config)
-    yield from (Note(text, warning=True) for text in warnings)
+    found = yield from _checkpoint(config, processes)
     if found is None:
-        yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
         return
     # A run of an older version says nothing of options that came later, and did what is now their default.
     before = {
         **_plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)}),
         **found.facts["settings"],
+        "processes": found.facts.get("processes", 1),
     }
-    changed = [
-        f"{key}: {before.get(key)!r} then, {settings.get(key)!r} now"
-        for key in sorted((before.keys() | settings.keys()) - MAY_CHANGE)
-        if before.get(key) != settings.get(key)
-    ]
+    now = {**settings, "processes": processes.count}
+    same_batch = prod(before[name] for name in GLOBAL_BATCH) == prod(now[name] for name in GLOBAL_BATCH)
+    changed = _differences(before, now, MAY_CHANGE | (GLOBAL_BATCH if same_batch else set()), "then", "now")
     if changed and not config.force:
-        raise UsageError(f"{found.path} belongs to a run with other settings: " + "; ".join(changed), hint="--force resumes all the same.")
+        raise UsageError(f"{found.path} belongs to a run with other settings: {changed}", hint="--force resumes all the same.")
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
     if left := checkpoints.later(config.output / "checkpoints", found.step):
         names = ", ".join(path.name for path in left)
         yield Note(f"{names}: of later steps than the one resumed; deleted when the next checkpoint is complete", warning=True)
+    if cut := _differences(before, now, (before.keys() | now.keys()) - GLOBAL_BATCH, "then", "now"):
+        yield Note(f"{cut}: the same pictures in every step, but other rounding")

@@ -14,6 +14,7 @@ from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
 from ldmcli.engine.tracker import Tracker
 from ldmcli.records import Event, Note, Saved, TrainStep
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.state import TrainState
 
@@ -36,23 +37,24 @@ class RunKeeper:
     """
 
     def __init__(
-        self, state: TrainState, config: TrainConfig, settings: dict[str, Any], hooks: Hooks, tracker: Tracker, *, main: bool
+        self, state: TrainState, config: TrainConfig, settings: dict[str, Any], hooks: Hooks, tracker: Tracker, processes: Processes
     ) -> None:
-        self.state, self.config, self.settings, self.hooks, self.tracker, self.main = state, config, settings, hooks, tracker, main
+        self.state, self.config, self.hooks, self.tracker = state, config, hooks, tracker
+        self.main, self.facts = processes.main, {"settings": settings, "processes": processes.count}
         self.run = config.output
         self.saved = state.step
-        if main:
+        if self.main:
             write_whole(self.run / "config.toml", tomli_w.dumps(settings))
             self.log = RunLog(self.run / "log.jsonl", state.step)
 
-    def report(self, record: TrainStep, device: torch.device) -> Iterator[Event]:
-        """Validate, sample and log what is due after a step. The step's own record, completed, comes last."""
-        last, figures = record.step == record.total, dict[str, float]()
-        if self.main and (last or record.step % self.config.val_every == 0):
-            figures = self.hooks.validate(self.state)
-        if self.main and (last or record.step % self.config.sample_every == 0):
+    def report(self, record: TrainStep, validating: bool, sampling: bool, device: torch.device) -> Iterator[Event]:
+        """Validate and sample if they are due after a step, and log it. The step's own record, completed, comes last."""
+        if not self.main:
+            return
+        figures = self.hooks.validate(self.state) if validating else {}
+        if sampling:
             figures |= yield from self._sample(record.step)
-        if self.main and (last or figures or record.step % self.config.log_every == 0):
+        if figures or record.step == record.total or record.step % self.config.log_every == 0:
             self.tracker.scalars(self.log.write(record, figures))
         yield replace(record, terms={**record.terms, **figures}, memory=memory(device))
 
@@ -89,4 +91,4 @@ class RunKeeper:
         room = f"{self.state.nbytes() / 1e6:,.1f} MB are needed and {shutil.disk_usage(self.run).free / 1e6:,.1f} MB free. "
         before = f"The checkpoint of step {self.saved} is whole. " if self.saved else ""
         with disk_errors(f"the checkpoint of step {self.state.step}", f"{room}{before}Make room, then go on with --resume auto."):
-            return self.state.save(self.run / "checkpoints", {"settings": self.settings})
+            return self.state.save(self.run / "checkpoints", self.facts)

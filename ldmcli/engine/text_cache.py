@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ldmcli.data.cache import Entry, filled, fingerprint
+from ldmcli.data.crew import Crew
 from ldmcli.data.rows import Ragged, Rows
 from ldmcli.engine.starting_point import Frozen
 from ldmcli.models.layout import component_folder
@@ -18,13 +19,15 @@ from ldmcli.records import Event, Progress
 
 
 def cached_text(
-    cache: Path, captions: list[str], tokens: list[Tokens], frozen: Frozen, states: Callable[[Tensor], dict[str, Tensor]]
+    cache: Path, captions: list[str], tokens: list[Tokens], frozen: Frozen, states: Callable[[Tensor], dict[str, Tensor]], crew: Crew
 ) -> Generator[Event, None, Rows]:
     """`states` of every caption, (M, L, D). Where pads are hidden, only the tokens before them are kept, and zeros stand for the pads."""
     key = (*captions, weights_fingerprint(frozen.text_path, "text_encoder"), weights_fingerprint(frozen.tokenizer, "."))
     if not frozen.text.use_mask:
-        whole = filled(cache / f"text-{fingerprint(*key)}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions")
-        entry = yield from drained(whole)
+        name = f"text-{fingerprint(*key)}"
+        entry = yield from drained(
+            filled(cache / name, len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions", crew)
+        )
         return entry.arrays["states"]
     lengths = torch.tensor([t.length for t in tokens])
 
@@ -35,7 +38,7 @@ def cached_text(
 
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     name = f"text-{fingerprint('real tokens', *key)}"
-    entry = yield from drained(filled(cache / name, len(captions), 256, real, "encode captions", starts=starts))
+    entry = yield from drained(filled(cache / name, len(captions), 256, real, "encode captions", crew, starts=starts))
     return Ragged(entry.arrays["states"], lengths, len(tokens[0].ids))
 
 

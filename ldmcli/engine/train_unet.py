@@ -18,29 +18,26 @@ from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.fit_batch import fitted
-from ldmcli.engine.run_folder import resume, run_folder, settings_of
+from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, settings_of
 from ldmcli.engine.run_keeper import Hooks
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
 from ldmcli.engine.text_cache import cached_text, drained, weights_fingerprint
+from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
-from ldmcli.training import signals
+from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
 from ldmcli.training.signals import Requests
 
 
-def train_unet(config: TrainUNetConfig) -> Iterator[Event]:
+@by_all_processes
+def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
-    with signals.listening(preparing=True) as requests:
-        yield from _train(config, requests)
-
-
-def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
@@ -52,12 +49,12 @@ def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config), Decoders(config.workers) as decoders:
-        pixels, usable = yield from usable_pixels(data, config, accelerator, decoders)
+    agreed_settings(config, data, processes)
+    with run_folder(config, processes), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
-        with accelerator.main_process_first():
-            cached = yield from build_caches(data, pixels, frozen, config, accelerator)
+        cached = yield from build_caches(data, pixels, frozen, config, accelerator, processes)
         torch.manual_seed(config.seed)  # initial weights
         unet = starting_unet(config, frozen)
         config, schedule = with_schedule(config, frozen, unet)
@@ -70,10 +67,11 @@ def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
             per_step = config.batch_size * config.grad_accum * accelerator.num_processes
             return UNetRun(config, data, trained, prepared, accelerator, schedule, frozen, cached, train_rows, val_rows, order, per_step)
 
-        config = yield from fitted(config, len(train_rows), trained.network, accelerator, lambda c, trial: made(c, trial).loss)
+        config = yield from fitted(config, len(train_rows), trained.network, accelerator, processes, lambda c, trial: made(c, trial).loss)
+        processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
         settings = {**settings_of(config, data), **trained.facts(config)}
-        yield from resume(state, config, settings)
+        yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         run = made(config, prepared)
         hooks = Hooks(run.save_model, run.sample, run.validate)
@@ -86,14 +84,17 @@ def _train(config: TrainUNetConfig, requests: Requests) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            processes,
             requests,
         )
+        if not processes.main:
+            return
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         yield TrainDone(config.output, config.output / "model", state.step, run.validate(state))
 
 
 def build_caches(
-    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any
+    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any, processes: Processes
 ) -> Generator[Event, None, Cached]:
     """Encode every view of every picture and every distinct caption, once, or with --no-cache when asked for.
 
@@ -128,7 +129,9 @@ def build_caches(
     else:
         key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
         entry = yield from drained(
-            filled(cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures")
+            filled(
+                cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes
+            )
         )
         mean, std = entry.arrays["mean"], entry.arrays["std"]
     if config.train_text_encoder:
@@ -136,7 +139,7 @@ def build_caches(
     elif config.no_cache:
         vectors = ComputedOnDemand(len(captions), states).of("states")
     else:
-        vectors = yield from cached_text(cache, captions, tokens, frozen, states)
+        vectors = yield from cached_text(cache, captions, tokens, frozen, states, processes)
         encoder.cpu()
     row = {caption: number for number, caption in enumerate(captions)}
     counts = torch.tensor([len(image.captions) for image in data.images])

@@ -14,8 +14,9 @@ from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.fit_batch import fitted
-from ldmcli.engine.run_folder import resume, run_folder, settings_of, write_skipped
+from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, write_skipped
 from ldmcli.engine.run_keeper import Hooks
+from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
@@ -25,7 +26,7 @@ from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 from ldmcli.records import Event, Note, TrainDone
 from ldmcli.reports.loss_plot import plot_losses
-from ldmcli.training import signals
+from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
 from ldmcli.training.signals import Requests
 
@@ -33,13 +34,9 @@ SAID = 5
 """Unusable pictures that are named on the terminal."""
 
 
-def train_vae(config: TrainVAEConfig) -> Iterator[Event]:
+@by_all_processes
+def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
-    with signals.listening(preparing=True) as requests:
-        yield from _train(config, requests)
-
-
-def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
     )
@@ -49,8 +46,9 @@ def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    with run_folder(config), Decoders(config.workers) as decoders:
-        pixels, usable = yield from usable_pixels(data, config, accelerator, decoders)
+    settings = agreed_settings(config, data, processes)
+    with run_folder(config, processes), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
@@ -61,10 +59,11 @@ def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
             per_step = config.batch_size * config.grad_accum * accelerator.num_processes
             return VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views)
 
-        config = yield from fitted(config, len(train_rows), vae, accelerator, lambda c, trial: made(c, trial, trial).loss)
+        config = yield from fitted(config, len(train_rows), vae, accelerator, processes, lambda c, trial: made(c, trial, trial).loss)
+        settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
+        processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
-        settings = settings_of(config, data)
-        yield from resume(state, config, settings)
+        yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         run = made(config, vae, prepared)
         hooks = Hooks(run.save_model, run.sample, run.validate)
@@ -77,8 +76,11 @@ def _train(config: TrainVAEConfig, requests: Requests) -> Iterator[Event]:
             accelerator,
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
+            processes,
             requests,
         )
+        if not processes.main:
+            return
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
         scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing
         yield from run.collapse(state)
@@ -111,7 +113,7 @@ def vae_config(config: TrainVAEConfig) -> VAEConfig:
 
 
 def usable_pixels(
-    data: CaptionedImages, config: TrainConfig, accelerator: Any, decoders: Decoders
+    data: CaptionedImages, config: TrainConfig, processes: Processes, decoders: Decoders
 ) -> Generator[Event, None, tuple[Rows, list[int]]]:
     """Decode all pictures (cached, unless --no-cache).
 
@@ -119,21 +121,20 @@ def usable_pixels(
     Raises LdmError when more than --max-bad are unusable; RUN/skipped.jsonl lists them in any case.
     """
     found: Entry | dict[str, str] | None = None
-    with accelerator.main_process_first():
-        if config.no_cache:
-            events: Iterator[Any] = checked_pictures(data, config.size, decoders=decoders)
+    if config.no_cache:
+        events: Iterator[Any] = checked_pictures(data, config.size, crew=processes, decoders=decoders)
+    else:
+        cache = config.cache or config.output / "cache"
+        events = decoded_pictures(data, config.size, cache, crop=config.crop, crew=processes, decoders=decoders)
+    for event in events:
+        if isinstance(event, Entry | dict):
+            found = event
         else:
-            cache = config.cache or config.output / "cache"
-            events = decoded_pictures(data, config.size, cache, crop=config.crop, decoders=decoders)
-        for event in events:
-            if isinstance(event, Entry | dict):
-                found = event
-            else:
-                yield event
+            yield event
     assert found is not None
     pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
     bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
-    if accelerator.is_main_process:
+    if processes.main:
         write_skipped(config.output, data, bad)
     if len(bad) > config.max_bad:
         raise LdmError(

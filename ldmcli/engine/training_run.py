@@ -1,5 +1,6 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,9 +13,10 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.run_keeper import Hooks, RunKeeper
 from ldmcli.engine.tracker import tracking
-from ldmcli.errors import Stopped, UsageError
+from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records import Event, Note
 from ldmcli.runtime.device import select_device
+from ldmcli.runtime.processes import Processes
 from ldmcli.training import signals
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
@@ -36,7 +38,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
         raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
     slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
     accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
-    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}")
+    several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}")
 
 
 def make_state(
@@ -55,7 +58,7 @@ def make_state(
         fused=accelerator.device.type in ("cpu", "cuda"),
     )
     prepared = accelerator.prepare_model(network)
-    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler)
+    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
     return state, prepared
 
 
@@ -111,28 +114,41 @@ def run_loop(
     accelerator: Any,
     hooks: Hooks,
     describe: Callable[[int], str],
+    processes: Processes,
     requests: Requests,
 ) -> Iterator[Event]:
-    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal."""
-    main, run = accelerator.is_main_process, config.output
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
+
+    What a signal, a clock or a failed save means for one process, it means for all: they agree after every step.
+    """
+    main, run = processes.main, config.output
     with tracking(config.tracker if main else None, run, state.step) as tracker:
-        keeper = RunKeeper(state, config, settings, hooks, tracker, main=main)
+        keeper = RunKeeper(state, config, settings, hooks, tracker, processes)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
             yield from keeper.model()
         requests.preparing = False
-        for record in train(state, loss_of, loop, accelerator, describe):
-            last, asked = record.step == loop.max_steps, requests.take_save()
-            yield from keeper.report(record, accelerator.device)
-            if asked or last or record.step % config.save_every == 0:
-                yield from keeper.save()
-            if requests.stop is not None:
-                yield from keeper.save()
-                raise Stopped(
-                    f"stopped by {requests.stop.name} after step {state.step}; everything is saved in {run}.",
-                    exit_code=signals.EXIT_CODES[requests.stop],
-                    hint="Go on with --resume auto.",
-                )
-            if config.max_hours and time.monotonic() > requests.started + config.max_hours * 3600 and not last:
-                yield from keeper.save()
-                yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
-                return
+        try:
+            with processes.needed():
+                for record in train(state, loss_of, loop, accelerator, describe):
+                    last = record.step == loop.max_steps
+                    validating, sampling = (last or record.step % every == 0 for every in (config.val_every, config.sample_every))
+                    yield from keeper.report(record, validating, sampling, accelerator.device)
+                    if validating or sampling:
+                        processes.gather(None)
+                    passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
+                    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
+                    if record.step % config.save_every == 0 or last or stop or wanted or late:
+                        yield from keeper.save()
+                        processes.gather(None)
+                    if stop:
+                        raise Stopped(
+                            f"stopped by {signal.Signals(stop).name} after step {state.step}; everything is saved in {run}.",
+                            exit_code=signals.EXIT_CODES[signal.Signals(stop)],
+                            hint="Go on with --resume auto.",
+                        )
+                    if late:
+                        yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                        return
+        except PeerLost:
+            yield from keeper.save()  # the loss never came, so the weights are those of the last full step
+            raise

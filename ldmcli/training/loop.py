@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,11 +61,14 @@ def train(
             group["lr"] = lr * group.get("lr_factor", 1.0)
         sums: dict[str, Tensor] = {}
         for part in range(config.grad_accum):
-            terms = loss_of(state.step, part)
-            accelerator.backward(terms["loss"] / config.grad_accum)
+            last = part == config.grad_accum - 1
+            with nullcontext() if last else accelerator.no_sync(state.called):  # gradients travel once a step
+                terms = loss_of(state.step, part)
+                accelerator.backward(terms["loss"] / config.grad_accum)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() / config.grad_accum
-        numbers = {name: accelerator.reduce(value, reduction="mean").item() for name, value in sums.items()}
+        means = accelerator.reduce(torch.stack([*sums.values()]), reduction="mean")
+        numbers = dict(zip(sums, means.tolist(), strict=True))
         if state.scaler is not None:
             state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm or math.inf).item()

@@ -15,7 +15,8 @@ from ldmcli.training.ema import EMA, kept
 
 @dataclass
 class TrainState:
-    """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one.
+    """`step` counts finished optimizer steps. `scaler` is the fp16 loss scaler, if there is one; `prepared` is what the loss calls, the
+    network wrapped for precision and processes, if it is.
 
     Frozen parameters are no part of it: they are neither averaged nor saved, whoever built the network has them.
     """
@@ -25,6 +26,12 @@ class TrainState:
     ema: EMA | None
     step: int = 0
     scaler: Any = None
+    prepared: nn.Module | None = None
+
+    @property
+    def called(self) -> nn.Module:
+        """The network as the loss calls it."""
+        return self.prepared or self.network
 
     def weights(self) -> dict[str, Tensor]:
         """What should be sampled from and shipped: the average if there is one. Frozen parameters are left out."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -84,3 +85,22 @@ def log_of(output: Path) -> list[dict]:
     """log.jsonl without what a clock measured."""
     rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]
+
+
+def wait_for(condition, process, seconds=300):
+    """Until the condition holds; fails when the process ends first."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def steps_logged(run: Path) -> int:
+    """Lines of log.jsonl."""
+    return (run / "log.jsonl").read_text().count("\n") if (run / "log.jsonl").is_file() else 0
+
+
+def saved(run: Path) -> list[int]:
+    """Steps with a checkpoint."""
+    return sorted(int(path.name[5:]) for path in (run / "checkpoints").glob("step-*"))

@@ -3,10 +3,9 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from runs import config_for, events_of, log_of, newest
+from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 from tiny import environment
 
 from ldmcli.records import TrainDone
@@ -33,23 +32,6 @@ def trainer(coco, model, tmp_path):
         process.kill()
         process.wait()
         process.stderr.close()
-
-
-def wait_for(condition, process, seconds=300):
-    """Until the condition holds; fails when the process ends first."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def steps_logged(run):
-    return (run / "log.jsonl").read_text().count("\n") if (run / "log.jsonl").is_file() else 0
-
-
-def saved(run):
-    return sorted(int(path.name[5:]) for path in (run / "checkpoints").glob("step-*"))
 
 
 def resumed(coco, model, run, steps):

@@ -1,0 +1,46 @@
+"""How several processes build one cache: who does what, and how they hear of each other."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+NOT_SHARED = "The processes of one run must see the same files: put RUN and --cache on a disk that all machines share."
+"""What to do when one does not find what another has written."""
+
+
+class Crew(Protocol):
+    """The processes that build together; number 0 leads."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def gather(self, value: T, /) -> list[T]:
+        """The values of all processes, in order. Waits for all."""
+        ...
+
+
+class Alone:
+    """A crew of one."""
+
+    index, count = 0, 1
+
+    def gather(self, value: T, /) -> list[T]:
+        """The one value."""
+        return [value]
+
+
+ALONE = Alone()
+
+
+def rounds(work: Sequence[T], crew: Crew) -> list[list[T]]:
+    """This process's share of the work, one piece a round, or none in the last round of some. Every process has as many rounds.
+
+    Shares are contiguous, so that no two processes write near each other for long.
+    """
+    first, last = (len(work) * place // crew.count for place in (crew.index, crew.index + 1))
+    longest = -(-len(work) // crew.count)
+    return [list(work[place : place + 1]) if place < last else [] for place in range(first, first + longest)]

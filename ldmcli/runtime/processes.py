@@ -1,0 +1,136 @@
+"""The processes that train one model together, started by torchrun, `accelerate launch` or srun. Usually there is one."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
+
+WAIT = timedelta(minutes=30)
+"""For a process that neither answers nor has closed its connections; one that has ended is noticed at once."""
+LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
+"""What gloo says of a peer that is gone; it has no type of its own for it."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    message: str
+    hint: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Number `index` of `count` processes, and how they talk: over gloo, also where gradients travel over NCCL."""
+
+    index: int = 0
+    count: int = 1
+    group: Any = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one that speaks and writes."""
+        return self.index == 0
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in order. Waits for all.
+
+        Raises Agreed when one of them has failed within `together`, PeerLost when one has ended.
+        """
+        if self.count == 1:
+            return [value]
+        answers = self._exchange(value)
+        if failed := _first_failure(answers):
+            raise failed
+        return answers
+
+    def most(self, numbers: Sequence[int]) -> list[int]:
+        """The largest of every process's numbers, place by place."""
+        if self.count == 1:
+            return [*numbers]
+        largest = torch.tensor(numbers)
+        with self.needed():
+            dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        return largest.tolist()
+
+    @contextmanager
+    def needed(self) -> Iterator[None]:
+        """PeerLost instead of the RuntimeError that an operation over all processes ends with when one of them is gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.count == 1 or not any(words in str(error).lower() for words in LOST):
+                raise
+            raise PeerLost(str(error).splitlines()[0]) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """An LdmError of one process ends all: those that did not fail learn of it in their next `gather`. Process 0 raises it, the
+        others ToldElsewhere with its exit code."""
+        try:
+            yield
+        except PeerLost as error:
+            if self.main:
+                raise
+            raise ToldElsewhere(error.exit_code) from error  # at once: others may notice only when this one leaves too
+        except LdmError as error:
+            if self.count == 1:
+                raise
+            known = error if isinstance(error, Agreed) else self._agree_on(error)
+            if known is error and self.main:
+                raise
+            if self.main:
+                raise known from error
+            with contextlib.suppress(PeerLost):  # until process 0 leaves: a launcher ends all as soon as one has failed
+                self._exchange(None)
+            raise ToldElsewhere(known.exit_code) from error
+
+    def _agree_on(self, error: LdmError) -> LdmError:
+        try:
+            failed = _first_failure(self._exchange(_Failure(error.message, error.hint, error.exit_code)))
+        except PeerLost:
+            raise error from None  # nobody else can say it
+        assert failed is not None
+        return error if failed.message == error.message else failed
+
+    def _exchange(self, mine: Any) -> list[Any]:
+        answers: list[Any] = [None] * self.count
+        with self.needed():
+            dist.all_gather_object(answers, mine, group=self.group)
+        return answers
+
+
+def _first_failure(answers: list[Any]) -> Agreed | None:
+    for index, answer in enumerate(answers):
+        if isinstance(answer, _Failure):
+            return Agreed(f"process {index}: {answer.message}" if index else answer.message, exit_code=answer.exit_code, hint=answer.hint)
+    return None
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Processes]:
+    """Wait for all processes of the run. Raises LdmError when they do not find each other."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Processes()
+        return
+    if device.index is not None:
+        raise UsageError(f"--device {device} with several processes.", hint="Use --device cuda: each process takes a GPU of its own.")
+    from accelerate import PartialState
+
+    try:
+        state = PartialState(cpu=device.type == "cpu", timeout=WAIT)
+    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
+        raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them with torchrun.") from error
+    try:
+        yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT))
+    finally:
+        state.destroy_process_group()

@@ -1,0 +1,113 @@
+"""Two processes against one at the same global batch, as the launchers start them.
+
+Two processes go through the very bits of one that accumulates two parts. One batch of both is other arithmetic (sums over 8 pictures
+instead of 4 and 4), and Adam makes rounding grow: that is held to 1e-5 on the losses, at the rates of a usual warm-up.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from launch import by_launcher
+from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
+
+from ldmcli.errors import UsageError
+from ldmcli.records import Note
+
+pytestmark = pytest.mark.slow
+STEPS = 20
+RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True, "save_every": STEPS, "val_every": STEPS}
+OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 8, 16, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32, 64)}}
+TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
+
+
+def run_alone(kind, coco, model, output, **changes):
+    """In this process."""
+    return list(events_of(config_for(kind, coco, model, output, **{**RUN, **OWN[kind], **changes})))
+
+
+def run_in_two(launcher, kind, coco, model, output, **changes):
+    """The same as it is typed."""
+    options = {**RUN, **OWN[kind], "data": coco, "output": output, **changes}
+    if kind == "unet":
+        options |= {"vae": model, "text_encoder": model}
+    words = [f"train-{kind}"]
+    for name, value in options.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += ["--" + name.replace("_", "-"), *([] if value is True else [text])]
+    done = by_launcher(launcher, *words)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def alone(request, coco, model, tmp_path_factory):
+    """(kind, folder of a run with batches of 8, folder of one that accumulates 4 and 4)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    run_alone(request.param, coco, model, folder / "whole")
+    run_alone(request.param, coco, model, folder / "parts", **TWO_PARTS)
+    return request.param, folder / "whole", folder / "parts"
+
+
+def assert_losses_within_1e_5(one: Path, other: Path):
+    """Of every step. What else is logged is not minimised (or hardly so: the KL term has a weight of 1e-6), and drifts further."""
+    here, there = log_of(one), log_of(other)
+    assert [row["step"] for row in here] == [row["step"] for row in there] == list(range(1, STEPS + 1))
+    for a, b in zip(here, there, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5), a["step"]
+        assert a == {name: pytest.approx(value, rel=5e-3) for name, value in b.items()}
+
+
+def assert_same_bits(one: Path, other: Path):
+    """Logs, weights, average, optimizer."""
+    assert log_of(one) == log_of(other)
+    for name in ("network", "ema", "optimizer"):
+        here, there = newest(one).tensors(name), newest(other).tensors(name)
+        assert here.keys() == there.keys() and all(torch.equal(here[key], there[key]) for key in here), name
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_accumulating_two_parts_equals_one_batch_of_both(alone):
+    _, whole, parts = alone
+    assert_losses_within_1e_5(whole, parts)
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_processes_equal_one_at_the_same_global_batch(alone, launcher, coco, model, tmp_path):
+    kind, whole, parts = alone
+    output = tmp_path / "two"
+    done = run_in_two(launcher, kind, coco, model, output, batch_size=4)
+    assert done.stdout.splitlines() == [f"{output}/model"]  # one of them speaks
+    assert done.stderr.count("pictures to train on") == 1 and "2 processes" in done.stderr
+    assert_losses_within_1e_5(whole, output)
+    assert_same_bits(parts, output)
+    assert files(output / "cache") == files(whole / "cache")  # 24 pictures, 8 views: the latents are three batches for two
+    assert files(output / "model") == files(parts / "model") and files(output).keys() == files(whole).keys()
+
+
+def test_accumulating_in_two_processes_equals_one_batch_of_all(alone, coco, model, tmp_path):
+    kind, whole, _ = alone
+    done = run_in_two("torchrun", kind, coco, model, tmp_path / "run", batch_size=2, grad_accum=2, json=True)
+    assert json.loads(done.stdout)["step"] == STEPS
+    assert_losses_within_1e_5(whole, tmp_path / "run")
+
+
+def test_a_run_goes_on_in_another_number_of_processes_at_the_same_global_batch(alone, coco, model, tmp_path):
+    kind, whole, _ = alone
+    output = tmp_path / "run"
+    stop_after(config_for(kind, coco, model, output, **{**RUN, **OWN[kind]}), 7)
+    done = run_in_two("torchrun", kind, coco, model, output, batch_size=4, resume="auto")
+    assert "batch_size: 8 then, 4 now; processes: 1 then, 2 now: the same pictures in every step, but other rounding" in done.stderr
+    assert_losses_within_1e_5(whole, output)
+
+
+def test_another_global_batch_is_another_run(alone, coco, model):
+    kind, whole, _ = alone
+    with pytest.raises(UsageError, match="grad_accum: 1 then, 2 now"):
+        run_alone(kind, coco, model, whole, grad_accum=2, resume="auto")
+    events = run_alone(kind, coco, model, whole, **TWO_PARTS, resume="auto")
+    assert any(isinstance(event, Note) and "other rounding" in event.text for event in events)

@@ -1,0 +1,65 @@
+"""The batch script for SLURM, with shell commands of the same names in SLURM's place: what is tested is the script."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from launch import ENVIRONMENT, free_port
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from runs import log_of, newest, steps_logged, wait_for  # noqa: E402
+from tiny import make_coco  # noqa: E402
+
+pytestmark = pytest.mark.slow
+SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm" / "train.sbatch"
+
+SRUN = """#!/usr/bin/env bash
+for number in 0 1; do SLURM_PROCID=$number SLURM_LOCALID=$number "$@" & started+=($!); done
+echo "${started[@]}" > $PLACE/pids
+for pid in "${started[@]}"; do wait $pid; code=$?; done
+exit $code
+"""
+SCANCEL = """#!/usr/bin/env bash
+echo "$@" >> $PLACE/said
+kill -TERM $(cat $PLACE/pids)
+"""
+SCONTROL = """#!/usr/bin/env bash
+[[ $1 == show ]] && echo 127.0.0.1 || echo "$@" >> $PLACE/said
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """The environment of a job of two tasks on this machine."""
+    place = tmp_path / "slurm"
+    place.mkdir()
+    ldm = f'#!/usr/bin/env bash\nexec {sys.executable} -m ldmcli "$@"\n'
+    for name, text in {"srun": SRUN, "scancel": SCANCEL, "scontrol": SCONTROL, "ldm": ldm}.items():
+        (place / name).write_text(text)
+        (place / name).chmod(0o755)
+    job = {"SLURM_JOB_ID": str(free_port() - 20000), "SLURM_JOB_NODELIST": "here", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    return {**ENVIRONMENT, **job, "PLACE": str(place), "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_a_job_that_is_told_to_end_saves_goes_back_into_the_queue_and_goes_on(slurm, tmp_path):
+    coco, run, said = make_coco(tmp_path / "coco"), tmp_path / "run", tmp_path / "slurm" / "said"
+    network = ["--size", "32", "--channels", "8,8,16,16", "--layers", "1", "--batch-size", "4", "--device", "cpu", "--log-every", "1"]
+    command = ["bash", str(SCRIPT), "train-vae", "--data", str(coco), "-o", str(run), *network, "--max-steps"]
+    job = subprocess.Popen([*command, "1000000"], env=slurm, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: steps_logged(run) >= 2, job)
+        job.send_signal(signal.SIGTERM)
+        _, talk = job.communicate(timeout=300)
+    finally:
+        job.kill()
+    assert job.returncode == 143, talk
+    assert said.read_text().splitlines() == [f"--signal=TERM {slurm['SLURM_JOB_ID']}", f"requeue {slurm['SLURM_JOB_ID']}"]
+    step = newest(run).step
+    assert step == log_of(run)[-1]["step"]
+    again = subprocess.run([*command, str(step + 2)], env=slurm, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0 and f"resumed step-{step:06d}" in again.stderr, again.stderr
+    assert newest(run).step == step + 2 and len(said.read_text().splitlines()) == 2  # not requeued once it is finished

@@ -25,8 +25,8 @@ from PIL import Image, PngImagePlugin
 from scene_plan import KINDS, plan_scenes, things_of
 from scenes import SIDE, Scene, draw_scene
 
-REPEATS = 3
-"""How often a single emoji stands in the list, so that scenes do not drown it."""
+REPEATS, OTHER_REPEATS = 10, 3
+"""How often a single emoji stands in the list, in the style that a caption without a style means and in any other."""
 VAE_SHARE = 0.35
 """Of the scenes, for the VAE, which needs no more."""
 SOURCE_KEY = "Source"
@@ -130,14 +130,21 @@ def describe_scene(scene: Scene, file_name: str) -> dict[str, Any]:
     return {"file_name": file_name, "license": scene.style.licence, **own, "captions": list(scene.captions)}
 
 
-def single_captions(pictures: list[Picture]) -> list[list[str]]:
-    """Of each picture. The first style that draws an emoji is what a caption without a style means."""
-    everyday = captions.read_everyday_words()
-    counts = captions.count_keywords({picture.emoji for picture in pictures})
-    said, drawn = [], set[str]()
+def are_default(pictures: list[Picture]) -> list[bool]:
+    """Of each picture whether it is the first style's that draws its emoji: what a caption without a style means."""
+    drawn, found = set[str](), []
     for picture in pictures:
-        turn, is_default = sources.STYLES.index(picture.style), picture.emoji.code not in drawn
+        found.append(picture.emoji.code not in drawn)
         drawn.add(picture.emoji.code)
+    return found
+
+
+def single_captions(pictures: list[Picture], everyday: dict[str, list[str]]) -> list[list[str]]:
+    """Of each picture."""
+    counts = captions.count_keywords({picture.emoji for picture in pictures})
+    said = []
+    for picture, is_default in zip(pictures, are_default(pictures), strict=True):
+        turn = sources.STYLES.index(picture.style)
         said.append(captions.captions_of(picture.emoji, picture.style.name, turn, everyday, counts, is_default=is_default))
     return said
 
@@ -170,9 +177,11 @@ def build(out: Path, packages: Path, *, kinds: dict[str, int] | None = None, par
     folder.mkdir(parents=True, exist_ok=True)
     notes.mkdir(exist_ok=True)
     written = sum([write_picture(folder / p.file_name, source_mark(p), partial(render_file, p.path)) for p in singles])
-    described = [describe_single(p, said) for p, said in zip(singles, single_captions(singles), strict=True)]
-    described *= 1 if part == "vae" else REPEATS
-    things = things_of(kept, packages, captions.read_everyday_words())
+    everyday = captions.everyday_words(kept)
+    alone = [describe_single(p, said) for p, said in zip(singles, single_captions(singles, everyday), strict=True)]
+    times = [1 if part == "vae" else REPEATS if default else OTHER_REPEATS for default in are_default(singles)]
+    described = [row for row, number in zip(alone, times, strict=True) for _ in range(number)]
+    things = things_of(kept, packages, everyday)
     for number, scene in enumerate(plan_scenes(things, kinds), start=SCENES_FROM):
         name = f"{number:012d}.png"
         written += write_picture(folder / name, scene.mark(), partial(draw_scene, scene))

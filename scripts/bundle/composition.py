@@ -46,10 +46,8 @@ PLACES = {
     "bottom": Place(0.5, 0.75, ("at the bottom", "in the bottom half")),
     "bottom right": Place(0.75, 0.75, ("in the bottom right corner", "at the bottom right", "in the lower right corner")),
 }
-SMALL = 28
-"""Side of a small object, pixels of 64; drawn from SMALL - 2 to SMALL + 2."""
-HALF = 31
-"""Side of each of two objects side by side or above one another, pixels of 64."""
+HALF = 32
+"""Side of a small object, and of each of two or three in one picture, pixels of 64."""
 
 BESIDE = ("{first} to the left of {second}", "{first} left of {second}", "{second} to the right of {first}", "{second} right of {first}")
 """first is on the left."""
@@ -59,8 +57,7 @@ UNORDERED = ("{first} and {second}", "{first} next to {second}", "{first} with {
 """Said of pictures with the first on the left."""
 
 COUNTS = {2: ("two {things}", "2 {things}", "a pair of {things}"), 3: ("three {things}", "3 {things}")}
-COUNT_CENTRES = {2: ((0.26, 0.5), (0.74, 0.5)), 3: ((0.5, 0.26), (0.26, 0.74), (0.74, 0.74))}
-COUNT_SIDE = 30
+COUNT_CENTRES = {2: ((0.25, 0.5), (0.75, 0.5)), 3: ((0.5, 0.25), (0.25, 0.75), (0.75, 0.75))}
 
 HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 125, "blue": 214, "purple": 275, "pink": 330}
 """Degrees on the colour wheel that a recoloured object gets."""

@@ -104,8 +104,9 @@ def kept_emoji(packages: Path) -> Iterable[sources.Emoji]:
 
 def nouns_and_phrases(packages: Path) -> dict[str, list[str]]:
     """Every way to say each thing that the model draws, by its noun."""
-    everyday, said = captions.read_everyday_words(), defaultdict(list)
-    for emoji in kept_emoji(packages):
+    kept, said = list(kept_emoji(packages)), defaultdict(list)
+    everyday = captions.everyday_words(kept)
+    for emoji in kept:
         phrases = captions.phrases_of(emoji, everyday)[:3]
         said[captions.without_article(phrases[0])] += phrases
     return {noun: list(dict.fromkeys(phrases)) for noun, phrases in said.items()}

@@ -61,6 +61,15 @@ def read_source(path: Path, colour: str | None = None) -> Image.Image:
     return square if colour is None else recoloured(square, colour)
 
 
+@lru_cache(maxsize=4096)
+def fills_its_square(path: Path) -> bool:
+    """Whether it hides more than two fifths of the rim, a sixteenth of its side wide, so that no background would be seen."""
+    hides = np.asarray(read_source(path).getchannel("A")) > 64
+    width = len(hides) // 16
+    within = hides[width:-width, width:-width]
+    return bool((hides.sum() - within.sum()) / (hides.size - within.size) > 0.4)
+
+
 def recoloured(picture: Image.Image, colour: str) -> Image.Image:
     """Turn the hue that covers most of it, and its neighbours on the wheel, to another; light, shade and the other hues stay."""
     rgba = np.asarray(picture)

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import torch
+from caption_batches import CaptionBatches
 from torch import Tensor
 from torch.nn import functional as F
-from train_text_tower import CaptionBatches
 from vocabulary import LENGTH
 
 from ldmcli.models.loading import load_text_encoder

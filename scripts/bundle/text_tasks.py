@@ -81,6 +81,11 @@ class Readers(nn.Module):
         self.names = list(counts)
         self.maps = nn.ModuleList([nn.Linear(width, count) for count in counts.values()])
         self.look = nn.Linear(width, LOOK_SIZE)
+        self.thing, self.thing_look = nn.Linear(width, counts["first"]), nn.Linear(width, LOOK_SIZE)
+
+    def named(self, states: Tensor, things: Tensor, looks: Tensor) -> dict[str, Tensor]:
+        """states: (M, width) where a thing's name ends; things: (M,) its class; looks: (M, LOOK_SIZE) of it alone in the default style."""
+        return {"thing": F.cross_entropy(self.thing(states), things), "thing look": F.mse_loss(self.thing_look(states), looks)}
 
     def loss(self, states: Tensor, facts: dict[str, Tensor], looks: Tensor) -> dict[str, Tensor]:
         """states: (B, width); facts: (B,) each, -1 where it is not asked; looks: (B, LOOK_SIZE)."""

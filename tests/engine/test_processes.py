@@ -123,3 +123,14 @@ def test_a_discriminator_balances_over_both_processes(coco, model, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a == {name: pytest.approx(value, rel=1e-3, abs=1e-5) for name, value in b.items()}
     assert newest(tmp_path / "two").names == {"network", "optimizer", "ema", "discriminator", "discriminator_optimizer"}
+
+
+@pytest.mark.parametrize("what", [{"lora_rank": 4}, {"train_text_encoder": True}], ids=["lora", "text tower"])
+def test_fine_tuning_in_two_processes_equals_one(what, coco, model, tmp_path):
+    """The adapters, or the tower beside the U-Net, hear the gradients of both processes."""
+    tuned = {**what, "init": model, "max_steps": 6, "save_every": 6, "val_every": 6}
+    run_alone("unet", coco, model, tmp_path / "parts", **TWO_PARTS, **tuned)
+    run_in_two("torchrun", "unet", coco, model, tmp_path / "two", batch_size=4, **tuned)
+    assert len(log_of(tmp_path / "two")) == 6
+    assert_same_bits(tmp_path / "parts", tmp_path / "two")
+    assert files(tmp_path / "two" / "model") == files(tmp_path / "parts" / "model")

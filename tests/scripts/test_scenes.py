@@ -87,8 +87,24 @@ def test_backgrounds_and_places_are_drawn_as_named(things):
         assert [canvas.getpixel(at) for at in ((0, 0), other)] == [composition.BACKGROUNDS[name] for name in scene.background]
     for scene in planned(things, "placed", 60):
         pixels = np.asarray(scenes.draw_scene(scene)).astype(int)
-        rows, columns = np.nonzero(np.abs(pixels - pixels[32, 0 if scene.objects[0].x > 32 else 63]).sum(-1) > 60)
+        ground = pixels[0 if scene.objects[0].y >= 32 else 63, 0 if scene.objects[0].x >= 32 else 63]
+        rows, columns = np.nonzero(np.abs(pixels - ground).sum(-1) > 12)
         assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((scene.objects[0].x, scene.objects[0].y), abs=1.5)
+
+
+def test_objects_lie_on_the_grid_of_the_half_size_latents(things):
+    for kind in scene_plan.KINDS:
+        for one in (one for scene in planned(things, kind, 40) for one in scene.objects):
+            assert (one.x - one.side / 2) % 16 == (one.y - one.side / 2) % 16 == 0
+
+
+def test_a_picture_that_hides_its_rim_stands_smaller(tmp_path):
+    whole = np.full((64, 64, 4), 255, np.uint8)
+    Image.fromarray(whole).save(tmp_path / "whole.png")
+    whole[:4] = whole[-4:] = 0
+    whole[:, :2] = 0
+    Image.fromarray(whole).save(tmp_path / "framed.png")
+    assert scenes.fills_its_square(tmp_path / "whole.png") and not scenes.fills_its_square(tmp_path / "framed.png")
 
 
 def test_counts(things):

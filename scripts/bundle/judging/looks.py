@@ -6,7 +6,6 @@ import composition
 import numpy as np
 import torch
 from PIL import Image
-from scene_plan import FULL
 from torch import Tensor
 
 from judging.asked import Asked
@@ -25,7 +24,7 @@ def backgrounds(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looke
     hits = [seen == one.colours[0] for seen, one in zip(border_colours(pictures), asked, strict=True)]
     known = []
     for one, print_ in zip(asked, fingerprint(pictures), strict=True):
-        away = (fingerprint(judge.wardrobe.all_drawn(FULL, one.colours[0], SIDE)) - print_).square().sum(dim=1)
+        away = (fingerprint(judge.wardrobe.all_drawn(SIDE, one.colours[0])) - print_).square().sum(dim=1)
         known.append(judge.matcher.codes[int(away.argmin())] in one.things[0].emoji)
     figures = [
         Figure(name="background colour, 1 of 10", value=share(hits), cases=len(hits), chance=1 / 10, bound=0.95),
@@ -83,7 +82,7 @@ def counts(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looked:
 
 def laid_out(wardrobe: Wardrobe, thing: Thing, count: int) -> Tensor:
     """One of the thing as usual, or `count` small ones on white, for each of its emoji: (emoji, 3, SIDE, SIDE) uint8."""
-    side, centres = (SIDE, [(0.5, 0.5)]) if count == 1 else (composition.COUNT_SIDE, composition.COUNT_CENTRES[count])
+    side, centres = (SIDE, [(0.5, 0.5)]) if count == 1 else (composition.HALF, composition.COUNT_CENTRES[count])
     sheets = []
     for code in thing.emoji:
         sheet = Image.new("RGB", (SIDE, SIDE), "white")

@@ -49,12 +49,15 @@ class Wardrobe:
         return next(filter(None, found), None)
 
     @cached_property
+    def everyday(self) -> dict[str, list[str]]:
+        return captions.everyday_words(list(self.emoji.values()))
+
+    @cached_property
     def things(self) -> list[Thing]:
         """Concepts whose prompt is the main phrase of one of their emoji, so that composed captions name them by it."""
-        everyday = captions.read_everyday_words()
         things = []
         for row in lists.read_concepts():
-            main = {captions.phrases_of(self.emoji[code], everyday)[0] for code in row["emoji"]}
+            main = {captions.phrases_of(self.emoji[code], self.everyday)[0] for code in row["emoji"]}
             if row["group"] in GROUPS and row["prompt"] in main and max(map(self.opaque, row["emoji"])) < FILLED:
                 things.append(Thing(row["prompt"], captions.without_article(row["prompt"]), tuple(row["emoji"])))
         return things
@@ -62,7 +65,7 @@ class Wardrobe:
     @cached_property
     def simple(self) -> list[Thing]:
         """Those that the data set shows in pairs, in places and small."""
-        planned = things_of(list(self.emoji.values()), self.packages, captions.read_everyday_words())
+        planned = things_of(list(self.emoji.values()), self.packages, self.everyday)
         nouns = {one.noun for one in planned if one.is_simple}
         return [thing for thing in self.things if thing.noun in nouns]
 

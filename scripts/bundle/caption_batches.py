@@ -1,0 +1,99 @@
+"""Captions of the data set and words of the dictionary, drawn batch by batch, each with what a text state must tell of it."""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import captions
+import torch
+from composition import plural
+from dictionary import kept_emoji, nouns_and_phrases
+from text_tasks import Dictionary, by_noun, facts_of, looks_of
+from torch import Tensor
+
+MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Captions and what must be told of them. names: see CaptionBatches._names_in; name_looks: (len(names), LOOK_SIZE)."""
+
+    texts: list[str]
+    facts: dict[str, Tensor]
+    looks: Tensor
+    names: list[tuple[int, str, int]]
+    name_looks: Tensor
+
+
+class CaptionBatches:
+    """Draws batches: pictures of the data set with one of their captions each, then pairs from the dictionary."""
+
+    def __init__(self, data: Path, dictionary: Path, packages: Path) -> None:
+        notes = json.loads((data / "annotations/captions_train2017.json").read_text())
+        self.images = notes["images"]
+        self.said: dict[int, list[str]] = {image["id"]: [] for image in self.images}
+        for row in notes["annotations"]:
+            self.said[row["image_id"]].append(row["caption"])
+        singles = [image for image in self.images if image["kind"] == "single"]
+        self.codes = {code: number for number, code in enumerate(dict.fromkeys(image["emoji"] for image in singles))}
+        facts = [facts_of(image, self.codes) for image in self.images]
+        self.facts = {name: torch.tensor([row[name] for row in facts]) for name in facts[0]}
+        self.looks = looks_of(data / "train2017", [image["file_name"] for image in self.images])
+        kept = list(kept_emoji(packages))
+        phrases, everyday = nouns_and_phrases(packages), captions.everyday_words(kept)
+        said = {e.code: [captions.without_article(phrase) for phrase in captions.phrases_of(e, everyday)] for e in kept}
+        self.names = {code: sorted({*names, *map(plural, names)}, key=len, reverse=True) for code, names in said.items()}
+        nouns = {code: names[0] for code, names in said.items()}
+        first_rows = {image["emoji"]: row for row, image in reversed(list(enumerate(self.images))) if image["kind"] == "single"}
+        self.alone = torch.tensor([first_rows[code] for code in self.codes])
+        self.meant = by_noun(phrases, nouns, self.codes)
+        words = json.loads(dictionary.read_text())
+        by_thing: dict[str, list[str]] = {}
+        for word, noun in words["nouns"].items():
+            if noun in self.meant:
+                by_thing.setdefault(noun, []).append(word)
+        verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
+        self.dictionary = Dictionary(by_thing, verbs, phrases)
+        self.rng = random.Random(0)
+
+    def texts(self) -> list[str]:
+        """For the vocabulary: every caption, and the dictionary's words once."""
+        words = [word for words in self.dictionary.nouns.values() for word in words] + [word for word, _ in self.dictionary.verbs]
+        return [text for said in self.said.values() for text in said] + words
+
+    def some(self, size: int) -> list[str]:
+        """Of the data set, each picture equally often."""
+        return [self._in_a_mood(self.rng.choice(self.said[image["id"]])) for image in self.rng.choices(self.images, k=size)]
+
+    def batch(self, size: int, pairs: int) -> "Batch":
+        """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
+        rows = self.rng.choices(range(len(self.images)), k=size)
+        texts = [self._in_a_mood(self.rng.choice(self.said[self.images[row]["id"]])) for row in rows]
+        drawn = [self.dictionary.pair(self.rng) for _ in range(pairs)]
+        meant = torch.tensor([self.rng.choice(self.meant[noun]) for _, _, noun in drawn])
+        facts = {name: torch.cat([values[rows], torch.full((2 * pairs,), -1)]) for name, values in self.facts.items()}
+        facts["first"][size:] = meant.repeat(2)
+        looks = torch.cat([self.looks[rows], self.looks.new_zeros(2 * pairs, self.looks.shape[1])])
+        names = [named for row, text in enumerate(texts) for named in self._names_in(row, text, self.images[rows[row]])]
+        texts += [word for word, _, _ in drawn] + [known for _, known, _ in drawn]
+        return Batch(texts, facts, looks, names, self.looks[self.alone[[thing for _, _, thing in names]]])
+
+    def _names_in(self, row: int, text: str, image: dict) -> Iterator[tuple[int, str, int]]:
+        """(row, text up to the end of a thing's name, its class) of every thing that the text names."""
+        for code in {one["emoji"] for one in image.get("objects") or [image]}:
+            for name in self.names[code]:
+                if found := re.search(rf"\b{re.escape(name)}\b", text):
+                    yield row, text[: found.end()], self.codes[code]
+                    break
+
+    def _in_a_mood(self, text: str) -> str:
+        """Now and then with an adjective that changes nothing, or without its article."""
+        chance = self.rng.random()
+        if chance < 0.08 and text.startswith(("a ", "an ")):
+            return captions.with_article(f"{self.rng.choice(MOODS[:-3])} {captions.without_article(text)}")
+        if chance < 0.11 and text.startswith(("a ", "an ")):
+            return f"{self.rng.choice(MOODS[-3:])} {captions.without_article(text)}"
+        return captions.without_article(text) if chance < 0.16 else text

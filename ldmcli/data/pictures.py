@@ -37,13 +37,6 @@ def read_squares(picture: CaptionedImage, size: int, crop: str) -> NDArray[np.ui
     return np.stack([_square(image, size, crop, place) for place in CROPS[crop]])
 
 
-def read_views(picture: CaptionedImage, size: int, crop: str) -> "Tensor":
-    """`read_squares` as a tensor."""
-    import torch
-
-    return torch.from_numpy(read_squares(picture, size, crop))
-
-
 def read_square(path: Path, size: int) -> "Tensor":
     """Decode, turn upright, put on white, scale the shorter side to `size` and crop the centre. Returns (3, size, size) uint8.
 

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,23 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file w
 SizeOption = Annotated[int | None, typer.Option("--size", "--resolution", help="Side of the training pictures in pixels.")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", "--num-train-epochs")]
 MaxStepsOption = Annotated[int | None, typer.Option("--max-steps", "--max-train-steps", help="Optimizer steps; wins over --epochs.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", "--train-batch-size", help="Pictures per process and accumulation part.")]
+
+
+AUTO_BATCH = "auto"
+
+
+def batch_number(text: str) -> int | str:
+    """A number, or AUTO_BATCH. Raises ValueError."""
+    return text if text == AUTO_BATCH else int(text)
+
+
+BatchOption = Annotated[
+    Any,  # int, AUTO_BATCH or None: Typer knows no unions
+    typer.Option(
+        "--batch-size", "--train-batch-size", parser=batch_number, metavar="INTEGER|auto",
+        help="Pictures per process and accumulation part; auto: the largest power of two that fits.",
+    ),
+]  # fmt: skip
 LrOption = Annotated[float | None, typer.Option("--lr", "--learning-rate")]
 LrScheduleOption = Annotated[str | None, typer.Option("--lr-schedule", "--lr-scheduler", help="constant, linear or cosine.")]
 WarmupOption = Annotated[int | None, typer.Option("--warmup", "--lr-warmup-steps", help="Steps.")]
@@ -57,7 +73,11 @@ MaxBadOption = Annotated[int | None, typer.Option("--max-bad", help="More unusab
 DryRunOption = Annotated[bool | None, typer.Option("--dry-run", help="Say what the run would need, from three real steps, and end.")]
 MaxHoursOption = Annotated[float | None, typer.Option("--max-hours", help="Save and stop after this time.")]
 LogEveryOption = Annotated[int | None, typer.Option("--log-every", help="Steps.")]
+TrackerOption = Annotated[str | None, typer.Option("--tracker", "--report-to", help="tensorboard: curves in RUN/tensorboard.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded pictures and encoded data are kept (default: the run).")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", "--dataloader-num-workers", help="Processes that read pictures (default 0: threads).")
+]
 NoCacheOption = Annotated[bool | None, typer.Option("--no-cache", help="Keep nothing on disk; decode and encode at every step (slow).")]
 CropOption = Annotated[str | None, typer.Option("--crop", help="center, random (along the longer side) or none (squeezed).")]
 FlipOption = Annotated[bool | None, typer.Option("--flip", "--random-flip", help="Mirror every other picture left and right.")]

@@ -9,6 +9,7 @@ from ldmcli.commands.options import whole_numbers
 from ldmcli.commands.training import resolve_config, training_command
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.console import output
+from ldmcli.models.scorer_source import find_scorer
 from ldmcli.models.source import find_component
 
 
@@ -40,6 +41,9 @@ def train_unet_command(
     heads: Annotated[int | None, typer.Option("--heads", help="Attention heads.")] = None,
     text_mask: Annotated[bool | None, typer.Option("--text-mask", help="Hide pads from cross-attention.")] = None,
     prompts: Annotated[Path | None, typer.Option("--prompts", "--validation-prompts", help="Sample prompts, one a line.")] = None,
+    sample_clipscore: Annotated[
+        str | None, typer.Option("--sample-clipscore", help="Score the sample sheets by this CLIP: `bundled`, a folder or a hub id.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
@@ -50,11 +54,13 @@ def train_unet_command(
            "prediction": prediction, "zero_terminal_snr": zero_terminal_snr,
            "snr_gamma": snr_gamma, "gradient_checkpointing": gradient_checkpointing,
            "channels": whole_numbers(channels, "--channels"), "layers": layers, "heads": heads,
-           "text_mask": text_mask, "prompts": prompts}  # fmt: skip
+           "text_mask": text_mask, "prompts": prompts, "sample_clipscore": sample_clipscore}  # fmt: skip
     config = resolve_config(TrainUNetConfig, {**given, **own}, "train-unet")
     for text, name in ((config.init, "unet"), (config.vae, "vae"), (config.text_encoder, "text_encoder")):
         if text:  # a typo fails before torch is loaded
             find_component(text, name, alone=True)
+    if config.sample_clipscore:
+        find_scorer(config.sample_clipscore)
 
     from ldmcli.engine.train_unet import train_unet
 

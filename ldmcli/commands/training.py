@@ -46,8 +46,10 @@ def _shared(
     max_bad: options.MaxBadOption = None,
     max_hours: options.MaxHoursOption = None,
     log_every: options.LogEveryOption = None,
+    tracker: options.TrackerOption = None,
     cache: options.CacheOption = None,
     no_cache: options.NoCacheOption = None,
+    workers: options.WorkersOption = None,
     crop: options.CropOption = None,
     flip: options.FlipOption = None,
     seed: options.TrainSeedOption = None,
@@ -86,7 +88,11 @@ def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
     for key in from_file:
         if key not in known:
             raise UsageError(f"--config {given['config']}: {key!r} is not an option of {command}.")
-    merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags}
+    auto = {"auto_batch": True} if {**from_file, **flags}.get("batch_size") == options.AUTO_BATCH else {}
+    for part in (from_file, flags):
+        if part.get("batch_size") == options.AUTO_BATCH:
+            del part["batch_size"]
+    merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags, **auto}
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
     if "output" not in merged and process_count() > 1:

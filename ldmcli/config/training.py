@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ldmcli.config.checks import MAX_SEED, check
@@ -23,6 +24,8 @@ class TrainConfig:
     """Optimizer steps; wins over epochs."""
     batch_size: int = 64
     """Pictures per process and accumulation part."""
+    auto_batch: bool = False
+    """Take the largest power of two that fits instead of batch_size."""
     lr: float = 1e-3
     lr_schedule: str = "constant"
     warmup: int = 100
@@ -47,9 +50,13 @@ class TrainConfig:
     """More unusable pictures than this end the run."""
     max_hours: float | None = None
     log_every: int = 10
+    tracker: str | None = None
+    """tensorboard: also keep curves and sample sheets in RUN/tensorboard."""
     seed: int = 0
     device: str = "auto"
     cache: Path | None = None
+    workers: int = 0
+    """Processes that read pictures; 0 is threads of the trainer."""
     no_cache: bool = False
     """Keep nothing on disk: decode and encode again whenever a picture is drawn."""
     crop: str = "center"
@@ -70,6 +77,13 @@ class TrainConfig:
         check(self.size % 8 == 0 and 16 <= self.size <= 1024, f"--size must be a multiple of 8 between 16 and 1024, got {self.size}.")
         check(self.crop in ("center", "random", "none"), f"--crop {self.crop}: center, random or none.")
         check(not (self.cache and self.no_cache), "--cache names a folder and --no-cache wants none.", "Leave one out.")
+        check(0 <= self.workers <= 256, f"--workers must be between 0 and 256, got {self.workers}.")
+        check(self.tracker in (None, "tensorboard"), f"--tracker {self.tracker}: tensorboard.")
+        check(
+            self.tracker is None or find_spec("tensorboard") is not None,
+            "--tracker tensorboard: TensorBoard is not installed.",
+            'pip install "ldm-cli[tracking]"',
+        )
         check(self.max_bad >= 0, f"--max-bad must be at least 0, got {self.max_bad}.")
         check(self.warmup >= 0 and self.max_grad_norm >= 0, "--warmup and --max-grad-norm cannot be negative.")
         check(self.lr_schedule in ("constant", "linear", "cosine"), f"--lr-schedule {self.lr_schedule}: constant, linear or cosine.")
@@ -144,6 +158,8 @@ class TrainUNetConfig(TrainConfig):
     text_mask: bool = False
     """Hide pads from cross-attention."""
     prompts: Path | None = None
+    sample_clipscore: str | None = None
+    """The CLIP that scores the sample sheets: `bundled`, a folder or a hub id. None: they are not scored."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

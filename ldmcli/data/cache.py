@@ -4,10 +4,8 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -15,11 +13,12 @@ from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.crew import ALONE, Crew, rounds
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.entries import Entry as Entry
 from ldmcli.data.entries import EntryWriter as EntryWriter
 from ldmcli.data.entries import open_entry as open_entry
 from ldmcli.data.entries import opened_by
-from ldmcli.data.pictures import CROPS, DECODING, BadPicture, read_views
+from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.records.notes import Progress
 
 CHUNK = 64
@@ -48,7 +47,7 @@ def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
 
 
 def decoded_pictures(
-    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", crew: Crew = ALONE
+    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", crew: Crew = ALONE, decoders: Decoders | None = None
 ) -> Iterator[Progress | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
@@ -60,67 +59,64 @@ def decoded_pictures(
     bad: dict[str, str] = {}
 
     def write(writer: EntryWriter, first: int, last: int) -> None:
-        for number, got in enumerate(decode(data.images[first:last]), start=first):
-            if isinstance(got, Tensor):
-                writer.put("pixels", number * views, got)
-            else:
+        for number, got in enumerate(reading.read(data.images[first:last], size, crop), start=first):
+            if isinstance(got, str):
                 bad[str(number)] = got
+            else:
+                writer.put("pixels", number * views, torch.from_numpy(got))
         writer.advance(first, last, {"bad": bad})
 
     entry = opened_by(crew, folder)
     if entry is None:
         writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, crew)
         bad.update(writer.facts.get("bad", {}))
-        with closing(writer), _decoder(size, crop) as decode:
+        with closing(writer), decoders or Decoders() as reading:
             yield from _fill(writer, len(data), CHUNK, write, "decode pictures")
             entry = writer.finish({"bad": _all_of(bad, crew)})
     yield entry
 
 
-def checked_pictures(data: CaptionedImages, size: int, crew: Crew = ALONE) -> Iterator[Progress | dict[str, str]]:
+def checked_pictures(
+    data: CaptionedImages, size: int, crew: Crew = ALONE, *, decoders: Decoders | None = None
+) -> Iterator[Progress | dict[str, str]]:
     """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
     bad: dict[str, str] = {}
     done = 0
-    with _decoder(size, "center") as decode:
+    with decoders or Decoders() as reading:
         for pieces in rounds(_cuts(len(data), CHUNK), crew):
             for first, last in pieces:
-                bad.update({str(n): got for n, got in enumerate(decode(data.images[first:last]), start=first) if isinstance(got, str)})
+                found = reading.read(data.images[first:last], size, "center")
+                bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
             done += sum(crew.gather(sum(last - first for first, last in pieces)))
             yield Progress("check pictures", done, len(data))
     yield _all_of(bad, crew)
 
 
-@contextmanager
-def _decoder(size: int, crop: str) -> Iterator[Callable[[Sequence[CaptionedImage]], Iterable[Tensor | str]]]:
-    """A function that reads pictures side by side: of each its squares (V, 3, size, size) or why there are none."""
-
-    def read(image: CaptionedImage) -> Tensor | str:
-        try:
-            return read_views(image, size, crop)
-        except BadPicture as error:
-            return f"{image.path.name if image.span is None else image.id}: {error}"
-
-    # Threads are enough: Pillow decodes and scales without Python's lock.
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16)) as pool:
-        yield lambda images: pool.map(read, images)
-
-
 def filled(
-    folder: Path, count: int, batch: int, compute: Callable[[int, int], dict[str, Tensor]], stage: str, crew: Crew = ALONE
+    folder: Path,
+    count: int,
+    batch: int,
+    compute: Callable[[int, int], dict[str, Tensor]],
+    stage: str,
+    crew: Crew = ALONE,
+    *,
+    starts: Tensor | None = None,
 ) -> Iterator[Progress | Entry]:
     """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
 
+    starts: (count + 1,) int64 where rows are several lines of the arrays each: row n is lines starts[n] to starts[n + 1] - 1.
     Any number of processes go through the same batches, and so does a run that goes on with an interrupted one: the same bits.
     """
+    line = list(range(count + 1)) if starts is None else starts.tolist()
 
     def write(writer: EntryWriter, first: int, last: int) -> None:
         for name, value in compute(first, last).items():
-            writer.put(name, first, value)
+            writer.put(name, line[first], value)
         writer.advance(first, last, {})
 
     entry = opened_by(crew, folder)
     if entry is None:
-        shapes = {name: ((count, *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
+        shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
         writer = EntryWriter(folder, shapes, crew)
         with closing(writer):
             yield from _fill(writer, count, batch, write, stage)

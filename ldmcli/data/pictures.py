@@ -1,15 +1,21 @@
-"""Picture files to square uint8 tensors: what is decoded, how it is converted, what is refused."""
+"""Picture files to square arrays of bytes: what is decoded, how it is converted, what is refused.
+
+Processes that only read pictures import this without torch, so that they start at once.
+"""
 
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header: a 48 kB PNG can hold 400 megapixels."""
@@ -25,26 +31,28 @@ DECODING = 1
 """Part of every cache's name; a change of what a file's pixels are must count it up."""
 
 
-def read_views(picture: CaptionedImage, size: int, crop: str) -> Tensor:
-    """The squares of a picture that `crop` names, (V, 3, size, size) uint8. Raises BadPicture."""
+def read_squares(picture: CaptionedImage, size: int, crop: str) -> NDArray[np.uint8]:
+    """The squares of a picture that `crop` names, (V, 3, size, size). Raises BadPicture."""
     image = _read(picture.path, picture.span, at_least=2 * size)
-    return torch.stack([_square(image, size, crop, place) for place in CROPS[crop]])
+    return np.stack([_square(image, size, crop, place) for place in CROPS[crop]])
 
 
-def read_square(path: Path, size: int) -> Tensor:
+def read_square(path: Path, size: int) -> "Tensor":
     """Decode, turn upright, put on white, scale the shorter side to `size` and crop the centre. Returns (3, size, size) uint8.
 
     Raises BadPicture.
     """
-    return _square(read_picture(path, at_least=2 * size), size, "center", 0.5)
+    import torch
+
+    return torch.from_numpy(_square(read_picture(path, at_least=2 * size), size, "center", 0.5))
 
 
-def _square(image: Image.Image, size: int, crop: str, place: float) -> Tensor:
+def _square(image: Image.Image, size: int, crop: str, place: float) -> NDArray[np.uint8]:
     if crop == "none":
         square = image.resize((size, size), Image.Resampling.LANCZOS)
     else:
         square = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS, centering=(place, place))
-    return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
+    return np.asarray(square).transpose(2, 0, 1).copy()
 
 
 def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:

@@ -1,13 +1,15 @@
 """Rows of numbers that training draws from, whether they lie in a cache or are computed when they are asked for; and views of pictures."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.pictures import CROPS, BadPicture, read_views
+from ldmcli.data.decoders import Decoders, Squares
+from ldmcli.data.pictures import CROPS
 
 
 class Rows(Protocol):
@@ -26,21 +28,50 @@ class Rows(Protocol):
 class DecodedOnDemand:
     """The `pixels` of a cache without one: (N V, 3, size, size) uint8, unusable pictures black."""
 
-    def __init__(self, data: CaptionedImages, size: int, crop: str) -> None:
+    def __init__(self, data: CaptionedImages, size: int, crop: str, decoders: Decoders | None = None) -> None:
         self.data, self.size, self.crop, self.views = data, size, crop, len(CROPS[crop])
         self.shape = torch.Size((len(data) * self.views, 3, size, size))
+        self.decoders = decoders or Decoders()
+        self.coming: dict[int, Future[Squares]] = {}
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def soon(self, pictures: list[int]) -> None:
+        """Begin to read these pictures, whose rows will be asked for."""
+        for picture in pictures:
+            if picture not in self.coming:
+                self.coming[picture] = self.decoders.submit(self.data.images[picture], self.size, self.crop)
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        wanted = [divmod(row, self.views) for row in rows.tolist()]
+        self.soon([picture for picture, _ in wanted])
+        taken = {picture: self.coming.pop(picture) for picture in dict(wanted)}
+        return torch.stack([self._view(picture, view, taken[picture]) for picture, view in wanted])
+
+    def _view(self, picture: int, view: int, coming: Future[Squares]) -> Tensor:
+        squares = self.decoders.result(coming, self.data.images[picture], self.size, self.crop)
+        return torch.zeros(self.shape[1:], dtype=torch.uint8) if isinstance(squares, str) else torch.from_numpy(squares[view])
+
+
+class Ragged:
+    """Rows of unlike length in one array, seen as (M, L, D) with zeros behind the end of each."""
+
+    def __init__(self, values: Tensor, lengths: Tensor, longest: int) -> None:
+        """values: (T, D), the rows one after the other; lengths: (M,) int64, T in all; longest: L."""
+        self.values, self.lengths = values, lengths
+        self.first = lengths.cumsum(0) - lengths
+        self.shape = torch.Size((len(lengths), longest, values.shape[1]))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
-        return torch.stack([self._read(*divmod(row, self.views)) for row in rows.tolist()])
-
-    def _read(self, picture: int, view: int) -> Tensor:
-        try:
-            return read_views(self.data.images[picture], self.size, self.crop)[view]
-        except BadPicture:
-            return torch.zeros(3, self.size, self.size, dtype=torch.uint8)
+        places = torch.arange(self.shape[1])
+        inside = places < self.lengths[rows, None]  # (B, L)
+        padded = self.values.new_zeros(len(rows), *self.shape[1:])
+        padded[inside] = self.values[(self.first[rows, None] + places)[inside]]
+        return padded
 
 
 class ComputedOnDemand:

@@ -22,12 +22,14 @@ class Adversary:
     contperceptual.py decodes again for the discriminator's turn; here both learn from one decoding, and move together.
     """
 
-    def __init__(self, config: TrainVAEConfig, accelerator: Any) -> None:
+    def __init__(self, config: TrainVAEConfig, accelerator: Any, *, alone: bool = False) -> None:
+        """alone: of this process only, for trials that others may not take part in."""
         self.weight, self.start, self.accelerator = config.adversarial_weight, config.adversarial_start, accelerator
         network = PatchDiscriminator(halvings=2 if config.size < SMALL else 3)
         self.network = network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = adamw(self.network.parameters(), config, accelerator, betas=(0.5, 0.9))  # those of latent-diffusion
-        self.prepared = accelerator.prepare_model(self.network)
+        self.alone = alone
+        self.prepared = self.network if alone else accelerator.prepare_model(self.network)
         self.learner = Learner("discriminator", self.network, optimizer, self.prepared)
 
     def terms(self, pictures: Tensor, decoded: Tensor, loss: Tensor, last_layer: Tensor) -> Terms:
@@ -46,4 +48,4 @@ class Adversary:
         """The gradient of a loss at the last layer, over all processes; scaled, so that half precision does not round it to nothing."""
         scaler = self.accelerator.scaler
         (gradient,) = torch.autograd.grad(loss if scaler is None else scaler.scale(loss), last_layer, retain_graph=True)
-        return self.accelerator.reduce(gradient, reduction="mean")
+        return gradient if self.alone else self.accelerator.reduce(gradient, reduction="mean")

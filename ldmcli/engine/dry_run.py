@@ -5,6 +5,7 @@ import shutil
 import statistics
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.engine.fit_batch import MOST_ON_GPU
 from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Progress
@@ -24,7 +26,9 @@ WARMUP, MEASURED = 1, 3
 
 def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:
     """Train four steps on just enough pictures, save once, and scale what that took to the whole run. Ends with a RunPlan."""
-    per_step = config.batch_size * config.grad_accum
+    per_step = (MOST_ON_GPU if config.auto_batch else config.batch_size) * config.grad_accum
+    if config.auto_batch:
+        per_step = min(per_step, len(data))
     tried = min(len(data), round(1.25 * per_step / (1 - config.held_out)) + 8)  # some may be unusable, some are held out
     if len(data) < per_step:
         raise UsageError(f"{len(data)} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
@@ -43,6 +47,7 @@ def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], I
                 steps.append(event)
             elif isinstance(event, Progress):
                 yield event
+        per_step = tomllib.loads((run / "config.toml").read_text())["batch_size"] * config.grad_accum  # auto is a number now
         named = {image.id for image in data.images}  # those that the layout left out are among the problems already
         skipped = [json.loads(line)["id"] for line in (run / "skipped.jsonl").read_text().splitlines()]
         bad = sum(name in named for name in skipped)

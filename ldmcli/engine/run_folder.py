@@ -12,11 +12,13 @@ from typing import Any
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import data_fingerprint
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.engine.run_log import disk_errors, write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
+from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.state import TrainState
 
 MAY_CHANGE = {
@@ -28,6 +30,8 @@ MAY_CHANGE = {
     "sample_every",
     "val_every",
     "log_every",
+    "tracker",
+    "sample_clipscore",
     "resume",
     "force",
     "output",
@@ -36,6 +40,7 @@ MAY_CHANGE = {
     "dry_run",
     "gradient_checkpointing",
     "max_bad",
+    "workers",
     "data",
     "images",
     "captions",
@@ -47,10 +52,18 @@ GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
 
 @contextmanager
 def run_folder(config: TrainConfig, processes: Processes) -> Iterator[None]:
-    """The output folder, locked against a second trainer by the first process."""
-    if not processes.main:
-        yield
-        return
+    """The output folder, locked against a second trainer by the first process. Raises LdmError where its disk, or that of the cache,
+    turns out to be full."""
+    with disk_errors(f"{config.output} or its cache", "Make room, then go on with --resume auto."):
+        if processes.main:
+            with _locked(config):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _locked(config: TrainConfig) -> Iterator[None]:
     run = config.output
     if run.exists() and not run.is_dir():
         raise UsageError(f"-o {run} is a file; a folder is needed.")
@@ -71,7 +84,7 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
     for number, reason in bad.items():
         image = data.images[int(number)]
         rows.append({"id": image.id, "file": str(image.path), "reason": reason})
-    (run / "skipped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(run / "skipped.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:
@@ -100,14 +113,23 @@ def _differences(one: dict[str, Any], other: dict[str, Any], but: Set[str], here
     return "; ".join(f"{key}: {one.get(key)!r} {here}, {other.get(key)!r} {there}" for key in keys)
 
 
-def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, checkpoints.Checkpoint | None]:
+def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint that config.resume asks for, and a warning for each that was passed over. Raises NotFound."""
+    if config.resume is None:
+        return None, []
+    if config.resume == "auto":
+        return checkpoints.newest(config.output / "checkpoints")
+    path = Path(config.resume)
+    if not path.is_dir():
+        raise NotFound(f"--resume {path}: no such checkpoint.")
+    return checkpoints.read(path), []
+
+
+def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, Checkpoint | None]:
     """The one that config.resume asks for; with `auto` the first process finds it for all."""
     if config.resume != "auto":
-        path = Path(config.resume or "")
-        if not path.is_dir():
-            raise NotFound(f"--resume {path}: no such checkpoint.")
-        return checkpoints.read(path)
-    found, warnings = checkpoints.newest(config.output / "checkpoints") if processes.main else (None, [])
+        return asked_checkpoint(config)[0]
+    found, warnings = asked_checkpoint(config) if processes.main else (None, [])
     yield from (Note(text, warning=True) for text in warnings)
     newest = processes.gather(found.path if found else None)[0]
     if newest is None:
@@ -136,5 +158,8 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], pro
         raise UsageError(f"{found.path} belongs to a run with other settings: {changed}", hint="--force resumes all the same.")
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
+    if left := checkpoints.later(config.output / "checkpoints", found.step):
+        names = ", ".join(path.name for path in left)
+        yield Note(f"{names}: of later steps than the one resumed; deleted when the next checkpoint is complete", warning=True)
     if cut := _differences(before, now, (before.keys() | now.keys()) - GLOBAL_BATCH, "then", "now"):
         yield Note(f"{cut}: the same pictures in every step, but other rounding")

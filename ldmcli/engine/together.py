@@ -9,21 +9,23 @@ from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes, joined
+from ldmcli.training import signals
+from ldmcli.training.signals import Requests
 
 C = TypeVar("C", bound=TrainConfig)
 
 
-def by_all_processes(train: Callable[[C, Processes], Iterator[Event]]) -> Callable[[C], Iterator[Event]]:
+def by_all_processes(train: Callable[[C, Processes, Requests], Iterator[Event]]) -> Callable[[C], Iterator[Event]]:
     """`train` as a function of its config alone: the processes that a launcher started find each other, the first one speaks for all, and
-    what ends one of them ends all."""
+    what ends one of them ends all. Signals are heard from the start."""
 
     @functools.wraps(train)
     def run(config: C) -> Iterator[Event]:
         device, _ = select_device(config.device)
-        with joined(device) as processes, processes.together():
+        with signals.listening(preparing=True) as requests, joined(device) as processes, processes.together():
             if config.dry_run and processes.count > 1:
                 raise UsageError("--dry-run measures one process.", hint="Start it without the launcher.")
-            for event in train(config, processes):
+            for event in train(config, processes, requests):
                 if processes.main:
                     yield event
             processes.gather(None)  # the others stay until the first has written everything

@@ -5,38 +5,41 @@ Unless the text encoder trains along, or only adapters do: see trained.py.
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ldmcli.config.training import TrainUNetConfig
-from ldmcli.data.cache import Entry, filled, fingerprint, pixels_fingerprint, to_unit_range
+from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
+from ldmcli.engine.fit_batch import Trial, fitted
 from ldmcli.engine.run_folder import agreed_settings, plain, resume, run_folder
+from ldmcli.engine.run_keeper import Hooks
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
+from ldmcli.engine.text_cache import cached_text, drained, weights_fingerprint
 from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.train_vae import split, usable_pixels
 from ldmcli.engine.trained import what_trains
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
+from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.unet_run import Cached, UNetRun
-from ldmcli.models.layout import component_folder
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note, Progress
+from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 
 
 @by_all_processes
-def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]:
+def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
@@ -50,8 +53,8 @@ def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]
     accelerator, note = make_accelerator(config)
     yield note
     agreed = agreed_settings(config, data, processes)
-    with run_folder(config, processes):
-        pixels, usable = yield from usable_pixels(data, config, processes)
+    with run_folder(config, processes), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         cached = yield from build_caches(data, pixels, frozen, config, accelerator, processes)
@@ -61,19 +64,26 @@ def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]
         yield from starting_notes(config, asked, frozen, unet)
         trained = what_trains(config, unet, frozen)
         yield from trained.notes(config.output)
+        order = SampleOrder(len(train_rows), config.seed)
+
+        def made(config: TrainUNetConfig, prepared: Any) -> UNetRun:
+            per_step = config.batch_size * config.grad_accum * accelerator.num_processes
+            return UNetRun(config, data, trained, prepared, accelerator, schedule, frozen, cached, train_rows, val_rows, order, per_step)
+
+        def trial(config: TrainUNetConfig, network: Any) -> Trial:
+            return Trial(made(config, network).loss)
+
+        config = yield from fitted(config, len(train_rows), trained.network, accelerator, processes, trial)
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(trained.network, config, accelerator, trained.groups(config))
         settings = {**agreed, **plain(asdict(config)), **trained.facts(config)}
         yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
-        order = SampleOrder(len(train_rows), config.seed)
-        run = UNetRun(
-            config, data, trained, prepared, accelerator, schedule, frozen, cached, train_rows, val_rows, order, loop.pictures_per_step
-        )
+        run = made(config, prepared)
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
-            run.loss,
+            reading_ahead(run.loss, pixels, train_rows, order, config, accelerator),
             loop,
             config,
             settings,
@@ -81,6 +91,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes) -> Iterator[Event]
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
             processes,
+            requests,
         )
         if not processes.main:
             return
@@ -122,8 +133,8 @@ def build_caches(
         encoded = ComputedOnDemand(len(pixels) * flips, latents)
         mean, std = encoded.of("mean"), encoded.of("std")
     else:
-        key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, _weights(frozen.vae_path, "vae"))
-        entry = yield from _drain(
+        key = fingerprint(pixels_fingerprint(data, config.size, config.crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
+        entry = yield from drained(
             filled(
                 cache / f"latents-{key}", len(pixels) * flips, 64, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes
             )
@@ -134,11 +145,7 @@ def build_caches(
     elif config.no_cache:
         vectors = ComputedOnDemand(len(captions), states).of("states")
     else:
-        text_key = fingerprint(*captions, _weights(frozen.text_path, "text_encoder"), _weights(frozen.tokenizer, "."))
-        text_entry = yield from _drain(
-            filled(cache / f"text-{text_key}", len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions", processes)
-        )
-        vectors = text_entry.arrays["states"]
+        vectors = yield from cached_text(cache, captions, tokens, frozen, states, processes)
         encoder.cpu()
     row = {caption: number for number, caption in enumerate(captions)}
     counts = torch.tensor([len(image.captions) for image in data.images])
@@ -152,23 +159,3 @@ def build_caches(
         counts,
         len(CROPS[config.crop]) * flips,
     )
-
-
-def _weights(source: Path, name: str) -> str:
-    """A fingerprint of a component by content: of the files in its folder, or of the checkpoint file that holds it."""
-    import hashlib
-
-    digest = hashlib.blake2b(digest_size=8)
-    for path in [source] if source.is_file() else sorted(p for p in component_folder(source, name).iterdir() if p.is_file()):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "blake2b").digest())
-    return digest.hexdigest()
-
-
-def _drain(events: Iterator[Progress | Entry]) -> Generator[Event, None, Entry]:
-    """Pass progress on; returns the entry that comes last."""
-    for event in events:
-        if isinstance(event, Entry):
-            return event
-        yield event
-    raise AssertionError("a cache ends with its entry")

@@ -10,14 +10,17 @@ from ldmcli.autoencoder.losses import PERCEPTUAL
 from ldmcli.config.training import TrainConfig, TrainVAEConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
 from ldmcli.engine.adversary import Adversary
 from ldmcli.engine.dry_run import planned
+from ldmcli.engine.fit_batch import Trial, fitted
 from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, write_skipped
+from ldmcli.engine.run_keeper import Hooks
 from ldmcli.engine.together import by_all_processes
-from ldmcli.engine.training_run import Hooks, loop_config, make_accelerator, make_state, run_loop, sample_ids
+from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_vae
@@ -31,13 +34,14 @@ from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.signals import Requests
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""
 
 
 @by_all_processes
-def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
+def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
     data = load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
@@ -50,29 +54,38 @@ def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
     yield note
     settings = agreed_settings(config, data, processes)
     perceptual = perceptual_term(config, accelerator.device, processes)
-    with run_folder(config, processes):
-        pixels, usable = yield from usable_pixels(data, config, processes)
+    with run_folder(config, processes), Decoders(config.workers) as decoders:
+        pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
+        order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
+
+        def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: Adversary | None) -> VAERun:
+            per_step = config.batch_size * config.grad_accum * accelerator.num_processes
+            return VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views, perceptual, adversary)
+
+        def trial(config: TrainVAEConfig, vae: VAE) -> Trial:
+            dearest = replace(config, adversarial_start=0)
+            adversary = Adversary(dearest, accelerator, alone=True) if config.adversarial_weight else None
+            return Trial(made(config, vae, vae, adversary).loss, adversary.learner if adversary else None)
+
+        config = yield from fitted(config, len(train_rows), vae, accelerator, processes, trial)
+        settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
         adversary = Adversary(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
         yield from resume(state, config, settings, processes)
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
-        order = SampleOrder(len(train_rows), config.seed)
-        views = len(CROPS[config.crop])
         if adversary and adversary.start >= loop.max_steps:
             yield Note(f"the discriminator joins after step {adversary.start}, and the run has {loop.max_steps}", warning=True)
-        run = VAERun(
-            config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, loop.pictures_per_step, views, perceptual, adversary
-        )
+        run = made(config, vae, prepared, adversary)
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
-            run.loss,
+            reading_ahead(run.loss, pixels, train_rows, order, config, accelerator),
             loop,
             config,
             settings,
@@ -80,6 +93,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes) -> Iterator[Event]:
             hooks,
             sample_ids(data, train_rows, order, loop.pictures_per_step),
             processes,
+            requests,
         )
         if not processes.main:
             return
@@ -128,7 +142,9 @@ def perceptual_term(config: TrainVAEConfig, device: torch.device, processes: Pro
     return lpips
 
 
-def usable_pixels(data: CaptionedImages, config: TrainConfig, processes: Processes) -> Generator[Event, None, tuple[Rows, list[int]]]:
+def usable_pixels(
+    data: CaptionedImages, config: TrainConfig, processes: Processes, decoders: Decoders
+) -> Generator[Event, None, tuple[Rows, list[int]]]:
     """Decode all pictures (cached, unless --no-cache).
 
     Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
@@ -136,16 +152,17 @@ def usable_pixels(data: CaptionedImages, config: TrainConfig, processes: Process
     """
     found: Entry | dict[str, str] | None = None
     if config.no_cache:
-        events: Iterator[Any] = checked_pictures(data, config.size, processes)
+        events: Iterator[Any] = checked_pictures(data, config.size, crew=processes, decoders=decoders)
     else:
-        events = decoded_pictures(data, config.size, config.cache or config.output / "cache", crop=config.crop, crew=processes)
+        cache = config.cache or config.output / "cache"
+        events = decoded_pictures(data, config.size, cache, crop=config.crop, crew=processes, decoders=decoders)
     for event in events:
         if isinstance(event, Entry | dict):
             found = event
         else:
             yield event
     assert found is not None
-    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop)
+    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
     bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
     if processes.main:
         write_skipped(config.output, data, bad)

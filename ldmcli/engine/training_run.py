@@ -1,42 +1,30 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import tomli_w
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.errors import LdmError, PeerLost, Stopped, UsageError
+from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.engine.run_keeper import Hooks, RunKeeper
+from ldmcli.engine.tracker import tracking
+from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note, Saved
-from ldmcli.records.training import TrainStep
+from ldmcli.records.notes import Note
 from ldmcli.runtime.device import select_device
-from ldmcli.runtime.memory import memory
 from ldmcli.runtime.processes import Processes
-from ldmcli.training import checkpoints, signals
+from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What the two trainers do in their own way. Each may yield records."""
-
-    save_model: Callable[[TrainState], Iterator[Event]]
-    sample: Callable[[TrainState], Iterator[Event]]
-    validate: Callable[[TrainState], dict[str, float]]
 
 
 def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
@@ -98,6 +86,27 @@ def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_s
     return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
 
 
+def reading_ahead(
+    loss_of: Callable[[int, int], Terms], pixels: Rows, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
+) -> Callable[[int, int], Terms]:
+    """The same loss. Where pictures are decoded on demand, those of the next part of a step are read while this one is computed."""
+    if not isinstance(pixels, DecodedOnDemand):
+        return loss_of
+    processes, size = accelerator.num_processes, config.batch_size
+
+    def pictures(part: int) -> list[int]:
+        """part: counted from the start of training, over all steps."""
+        first = (part * processes + accelerator.process_index) * size
+        return [rows[place] for place in order.places(first, first + size)]
+
+    def loss(step: int, part: int) -> Terms:
+        at = step * config.grad_accum + part
+        pixels.soon([*pictures(at), *pictures(at + 1)])
+        return loss_of(step, part)
+
+    return loss
+
+
 def run_loop(
     state: TrainState,
     loss_of: Callable[[int, int], Terms],
@@ -108,56 +117,30 @@ def run_loop(
     hooks: Hooks,
     describe: Callable[[int], str],
     processes: Processes,
+    requests: Requests,
 ) -> Iterator[Event]:
     """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
 
     What a signal, a clock or a failed save means for one process, it means for all: they agree after every step.
     """
-    run, main = config.output, processes.main
-    if main:
-        (run / "config.toml").write_text(tomli_w.dumps(settings))
-        _trim_log(run / "log.jsonl", state.step)
-    deadline = time.monotonic() + config.max_hours * 3600 if config.max_hours else None
-    saved = -1
-
-    def save() -> Iterator[Event]:
-        nonlocal saved
-        if saved != state.step:
-            saved = state.step
-            try:
-                path = state.save(run / "checkpoints", {"settings": settings, "processes": processes.count})
-            except (OSError, SafetensorError) as error:  # a full disk, most of the time
-                raise LdmError(
-                    f"the checkpoint of step {state.step} could not be written: {error}.",
-                    hint="The checkpoints before it are whole. Make room, then go on with --resume auto.",
-                ) from error
-            yield Saved("checkpoint", path)
-            yield from (Note(text, warning=True) for text in checkpoints.prune(run / "checkpoints", config.keep))
-            yield from hooks.save_model(state)
-
-    def report(record: TrainStep, validating: bool, sampling: bool) -> Iterator[Event]:
-        figures = hooks.validate(state) if validating else {}
-        if record.step % config.log_every == 0 or figures or record.step == loop.max_steps:
-            _log(run / "log.jsonl", record, figures)
-        yield TrainStep(**{**_fields(record), "terms": {**record.terms, **figures}, "memory": memory(accelerator.device)})
-        if sampling:
-            yield from hooks.sample(state)
-
-    with signals.listening() as requests:
+    main, run = processes.main, config.output
+    with tracking(config.tracker if main else None, run, state.step) as tracker:
+        keeper = RunKeeper(state, config, settings, hooks, tracker, processes)
+        if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
+            yield from keeper.model()
+        requests.preparing = False
         try:
             with processes.needed():
                 for record in train(state, loss_of, loop, accelerator, describe):
                     last = record.step == loop.max_steps
                     validating, sampling = (last or record.step % every == 0 for every in (config.val_every, config.sample_every))
-                    if main:
-                        yield from report(record, validating, sampling)
+                    yield from keeper.report(record, validating, sampling, accelerator.device)
                     if validating or sampling:
                         processes.gather(None)
-                    passed = deadline is not None and time.monotonic() > deadline and not last
+                    passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
                     stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
                     if record.step % config.save_every == 0 or last or stop or wanted or late:
-                        if main:
-                            yield from save()
+                        yield from keeper.save()
                         processes.gather(None)
                     if stop:
                         raise Stopped(
@@ -169,30 +152,5 @@ def run_loop(
                         yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
                         return
         except PeerLost:
-            if main:
-                yield from save()  # the loss never came, so the weights are those of the last full step
+            yield from keeper.save()  # the loss never came, so the weights are those of the last full step
             raise
-
-
-def _fields(record: TrainStep) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("step", "total", "terms", "lr", "images_per_s", "seconds")}
-
-
-def _log(path: Path, record: TrainStep, figures: dict[str, float]) -> None:
-    body = {"step": record.step, **record.terms, **figures, "lr": record.lr, "images_per_s": record.images_per_s, "seconds": record.seconds}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(body) + "\n")
-
-
-def _trim_log(path: Path, step: int) -> None:
-    """Drop lines of steps that a resumed run will do again, and a line that a kill cut short."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError):
-            continue
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -1,7 +1,8 @@
 """One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from ldmcli.engine.trained import Trained, one_network
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.images import to_pillow
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
+from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.networks.attention import TextContext
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Saved
@@ -117,8 +119,8 @@ class UNetRun:
         named = {f"val_loss_q{number}": value for number, value in enumerate(quarters, 1)}
         return {"val_loss": errors.mean().item(), **named, "val_variance_only": known}
 
-    def sample(self, state: TrainState) -> Iterator[Event]:
-        """The fixed prompts with fixed seeds."""
+    def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
+        """The fixed prompts with fixed seeds. Returns their CLIPScore where --sample-clipscore names a scorer."""
         shipped = self.trained.shipped(state.weights())
         text = replace(self.frozen.text, encoder=shipped.get("text_encoder", self.frozen.text.encoder))
         session = Session(shipped["unet"], self.frozen.vae, text, self.schedule, self.accelerator.device)
@@ -129,8 +131,16 @@ class UNetRun:
         for step in session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE):
             latents = step.final
         assert latents is not None
-        sheet = contact_sheet(to_pillow(session.decode(latents)), columns=8, labels=self.prompts)
+        pictures = to_pillow(session.decode(latents))
+        sheet = contact_sheet(pictures, columns=8, labels=self.prompts)
         yield Saved("samples", save_sheet(sheet, self.config.output / "samples" / f"step-{state.step:06d}.png"))
+        return {} if self.scorer is None else {"clip_score": 100 * self.scorer.score(pictures, self.prompts).mean().item()}
+
+    @cached_property
+    def scorer(self) -> Scorer | None:
+        """Loaded at the first sheet."""
+        name = self.config.sample_clipscore
+        return None if name is None else load_scorer(name, self.accelerator.device)
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
         """Write RUN/model: the averaged weights and the frozen parts."""

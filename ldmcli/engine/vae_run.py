@@ -1,7 +1,7 @@
 """One VAE training run from the inside: the loss of a step, validation, samples, saving."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -121,12 +121,13 @@ class VAERun:
             yield Note("held-out pictures are rebuilt no better than by the mean picture; train longer or lower --kl-weight.", warning=True)
 
     @torch.no_grad()
-    def sample(self, state: TrainState) -> Iterator[Event]:
-        """Pictures, held out where there are such, above their reconstructions."""
+    def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
+        """Pictures, held out where there are such, above their reconstructions. Returns no figures: validation has them."""
         pictures = to_unit_range(self.pixels[(self.val_rows if len(self.val_rows) else self.train_rows)[:16] * self.views])
         sheet = contact_sheet(to_pillow(torch.cat([pictures, self._reconstruct(state, pictures)])), columns=len(pictures))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
         yield Saved("samples", save_sheet(sheet, path))
+        return {}
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
         """Measure mean and scale of the latents and write RUN/model/vae."""

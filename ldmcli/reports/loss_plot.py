@@ -15,7 +15,7 @@ def plot_losses(log: Path, target: Path) -> None:
     if not rows:
         return
     figure, axes = plt.subplots(figsize=(7, 4))
-    skip = {"step", "lr", "images_per_s", "seconds", "grad_norm"}
+    skip = {"step", "lr", "images_per_s", "seconds", "grad_norm", "clip_score"}
     for name in sorted({key for row in rows for key in row} - skip):
         points = [(row["step"], row[name]) for row in rows if row.get(name, 0) > 0]
         axes.plot(*zip(*points, strict=True), label=name, linewidth=1) if points else None

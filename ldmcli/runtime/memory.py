@@ -33,6 +33,14 @@ def available_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + reserve
 
 
+def total_bytes() -> int:
+    """What the machine has, or the control group of this process is allowed."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    with suppress(OSError, ValueError):  # not Linux, or the older hierarchy; "max" is no limit
+        return min(psutil.virtual_memory().total, int(limit.read_text()))
+    return psutil.virtual_memory().total
+
+
 def give_back() -> None:
     """Return what was freed to the system: the C library and torch's allocator keep it for later otherwise."""
     if torch.cuda.is_available():

@@ -1,7 +1,8 @@
 """Checkpoints that are either complete or not there. Knows files and tensors, not what they mean.
 
 A checkpoint is written into a temporary folder beside its place, flushed to disk and renamed; its manifest, with a
-checksum of every file, is written last. What has no valid manifest is not a checkpoint.
+checksum of every file, is written last. What has no valid manifest is not a checkpoint. One process at a time may write
+into a folder.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ class Checkpoint:
 def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> Path:
     """Write `folder/step-NNNNNN/`. tensors: file name -> state dict; facts: JSON-able. Replaces a checkpoint of the same step."""
     target = folder / f"step-{step:06d}"
-    temporary = folder / f".{target.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, replaced = folder / f".{target.name}.tmp", folder / f".{target.name}.old"
+    _tidy(folder)
     temporary.mkdir(parents=True)
     try:
         sums = {}
@@ -63,17 +65,34 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: 
         _flush(manifest)
         _flush(temporary)
         if target.exists():
-            shutil.rmtree(target)
+            os.replace(target, replaced)
         os.replace(temporary, target)
         _flush(folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _tidy(folder)
         raise
+    shutil.rmtree(replaced, ignore_errors=True)
     return target
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a save that was cut short has left, and put back what it was about to replace."""
+    _put_back(folder)
+    for path in (*folder.glob(".step-*.tmp"), *folder.glob(".step-*.old")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _put_back(folder: Path) -> None:
+    for path in folder.glob(".step-*.old"):
+        target = folder / path.name[1:].removesuffix(".old")
+        with suppress(OSError):  # another process of the same run was faster
+            if not target.exists():
+                os.replace(path, target)
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest complete checkpoint and a warning for each thing that looked like one and is not. Raises NewerFormat."""
+    _put_back(folder)
     found, warnings = [], []
     for path in sorted(folder.glob("step-*")):
         if match := NAME.fullmatch(path.name):
@@ -107,16 +126,29 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, step, facts)
 
 
-def prune(folder: Path, keep: int) -> list[str]:
-    """Delete all but the newest `keep` checkpoints. Failing to delete is only a warning."""
-    found = sorted((int(m[1]), p) for p in folder.glob("step-*") if (m := NAME.fullmatch(p.name)) and p.is_dir() and not p.is_symlink())
+def later(folder: Path, step: int) -> list[Path]:
+    """The checkpoints of later steps, whole or not, the first one first: a run that goes on from `step` leaves them behind."""
+    return [path for number, path in _folders(folder) if number > step]
+
+
+def prune(folder: Path, keep: int, step: int) -> list[str]:
+    """Delete all but the newest `keep` checkpoints up to `step`, the one just written, and those of later steps, which this run has not
+    come from. Failing to delete is only a warning."""
+    earlier = [path for number, path in _folders(folder) if number <= step]
     warnings: list[str] = []
-    for _, path in found[:-keep] if keep > 0 else []:
+    for path in (earlier[:-keep] if keep > 0 else []) + later(folder, step):
+        going = folder / f".{path.name}.tmp"  # half a checkpoint never stands under the name of a whole one
         try:
-            shutil.rmtree(path)
+            os.replace(path, going)
+            shutil.rmtree(going)
         except OSError as error:
             warnings.append(f"could not delete the old checkpoint {path}: {error}")
     return warnings
+
+
+def _folders(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of what is named like a checkpoint, in the order of the steps; no links."""
+    return sorted((int(m[1]), p) for p in folder.glob("step-*") if (m := NAME.fullmatch(p.name)) and p.is_dir() and not p.is_symlink())
 
 
 def _checksum(path: Path) -> str:

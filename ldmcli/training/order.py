@@ -26,8 +26,11 @@ class SampleOrder:
 
     def batch(self, step: int, size: int) -> Tensor:
         """Sample numbers of the global batch of `step` (from 0). Returns (size,) int64."""
-        first = step * size
-        return torch.tensor([self._at(position) for position in range(first, first + size)])
+        return torch.tensor(self.places(step * size, (step + 1) * size))
+
+    def places(self, first: int, last: int) -> list[int]:
+        """The sample numbers first..last-1 of the whole training, over all batches."""
+        return [self._at(position) for position in range(first, last)]
 
     def _at(self, position: int) -> int:
         epoch, place = divmod(position, self.count)

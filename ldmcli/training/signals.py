@@ -1,9 +1,10 @@
 """A stop that waits for the end of the step: handlers only set a flag."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -11,10 +12,12 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @dataclass
 class Requests:
-    """What signals have asked for so far."""
+    """What signals have asked for so far. preparing: there is nothing to save yet, so a stop need not wait; started: time.monotonic()."""
 
     stop: signal.Signals | None = None
     save: bool = False
+    preparing: bool = False
+    started: float = field(default_factory=time.monotonic)
 
     def take_save(self) -> bool:
         """True once per SIGUSR1."""
@@ -23,19 +26,28 @@ class Requests:
 
 
 @contextmanager
-def listening() -> Iterator[Requests]:
-    """SIGINT and SIGTERM set `stop` (a second one ends the process at once), SIGUSR1 sets `save`. The old handlers come back at the end."""
-    requests = Requests()
+def listening(*, preparing: bool = False) -> Iterator[Requests]:
+    """SIGINT and SIGTERM set `stop`, SIGUSR1 sets `save`. The old handlers come back at the end.
 
-    def on_stop(number: int, frame: FrameType | None) -> None:
-        if requests.stop is not None:
+    A second SIGINT, or the first while `preparing`, ends the process at once. A second SIGTERM does not: job managers and launchers
+    send it to the process and again to its group.
+    """
+    requests = Requests(preparing=preparing)
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if requests.preparing or requests.stop == signal.SIGINT:
             raise KeyboardInterrupt
-        requests.stop = signal.Signals(number)
+        requests.stop = signal.SIGINT
+
+    def on_terminate(number: int, frame: FrameType | None) -> None:
+        if requests.preparing:
+            raise SystemExit(EXIT_CODES[signal.SIGTERM])
+        requests.stop = requests.stop or signal.SIGTERM
 
     def on_save(number: int, frame: FrameType | None) -> None:
         requests.save = True
 
-    wanted = {signal.SIGINT: on_stop, signal.SIGTERM: on_stop, signal.SIGUSR1: on_save}
+    wanted = {signal.SIGINT: on_interrupt, signal.SIGTERM: on_terminate, signal.SIGUSR1: on_save}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield requests

@@ -54,16 +54,24 @@ class TrainState:
         """What should be sampled from and shipped: the average if there is one. Frozen parameters are left out."""
         return self.ema.state_dict() if self.ema else kept(self.network)
 
-    def save(self, folder: Path, facts: dict[str, Any]) -> Path:
-        """Write a checkpoint of this very moment. facts: JSON-able, returned by `restore`."""
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds, by file: network, optimizer, ema where there is an average, and the same two of an opponent."""
         tensors = {"network": kept(self.network), "optimizer": _optimizer_tensors(self.optimizer)}
         if self.ema:
             tensors["ema"] = self.ema.state_dict()
         if self.opponent:
             tensors[self.opponent.name] = kept(self.opponent.network)
             tensors[f"{self.opponent.name}_optimizer"] = _optimizer_tensors(self.opponent.optimizer)
+        return tensors
+
+    def nbytes(self) -> int:
+        """Of a checkpoint."""
+        return sum(value.nbytes for part in self.tensors().values() for value in part.values())
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> Path:
+        """Write a checkpoint of this very moment. facts: JSON-able, returned by `restore`."""
         own = {"ema_updates": self.ema.updates if self.ema else 0, "scaler": self.scaler.state_dict() if self.scaler else None}
-        return checkpoints.save(folder, self.step, tensors, {**facts, "state": own})
+        return checkpoints.save(folder, self.step, self.tensors(), {**facts, "state": own})
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue exactly where the checkpoint was taken. Raises LdmError when it is one of another network."""

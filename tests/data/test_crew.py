@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from launch import by_hand, ended
-from test_unfinished_entries import finish, rows
+from test_unfinished_entries import finish, rows, unlike
 
 from ldmcli.data.cache import filled, open_entry
 from ldmcli.data.crew import ALONE, rounds
@@ -61,6 +61,17 @@ with joined(torch.device("cpu")) as crew:
         pass
 """
 
+UNLIKE = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import torch
+from test_unfinished_entries import unlike
+from ldmcli.runtime.processes import joined
+with joined(torch.device("cpu")) as crew:
+    unlike(Path(sys.argv[1]), crew)
+"""
+
 
 def build(folder: Path, *die_at: object) -> list[tuple[int, list[int], str]]:
     """Of each of two processes that fill `folder`: exit code, batches, what it said."""
@@ -82,6 +93,14 @@ def test_two_processes_write_the_files_of_one(tmp_path):
     finish(filled(tmp_path / "one" / "x", 16, 2, rows, "encode"))
     for name in ("entry.json", "mean.npy"):
         assert (tmp_path / "two" / "x" / name).read_bytes() == (tmp_path / "one" / "x" / name).read_bytes()
+
+
+def test_two_processes_write_rows_of_unlike_length_as_one_does(tmp_path):
+    said = ended(by_hand([("-c", UNLIKE, tmp_path / "two")] * 2))
+    assert [code for code, *_ in said] == [0, 0], said
+    assert torch.equal(unlike(tmp_path / "one").arrays["states"].flatten(), torch.arange(14).half())
+    for name in ("entry.json", "states.npy"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
 @pytest.mark.parametrize(("who", "where", "left"), [(1, 12, ([6], [12, 14])), (0, 4, ([4], [6, 14]))])

@@ -4,17 +4,31 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from ldmcli.data import entries
 from ldmcli.data.cache import Entry, filled, open_entry
+from ldmcli.data.crew import ALONE, Crew
 
 
 def rows(first: int, last: int) -> dict[str, torch.Tensor]:
     """Row n is filled with n."""
     return {"mean": torch.arange(first, last)[:, None].expand(-1, 3).float()}
+
+
+def unlike(folder: Path, crew: Crew = ALONE) -> Entry:
+    """Five rows of 3, 1, 4, 1 and 5 lines, numbered throughout."""
+    starts = torch.tensor([0, 3, 4, 8, 9, 14])
+
+    def lines(first: int, last: int) -> dict[str, torch.Tensor]:
+        return {"states": torch.arange(starts[first], starts[last])[:, None].float()}
+
+    *_, entry = filled(folder, 5, 2, lines, "encode", crew, starts=starts)
+    assert isinstance(entry, Entry)
+    return entry
 
 
 def finish(events) -> tuple[Entry, list[int]]:

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import torch
+
 from ldmcli.config.training import TrainUNetConfig, TrainVAEConfig
 from ldmcli.engine.train_unet import train_unet
 from ldmcli.engine.train_vae import train_vae
@@ -25,6 +27,21 @@ def config_for(kind, coco, model, output, **changes):
     if kind == "vae":
         return TrainVAEConfig(data=coco, output=output, **{**BASE, "channels": (8, 8, 16, 16), "perceptual_weight": 0.5, **changes})
     return TrainUNetConfig(data=coco, output=output, vae=str(model), text_encoder=str(model), **{**BASE, "channels": (32, 64), **changes})
+
+
+def argv_for(kind, coco, model, output, **changes):
+    """The same as a command line."""
+    own = (
+        {"channels": (8, 8, 16, 16), "perceptual_weight": 0.5}
+        if kind == "vae"
+        else {"channels": (32, 64), "vae": model, "text_encoder": model}
+    )
+    argv = [f"train-{kind}", "--data", str(coco), "-o", str(output)]
+    for name, value in {**BASE, **own, **changes}.items():
+        option = f"--{name.replace('_', '-')}"
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        argv += [option] if value is True else [option, text]
+    return argv
 
 
 def events_of(config):
@@ -48,6 +65,20 @@ def newest(output: Path) -> checkpoints.Checkpoint:
     found, warnings = checkpoints.newest(output / "checkpoints")
     assert found is not None and warnings == []
     return found
+
+
+def assert_same_bits(one: Path, other: Path, step: int = 12):
+    """The newest checkpoints, the shipped weights and every line of the logs."""
+    first, second = newest(one), newest(other)
+    assert first.step == second.step == step
+    for name in ("network", "ema", "optimizer"):
+        here, there = first.tensors(name), second.tensors(name)
+        assert here.keys() == there.keys() and here
+        different = [key for key in here if not torch.equal(here[key], there[key])]
+        assert not different, f"{name}: {different[:3]}"
+    assert log_of(one) == log_of(other)
+    shipped = [path.relative_to(one) for path in (one / "model").glob("*/*.safetensors")]
+    assert shipped and all((one / path).read_bytes() == (other / path).read_bytes() for path in shipped)
 
 
 def log_of(output: Path) -> list[dict]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from runs import KINDS, config_for, events_of, log_of, newest, stop_after
+from runs import KINDS, assert_same_bits, config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
@@ -14,17 +14,6 @@ def straight(request, coco, model, tmp_path_factory):
     output = tmp_path_factory.mktemp(request.param) / "straight"
     list(events_of(config_for(request.param, coco, model, output)))
     return request.param, output
-
-
-def assert_same_bits(one, other):
-    first, second = newest(one), newest(other)
-    assert first.step == second.step == 12
-    for name in ("network", "ema", "optimizer"):
-        here, there = first.tensors(name), second.tensors(name)
-        assert here.keys() == there.keys() and here
-        different = [key for key in here if not torch.equal(here[key], there[key])]
-        assert not different, f"{name}: {different[:3]}"
-    assert log_of(one) == log_of(other)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 11])  # 22 pictures in batches of 8: an epoch ends within the third step

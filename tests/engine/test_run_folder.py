@@ -75,9 +75,31 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(run, coco, mo
     events = list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
     warnings = [event.text for event in events if isinstance(event, Note) and event.warning]
     # three steps teach a VAE nothing, which has a warning of its own
-    (warning,) = [text for text in warnings if "held-out pictures are rebuilt" not in text]
-    assert "step-000003" in warning
+    damaged, left = [text for text in warnings if "held-out pictures are rebuilt" not in text]
+    assert "step-000003" in damaged and "damaged" in damaged
+    assert left.startswith("step-000003: of later steps than the one resumed")
     assert any(isinstance(event, Note) and event.text == "resumed step-000002" for event in events)
+
+
+def test_going_back_to_an_older_checkpoint_leaves_the_later_ones_behind(run, coco, model):
+    kind, output = run
+    older = output / "checkpoints" / "step-000002"
+    changes = {"lr": 0.01, "lr_schedule": "constant", "force": True, "save_every": 100}
+    going = events_of(config_for(kind, coco, model, output, resume=str(older), max_steps=3, **changes))
+    (warning,) = [event.text for event in going if isinstance(event, Note) and event.text.startswith("step-000003: of later steps")]
+    assert "deleted when the next checkpoint is complete" in warning
+    assert newest(output).step == 3 and newest(output).facts["settings"]["lr"] == 0.01  # --resume auto takes the new one
+    assert [row["lr"] for row in log_of(output)][2] == 0.01
+
+
+def test_a_finished_run_that_was_killed_before_its_model_was_written_writes_it(run, coco, model):
+    kind, output = run
+    list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
+    weights = next((output / "model" / kind).glob("*.safetensors"))
+    expected = weights.read_bytes()
+    shutil.rmtree(output / "model")
+    list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
+    assert weights.read_bytes() == expected
 
 
 def test_a_checkpoint_that_is_not_there_is_exit_6(coco, model, tmp_path):

@@ -20,14 +20,22 @@ from ldmcli.records.notes import Progress
 
 
 def cached_text(
-    cache: Path, captions: list[str], tokens: list[Tokens], frozen: Frozen, states: Callable[[Tensor], dict[str, Tensor]], crew: Crew
+    cache: Path,
+    captions: list[str],
+    tokens: list[Tokens],
+    frozen: Frozen,
+    states: Callable[[Tensor], dict[str, Tensor]],
+    crew: Crew,
+    at_once: int,
 ) -> Generator[Event, None, Rows]:
-    """`states` of every caption, (M, L, D). Where pads are hidden, only the tokens before them are kept, and zeros stand for the pads."""
+    """`states` of every caption, (M, L, D), computed for `at_once` of them together. Where pads are hidden, only the tokens before them are
+    kept, and zeros stand for the pads.
+    """
     key = (*captions, weights_fingerprint(frozen.text_path, "text_encoder"), weights_fingerprint(frozen.tokenizer, "."))
     if not frozen.text.use_mask:
         name = f"text-{fingerprint(*key)}"
         entry = yield from drained(
-            filled(cache / name, len(captions), 256, lambda a, b: states(torch.arange(a, b)), "encode captions", crew)
+            filled(cache / name, len(captions), at_once, lambda a, b: states(torch.arange(a, b)), "encode captions", crew)
         )
         return entry.arrays["states"]
     lengths = torch.tensor([t.length for t in tokens])
@@ -39,7 +47,7 @@ def cached_text(
 
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     name = f"text-{fingerprint('real tokens', *key)}"
-    entry = yield from drained(filled(cache / name, len(captions), 256, real, "encode captions", crew, starts=starts))
+    entry = yield from drained(filled(cache / name, len(captions), at_once, real, "encode captions", crew, starts=starts))
     return Ragged(entry.arrays["states"], lengths, len(tokens[0].ids))
 
 

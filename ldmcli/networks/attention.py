@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldmcli.networks.group_norm import GroupNorm
+from ldmcli.networks.linear import Linear
 
 # B pictures, N image tokens (h*w), L text tokens, D text width, C channels, H heads, d = C/H
 
@@ -61,10 +62,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.upcast = upcast
-        self.to_q = nn.Linear(channels, channels, bias=qkv_bias)
-        self.to_k = nn.Linear(source_width or channels, channels, bias=qkv_bias)
-        self.to_v = nn.Linear(source_width or channels, channels, bias=qkv_bias)
-        self.to_out = nn.ModuleList([nn.Linear(channels, channels), nn.Identity()])
+        self.to_q = Linear(channels, channels, bias=qkv_bias)
+        self.to_k = Linear(source_width or channels, channels, bias=qkv_bias)
+        self.to_v = Linear(source_width or channels, channels, bias=qkv_bias)
+        self.to_out = nn.ModuleList([Linear(channels, channels), nn.Identity()])
 
     def split(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, H, N, d)."""
@@ -91,7 +92,7 @@ class GEGLU(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(channels, 2 * width)
+        self.proj = Linear(channels, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)
@@ -103,7 +104,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.net = nn.ModuleList([GEGLU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)])
+        self.net = nn.ModuleList([GEGLU(channels, 4 * channels), nn.Identity(), Linear(4 * channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net[2](self.net[0](x))
@@ -136,10 +137,10 @@ class SpatialTransformer(nn.Module):
         super().__init__()
         self.linear_projection = linear_projection
         self.norm = GroupNorm(groups, channels, eps=1e-6)
-        self.proj_in: nn.Module = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
+        self.proj_in: nn.Module = Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
         blocks = [TransformerBlock(channels, heads, text_width, upcast=upcast) for _ in range(depth)]
         self.transformer_blocks = nn.ModuleList(blocks)
-        self.proj_out: nn.Module = nn.Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
+        self.proj_out: nn.Module = Linear(channels, channels) if linear_projection else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: TextContext) -> Tensor:
         """x: (B, C, h, w). Returns the same shape."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldmcli.networks.group_norm import GroupNorm
+from ldmcli.networks.linear import Linear
 
 # B pictures, C channels, h w feature-map size, T width of the time embedding
 
@@ -29,8 +30,8 @@ class TimestepEmbedding(nn.Module):
 
     def __init__(self, width: int, time_width: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(width, time_width)
-        self.linear_2 = nn.Linear(time_width, time_width)
+        self.linear_1 = Linear(width, time_width)
+        self.linear_2 = Linear(time_width, time_width)
 
     def forward(self, embedding: Tensor) -> Tensor:
         return self.linear_2(F.silu(self.linear_1(embedding)))
@@ -43,7 +44,7 @@ class ResnetBlock(nn.Module):
         super().__init__()
         self.norm1 = GroupNorm(groups, in_channels, eps=eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time_emb_proj = nn.Linear(time_width, out_channels) if time_width else None
+        self.time_emb_proj = Linear(time_width, out_channels) if time_width else None
         self.norm2 = GroupNorm(groups, out_channels, eps=eps)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None

@@ -97,11 +97,15 @@ def train(
 
 
 def _clip(learner: Learner, scaler: Any, max_norm: float) -> float:
-    """Clip the learner's gradients (0: leave them). Returns their norm before."""
+    """Clip the learner's gradients (0: leave them); short ones are left alone, not multiplied by 1. Returns their norm before."""
     if scaler is not None:
         scaler.unscale_(learner.optimizer)
-    parameters = [p for p in learner.network.parameters() if p.requires_grad]
-    return torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf).item()
+    parameters = [p for p in learner.network.parameters() if p.grad is not None]
+    total = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    norm = total.item()
+    if max_norm and not norm <= max_norm:  # NaN too
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, total)
+    return norm
 
 
 def _step(learners: list[Learner], scaler: Any) -> None:

@@ -77,6 +77,13 @@ def test_gradients_are_clipped_to_the_norm_that_was_asked_for():
     assert record.terms["grad_norm"] == pytest.approx(100 * math.sqrt(3))  # what is reported is the norm before clipping
 
 
+def test_gradients_shorter_than_that_are_left_as_they_are():
+    free, clipped = linear_state(), linear_state()
+    for state, most in ((free, 0.0), (clipped, 1e6)):
+        run(state, config(max_steps=3, max_grad_norm=most), lambda step, part, state=state: {"loss": squared(state, data(step))})
+    assert torch.equal(free.network.weight, clipped.network.weight)
+
+
 def test_records_carry_every_named_term():
     state = linear_state()
     (record,) = run(state, config(max_steps=1), lambda step, part: {"loss": state.network.weight.sum(), "kl": torch.tensor(2.0)})

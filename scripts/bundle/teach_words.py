@@ -28,7 +28,7 @@ from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
 
 PEAK = 1e-3
-KEEP_WEIGHT = 2.0
+KEEP_WEIGHT = 10.0
 """Of the data set's captions beside the words."""
 NAME_WEIGHT = 0.3
 """Of the nearest thing where the word ends."""

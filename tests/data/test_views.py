@@ -7,7 +7,7 @@ from PIL import Image
 
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
-from ldmcli.data.pictures import BadPicture, on_white, read_picture, read_views
+from ldmcli.data.pictures import BadPicture, on_white, read_picture, read_squares
 from ldmcli.data.rows import ComputedOnDemand, DecodedOnDemand, draw_views, flip_some
 
 
@@ -19,15 +19,15 @@ def wide(tmp_path) -> CaptionedImage:
 
 
 def test_random_crops_are_four_squares_along_the_longer_side(wide):
-    views = read_views(wide, 8, "random")
+    views = read_squares(wide, 8, "random")
     assert views.shape == (4, 3, 8, 8)
     for view, grey in zip(views, (0, 60, 120, 180), strict=True):
         assert (view == grey).all()
 
 
 def test_centre_and_none(wide):
-    assert read_views(wide, 8, "center")[0, 0, 0].tolist() == [60] * 4 + [120] * 4
-    squeezed = read_views(wide, 8, "none")[0, 0, 0].tolist()
+    assert read_squares(wide, 8, "center")[0, 0, 0].tolist() == [60] * 4 + [120] * 4
+    squeezed = read_squares(wide, 8, "none")[0, 0, 0].tolist()
     assert squeezed[0] < 10 and squeezed[-1] > 170 and squeezed == sorted(squeezed)
 
 

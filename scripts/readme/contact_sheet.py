@@ -1,4 +1,4 @@
-"""Draw the README's first picture: prompts in three styles by the bundled model, with the command itself.
+"""Draw the README's first picture: prompts of one thing and composed ones by the bundled model, with the command itself.
 
 python scripts/readme/contact_sheet.py [-o scripts/readme/contact-sheet.png] [-m MODEL]
 """
@@ -18,26 +18,32 @@ PROMPTS = """a dog
 a cat
 a penguin
 a unicorn
-a butterfly
 an octopus
+a butterfly
 a pizza
 a strawberry
-an avocado
 a cupcake
 a red car
 a rocket
-a sailboat
-a steam train
 a rainbow
 a snowman
-a volcano
-fire
 a guitar
 a robot
 a ghost in flat style
 a ghost in cartoon style
 a ghost in 3d style
-a crown in 3d style""".splitlines()
+a penguin on a yellow background
+a guitar, purple background
+an owl on a red and blue background
+a small dog in the top left corner
+a small star at the bottom
+two apples
+three frogs
+a blue heart
+a green car
+a cat to the left of a red car
+a rocket above a planet
+a strawberry and a banana""".splitlines()
 
 
 def main() -> None:
@@ -49,7 +55,7 @@ def main() -> None:
         command = [sys.executable, "-m", "ldmcli", "generate", *PROMPTS, "--seed", "1", "--json", "-m", args.model, "-o", f"{folder}/"]
         report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         pictures = [Image.open(image["path"]).copy() for image in report["images"]]
-    print(save_sheet(contact_sheet(pictures, columns=8, labels=PROMPTS, scale=2, gap=6), args.output))
+    print(save_sheet(contact_sheet(pictures, columns=6, labels=PROMPTS, scale=3, gap=6), args.output))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 from ldmcli.config.training import TrainConfig
 from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
 from ldmcli.engine.tracker import Tracker
+from ldmcli.errors import LdmError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.records.training import TrainStep
@@ -92,5 +93,9 @@ class RunKeeper:
         """Raises LdmError that says how much room it needs where the disk refuses it."""
         room = f"{self.state.nbytes() / 1e6:,.1f} MB are needed and {shutil.disk_usage(self.run).free / 1e6:,.1f} MB free. "
         before = f"The checkpoint of step {self.saved} is whole. " if self.saved else ""
-        with disk_errors(f"the checkpoint of step {self.state.step}", f"{room}{before}Make room, then go on with --resume auto."):
-            return self.state.save(self.run / "checkpoints", self.facts)
+        what = f"the checkpoint of step {self.state.step}"
+        try:
+            with disk_errors(what, f"{room}{before}Make room, then go on with --resume auto."):
+                return self.state.save(self.run / "checkpoints", self.facts)
+        except OSError as error:  # a file where a folder should be, no permission
+            raise LdmError(f"{what} could not be written: {error}.", hint=f"{before}Mend that, then go on with --resume auto.") from error

@@ -62,8 +62,8 @@ def test_only_the_real_tokens_are_on_disk(ragged, coco, model):
 
 
 def test_training_goes_through_the_bits_of_a_cache_of_all_positions(ragged, coco, model, tmp_path, monkeypatch):
-    def all_positions(cache, captions, tokens, frozen, states, crew):
-        return cached_text(cache, captions, tokens, replace(frozen, text=replace(frozen.text, use_mask=False)), states, crew)
+    def all_positions(cache, captions, tokens, frozen, states, crew, at_once):
+        return cached_text(cache, captions, tokens, replace(frozen, text=replace(frozen.text, use_mask=False)), states, crew, at_once)
 
     monkeypatch.setattr(train_unet, "cached_text", all_positions)
     list(events_of(config_for("unet", coco, model, tmp_path, text_mask=True, max_steps=4)))

@@ -2,10 +2,9 @@
 
     python scripts/bundle/sweep.py --data DIR -o FOLDER [-m MODEL] [--seeds 2] [--limit N]
 
-40 prompts, 20 of one thing and 20 composed of held-out combinations. First the guidance at STEPS steps, then the steps at the guidance that
-was chosen. The rule, for both: of the settings whose mean score lies within the 95 % interval (bootstrap over prompts) of the best one, the
-one that costs least. Guidance: the weakest above 1 (no guidance at all costs half; it is drawn, and shown, but a negative prompt needs
-some), over all schedulers. Steps: the fewest U-Net calls, then the best score.
+40 prompts, 20 of one thing and 20 composed of held-out combinations. First the guidance at STEPS steps: the one above 1 with the best mean
+score over all schedulers (1 is drawn, and shown, but without guidance a negative prompt does nothing). Then scheduler and steps at that
+guidance: the best mean score. The intervals are wide beside the differences: what is chosen is good, not proven best.
 FOLDER gets sweep.json and sweep.png.
 """
 

@@ -10,7 +10,6 @@ meanwhile.
 """
 
 import argparse
-import copy
 import math
 import shutil
 import time
@@ -94,7 +93,9 @@ def main() -> None:
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--text", type=Path, required=True, help="the tower of train_text_tower.py")
+    parser.add_argument("--init", type=Path, help="an earlier run of this script, to go on from; --text stays the teacher")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--lr", type=float, default=PEAK)
     parser.add_argument("--minutes", type=float, default=30, help="stop after so many minutes")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--captions", type=int, default=48, help="captions of the data set per step")
@@ -102,17 +103,17 @@ def main() -> None:
     args = parser.parse_args()
 
     drawn, tokenizer = CaptionBatches(args.data, args.dictionary, args.packages), load_tokenizer(args.text / "tokenizer", LENGTH)
-    text = load_text_encoder(args.text).train().requires_grad_(True)
-    teacher = copy.deepcopy(text).eval().requires_grad_(False)
+    teacher = load_text_encoder(args.text).eval().requires_grad_(False)
+    text = load_text_encoder(args.init or args.text).train().requires_grad_(True)
     nouns = {noun: row for row, noun in enumerate(drawn.dictionary.phrases)}
     phrases = states_of(teacher, encoded(tokenizer, [said[0] for said in drawn.dictionary.phrases.values()]))
-    optimizer = torch.optim.AdamW(text.parameters(), lr=PEAK, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(text.parameters(), lr=args.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
     started = time.monotonic()
     for step in range(args.steps):
         progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
         if progress >= 1:
             break
-        optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
+        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
         kept = encoded(tokenizer, drawn.some(args.captions))
         pairs = [drawn.dictionary.pair(drawn.rng) for _ in range(args.words)]
         words, known = (encoded(tokenizer, [pair[i] for pair in pairs]) for i in (0, 1))

@@ -19,12 +19,12 @@ BY_GUIDANCE = [
 ]
 
 
-def test_the_weakest_guidance_within_the_interval_of_the_best():
-    assert choose_guidance(BY_GUIDANCE) == 3
+def test_the_guidance_with_the_best_score_that_guides_at_all():
+    assert choose_guidance(BY_GUIDANCE) == 5
 
 
-def test_the_fewest_evaluations_within_the_interval_and_then_the_best_score():
-    settings = [setting("ddim", 3, 30, 0.70), setting("ddim", 3, 10, 0.66), setting("unipc", 3, 10, 0.67), setting("unipc", 3, 6, 0.60)]
+def test_the_best_score_and_of_equal_ones_the_fewest_evaluations():
+    settings = [setting("ddim", 3, 30, 0.70), setting("ddim", 3, 10, 0.66), setting("unipc", 3, 10, 0.70), setting("unipc", 3, 6, 0.60)]
     assert choose_steps(settings) == settings[2]
 
 

@@ -1,4 +1,4 @@
-"""Settings with their scores: which is cheapest among the best, and a plot of all."""
+"""Settings with their scores: which is the best, and a plot of all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,18 +20,14 @@ class Setting:
 
 
 def choose_guidance(settings: Sequence[Setting]) -> float:
-    """The weakest guidance above 1 whose score, averaged over the schedulers, is within the interval of the best."""
+    """The guidance above 1 with the best score, averaged over the schedulers."""
     strengths = sorted({one.cfg for one in settings if one.cfg > 1})
-    averaged = {cfg: [one for one in settings if one.cfg == cfg] for cfg in strengths}
-    best = max(strengths, key=lambda cfg: mean(one.score for one in averaged[cfg]))
-    bound = mean(one.low for one in averaged[best])
-    return next(cfg for cfg in strengths if mean(one.score for one in averaged[cfg]) >= bound)
+    return max(strengths, key=lambda cfg: mean(one.score for one in settings if one.cfg == cfg))
 
 
 def choose_steps(settings: Sequence[Setting]) -> Setting:
-    """Of those within the interval of the best, the fewest evaluations; of these the best score."""
-    bound = max(settings, key=lambda one: one.score).low
-    return min((one for one in settings if one.score >= bound), key=lambda one: (one.calls, -one.score))
+    """The best score; of equal ones the fewest evaluations."""
+    return max(settings, key=lambda one: (one.score, -one.calls))
 
 
 def plot(by_guidance: Sequence[Setting], by_steps: Sequence[Setting], chosen: Setting, target: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_unet_alone_takes_the_bundled_parts_and_the_usual_schedule(coco, model
     shutil.copytree(model / "unet", tmp_path / "alone" / "unet")
     config = with_parts(config_from(coco, tmp_path / "alone", tmp_path / "run"))
     assert (config.vae, config.text_encoder) == ("bundled", "bundled")
-    with pytest.raises(LdmError, match="the U-Net takes 4 latent channels and the VAE makes 8"):  # said before any training
+    with pytest.raises(LdmError, match="the U-Net takes 4 latent channels and the VAE makes 16"):  # said before any training
         starting_unet(config, load_frozen(config))
     config, schedule = settled(replace(config, text_encoder=str(model), vae=str(model)))
     assert (config.schedule, config.prediction) == ("cosine", "v") and schedule.steps_offset == 1

@@ -35,17 +35,23 @@ NEARNESS = 12.0
 """Difference of squared distances (192 numbers of variance 1) that makes one thing e times as likely as another."""
 
 
-def matches(word: Tokens, known: Tokens) -> tuple[list[int], list[int]]:
-    """Positions of the first whose states must be those at positions of the second; both (LENGTH,) ids that differ in one span."""
+def span_of(word: Tokens, known: Tokens) -> tuple[int, int]:
+    """First position of the word's pieces and the one after the last: where its caption differs from the one with the known phrase."""
     a, b = word.ids[: word.length].tolist(), known.ids[: known.length].tolist()
     before = next(i for i in range(len(a)) if i >= len(b) or a[i] != b[i]) if a != b else len(a)
     after = 0
     while after < min(len(a), len(b)) - before and a[-1 - after] == b[-1 - after]:
         after += 1
-    span = list(range(before, len(a) - after))
-    pads = list(range(max(len(a), len(b)), LENGTH))
-    mine = [*span, *range(len(a) - after, len(a)), *pads]
-    theirs = [max(len(b) - after - 1, 0)] * len(span) + [*range(len(b) - after, len(b)), *pads]
+    return before, len(a) - after
+
+
+def matches(word: Tokens, known: Tokens) -> tuple[list[int], list[int]]:
+    """Positions of the first whose states must be those at positions of the second; both (LENGTH,) ids that differ in one span."""
+    first, end = span_of(word, known)
+    known_end = known.length - (word.length - end)
+    pads = range(max(word.length, known.length), LENGTH)
+    mine = [*range(first, word.length), *pads]
+    theirs = [max(known_end - 1, 0)] * (end - first) + [*range(known_end, known.length), *pads]
     return mine, theirs
 
 
@@ -62,18 +68,9 @@ def word_loss(states: Tensor, wanted: Tensor, words: list[Tokens], known: list[T
 
 def nearest_loss(states: Tensor, phrases: Tensor, words: list[Tokens], known: list[Tokens], right: Tensor) -> Tensor:
     """Cross-entropy of the right phrase, (B,) rows of `phrases`, by squared distance. states: (B, LENGTH, D); phrases: (K, D)."""
-    ends = [len_of_span(word, phrase) for word, phrase in zip(words, known, strict=True)]
-    away = torch.cdist(states[range(len(words)), ends], phrases).square()
+    last = [span_of(word, phrase)[1] - 1 for word, phrase in zip(words, known, strict=True)]
+    away = torch.cdist(states[range(len(words)), last], phrases).square()
     return F.cross_entropy(-away / NEARNESS, right)
-
-
-def len_of_span(word: Tokens, known: Tokens) -> int:
-    """Where the word's last piece lies: before the end token, and before what its caption has in common with the phrase's."""
-    a, b = word.ids[: word.length].tolist(), known.ids[: known.length].tolist()
-    after = 0
-    while after < min(len(a), len(b)) - 1 and a[-1 - after] == b[-1 - after]:
-        after += 1
-    return len(a) - after - 1
 
 
 def states_of(text: CLIPText, tokens: list[Tokens]) -> Tensor:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch._dynamo  # noqa: F401  # like the next two, for the forks: a first optimizer and a first plot import these
 from accelerate import Accelerator  # noqa: F401
 from matplotlib import pyplot  # noqa: F401
-from runs import events_of
+from runs import argv_for, events_of
 
 from ldmcli.cli import main
 from ldmcli.records.training import TrainStep
@@ -75,6 +75,13 @@ def fork(work: Callable[[], int], talk: Path) -> Child:
 def ldm(argv: list[str], talk: Path) -> Child:
     """The command line."""
     return fork(lambda: main(argv), talk)
+
+
+def ran_through(kind, coco, model, folder: Path, **options) -> Path:
+    """The run folder of a training command that ended as it should."""
+    child = ldm(argv_for(kind, coco, model, folder / "run", **options), folder / "talk")
+    assert child.wait() == 0, child.said()
+    return folder / "run"
 
 
 def killed_at(config, step: int, talk: Path) -> int:

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from children import fork, ldm
+from children import fork, ldm, ran_through
 from runs import KINDS, argv_for, assert_same_bits, newest
 
 from ldmcli.cli import main
@@ -21,10 +21,7 @@ WRITES = {"fsync": os, "replace": os, "save_file": checkpoints}
 @pytest.fixture(scope="module", params=KINDS)
 def straight(request, coco, model, tmp_path_factory):
     """(kind, folder) of 16 steps in one go."""
-    folder = tmp_path_factory.mktemp(request.param)
-    child = ldm(argv_for(request.param, coco, model, folder / "run", **EACH), folder / "talk")
-    assert child.wait() == 0, child.said()
-    return request.param, folder / "run"
+    return request.param, ran_through(request.param, coco, model, tmp_path_factory.mktemp(request.param), **EACH)
 
 
 EACH = {"max_steps": 16, "save_every": 1, "keep": 2, "val_every": 100}

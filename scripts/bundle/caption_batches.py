@@ -56,7 +56,7 @@ class CaptionBatches:
             if noun in self.meant:
                 by_thing.setdefault(noun, []).append(word)
         verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
-        self.dictionary = Dictionary(by_thing, verbs, phrases)
+        self.dictionary = Dictionary(by_thing, verbs, phrases, words["use"])
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:

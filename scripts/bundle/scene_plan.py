@@ -14,9 +14,9 @@ from captions import phrases_of, with_article, without_article
 from scenes import SIDE, Placed, Scene, fills_its_square
 from sources import STYLES, Emoji, Style, find_picture
 
-KINDS = {"background": 8000, "split": 1500, "placed": 4000, "pair": 11000, "count": 2500, "colour": 2500}
+KINDS = {"background": 7000, "split": 2000, "placed": 3000, "pair": 26000, "count": 2000, "colour": 3000}
 """How many scenes of each kind."""
-STYLE_SHARES = (0.8, 0.1, 0.1)
+STYLE_SHARES = (0.86, 0.07, 0.07)
 """Of STYLES; the first is what a caption without a style means."""
 LANDSCAPES = {"place-geographic", "place-map", "place-other", "sky & weather"}
 THINGS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
@@ -160,7 +160,7 @@ class Planner:
         return self.rng.choice([c for c in words.BACKGROUNDS if not any(words.kept_back("background", t.noun, c) for t in things)])
 
     def _maybe_colour(self, *things: Thing) -> str:
-        return self._colour_for(*things) if self.rng.random() < 0.4 else "white"
+        return self._colour_for(*things) if self.rng.random() < 0.3 else "white"
 
     def _paint(self, thing: Thing, share: float) -> str | None:
         """A colour for a thing that comes in colours, in `share` of the cases."""

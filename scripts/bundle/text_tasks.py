@@ -107,18 +107,24 @@ class Dictionary:
     phrases: dict[str, list[str]]
     """Phrases of a noun, the main one first."""
 
+    use: dict[str, float]
+    """Zipf frequency of every word: the logarithm, base 10, of its number in a thousand million."""
+
     def __post_init__(self) -> None:
         self.known = list(self.nouns)
-        self.shares = [len(words) ** 0.5 for words in self.nouns.values()]
+        self.shares = {noun: [2 ** self.use[word] for word in words] for noun, words in self.nouns.items()}
+        """A word that is used ten times as much is drawn twice as often."""
+        self.known_shares = [sum(shares) ** 0.5 for shares in self.shares.values()]
         """Thousands of words are kinds of a person: the others are to be heard too."""
+        self.verb_shares = [2 ** self.use[verb] for verb, _ in self.verbs]
 
     def pair(self, rng: random.Random) -> tuple[str, str, str]:
         """(caption with the word, caption with the known phrase, noun)."""
         if rng.random() < 0.12:
-            verb, noun = rng.choice(self.verbs)
+            verb, noun = rng.choices(self.verbs, self.verb_shares)[0]
             return rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}")), self.phrases[noun][0], noun
-        noun = rng.choices(self.known, self.shares)[0]
-        word = rng.choice(self.nouns[noun])
+        noun = rng.choices(self.known, self.known_shares)[0]
+        word = rng.choices(self.nouns[noun], self.shares[noun])[0]
         known = self.phrases[noun][0]
         called = with_article(word) if known.startswith(("a ", "an ")) else word
         colour, place = rng.choice(list(BACKGROUNDS)), rng.choice(PLACES[rng.choice(list(PLACES))].names)

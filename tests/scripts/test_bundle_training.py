@@ -68,11 +68,14 @@ def test_facts_of_a_scene():
 
 
 def test_a_pair_of_the_dictionary_differs_in_the_word_alone():
-    words = text_tasks.Dictionary({"dog": ["hound"]}, [("raining", "rain")], {"dog": ["a dog"], "rain": ["rain"]})
+    use = {"hound": 4.0, "cur": 2.0, "raining": 4.0}
+    words = text_tasks.Dictionary({"dog": ["hound", "cur"]}, [("raining", "rain")], {"dog": ["a dog"], "rain": ["rain"]}, use)
+    drawn = [words.pair(random.Random(seed))[0] for seed in range(400)]
+    assert 2.5 < sum("hound" in said for said in drawn) / sum("cur" in said for said in drawn) < 6.5  # a hundred times the use: four times
     for seed in range(200):
         strange, known, noun = words.pair(random.Random(seed))
         if noun == "dog":
-            assert strange.replace("hound", "dog").removeprefix("a ") == known.removeprefix("a ")
+            assert strange.replace("hound", "dog").replace("cur", "dog").removeprefix("a ") == known.removeprefix("a ")
         else:
             assert "raining" in strange and known == "rain"
 

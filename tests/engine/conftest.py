@@ -1,5 +1,6 @@
 """Tiny data and a tiny model, made once."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -63,3 +64,20 @@ def evaluations(monkeypatch):
 
     monkeypatch.setattr(engine, "open_session", opened)
     return seen
+
+
+@pytest.fixture
+def trace(generate, tmp_path):
+    """Draw with --trace; returns (lines of trace.jsonl by kind, text of trace.html)."""
+
+    def run(*argv, prompt="red dog"):
+        code, out, err = generate(prompt, "-s", "5", "-o", tmp_path / "dog.png", "-q", "--trace", tmp_path / "look", "--overwrite", *argv)
+        assert code == 0, err
+        assert out.splitlines()[-1] == str(tmp_path / "look" / "trace.html")
+        kinds = {}
+        for line in (tmp_path / "look" / "trace.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            kinds.setdefault(row["kind"], []).append(row)
+        return kinds, (tmp_path / "look" / "trace.html").read_text(encoding="utf-8")
+
+    return run

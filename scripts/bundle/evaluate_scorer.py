@@ -2,8 +2,8 @@
 
     python scripts/bundle/evaluate_scorer.py --data DIR --drawn FOLDER [--scorer FOLDER] [--prompts 200]
 
-A picture is retrieved when its caption (the data set's first, which names no style) has the largest cosine of 100, the other 99 being those
-of other concepts. FOLDER keeps what `ldm generate` draws for the prompts, so that a second run draws nothing.
+A picture is retrieved when its thing's caption (the first, which names no style, whatever the picture's style) has the largest cosine of
+100, the other 99 being those of other things. FOLDER keeps what `ldm generate` draws for the prompts, so that a second run draws nothing.
 """
 
 import argparse
@@ -50,8 +50,11 @@ def main() -> None:
     data, scorer, rng = load_captioned(args.data), load_scorer(args.scorer), random.Random(1)
     facts = read_facts(args.data, data)
     singles = single_numbers(facts)
-    first = {number: data.images[number].captions[0] for number in singles}
-    concepts = list(dict.fromkeys(first.values()))
+    called: dict[str, str] = {}  # by emoji; its pictures stand together, the one in the style that needs no name first
+    for number in singles:
+        called.setdefault(facts[number]["emoji"], data.images[number].captions[0])
+    first = {number: called[facts[number]["emoji"]] for number in singles}
+    concepts = list(dict.fromkeys(called.values()))
     vectors = dict(zip(concepts, scorer.embed_captions(concepts), strict=True))
 
     held_out = [number for place, number in enumerate(singles) if is_held_out(place)]

@@ -81,3 +81,18 @@ def trace(generate, tmp_path):
         return kinds, (tmp_path / "look" / "trace.html").read_text(encoding="utf-8")
 
     return run
+
+
+@pytest.fixture
+def short_bursts(monkeypatch):
+    """The roof of the machine is measured in every command; here a quick look will do."""
+    from ldmcli.engine import bench_machine
+
+    monkeypatch.setattr(bench_machine, "BURST_S", 1e-4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def bench(ldm, model, short_bursts):
+    """`ldm bench` with the tiny model and as few runs as there can be."""
+    return lambda *argv: ldm("bench", "-m", model, "--device", "cpu", "--runs", 2, "--warmup", 1, "--steps", 2, *argv)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-STEPS, LONG = 12, 60
+STEPS, LONG = 12, 150
 """Of a run; of one that is killed many times on its way."""
 OPTIONS = {
     "vae": ["train-vae", "--channels", "16,32,32", "--perceptual-weight", "0.5"],
@@ -121,7 +121,7 @@ def kills(bench: Bench, count: int, draw: random.Random) -> bool:
     """kill -9 at random moments of runs that save at every step."""
     often = ["--save-every", "1", "--keep", "2", "--max-steps", str(LONG)]
     bench.finish("long", *often)
-    inside, whole, steps = 0, True, []
+    inside, killed, whole, steps = 0, 0, True, []
     for number in range(count):
         process = bench.start("kills", *often, "--resume", "auto")
         checkpoints = bench.folder / "kills" / "checkpoints"
@@ -131,13 +131,14 @@ def kills(bench: Bench, count: int, draw: random.Random) -> bool:
             time.sleep(draw.uniform(1, 6))
         process.kill()
         process.communicate()
+        killed += process.returncode == -signal.SIGKILL  # and not at its end already
         inside += any(checkpoints.glob(".step-*"))
         try:
             steps.append(max(bench.saved("kills"), default=0))
         except Exception as error:
             whole = check(bench.kind, "a checkpoint is not whole", False, error=str(error))
     bench.finish("kills", *often, "--resume", "auto")
-    held = whole and bench.same("long", "kills") and steps == sorted(steps)
+    held = whole and killed == count and bench.same("long", "kills") and steps == sorted(steps)
     return check(bench.kind, f"{count} kill -9, then to the end", held, inside_a_save=inside, newest_after_each=steps)
 
 

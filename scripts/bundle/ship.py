@@ -1,6 +1,6 @@
 """Copy a trained run into the package as the bundled model: fp16 weights, the model's own defaults, attribution.
 
-python scripts/bundle/ship.py --run UNET_RUN --data DIR [--text RUN] [--scorer FOLDER] [--scheduler NAME --steps N --cfg X]
+python scripts/bundle/ship.py --run UNET_RUN --data DIR [--scorer FOLDER] [--scheduler NAME --steps N --cfg X]
 """
 
 import argparse
@@ -24,7 +24,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="the train-unet run")
     parser.add_argument("--data", type=Path, required=True, help="the data set, for its attribution")
-    parser.add_argument("--text", type=Path, help="teach_words.py's tower in place of the one that the U-Net was trained with")
     parser.add_argument("--scorer", type=Path, help="train_scorer.py's folder, to ship as well")
     parser.add_argument("--scheduler", default="dpm++2m")
     parser.add_argument("--steps", type=int, default=20)
@@ -34,9 +33,9 @@ def main() -> None:
     kept = BUNDLED / "README.md"
     card = kept.read_text() if kept.is_file() else ""
     shutil.rmtree(BUNDLED, ignore_errors=True)
-    for name, network in (("vae", load_vae(model)), ("unet", load_unet(model)), ("text_encoder", load_text_encoder(args.text or model))):
+    for name, network in (("vae", load_vae(model)), ("unet", load_unet(model)), ("text_encoder", load_text_encoder(model))):
         save_component(BUNDLED, name, network.config, network.state_dict(), torch.float16)
-    copy_component((args.text or model) / "tokenizer", BUNDLED, "tokenizer")
+    copy_component(model / "tokenizer", BUNDLED, "tokenizer")
     own = read_json(model / "model_index.json")["_ldm"]
     own["defaults"] = {"scheduler": args.scheduler, "steps": args.steps, "cfg": args.cfg}
     own["examples"] = EXAMPLES.read_text().splitlines()

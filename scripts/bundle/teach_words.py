@@ -1,12 +1,12 @@
-"""Teach a trained text tower the words of the dictionary without changing what it says of the data set's captions.
+"""Teach a trained text tower the words of the dictionary and change little of what it says of the data set's captions.
 
     python scripts/bundle/teach_words.py --data DIR --dictionary FILE --packages NODE_MODULES --text RUN -o RUN [--minutes 30]
 
 A frozen copy is the teacher. A caption of the data set must keep all its states; a caption with a word that the data set does not hold must
 get the states of the same caption with the nearest known phrase: at the end and at every pad, and the word's pieces those of the phrase's
 last. Where the word ends, its state must moreover be nearer to that of the right thing than to those of all others: squared distances alone
-are least for a state in between, which is no thing at all. So a U-Net that was trained on the old tower goes on working, and can be trained
-meanwhile.
+are least for a state in between, which is no thing at all. The captions' states still move a little, so the U-Net that was trained on the
+old tower soils its pictures until it has seen the new states for a few thousand steps.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,11 @@ def on_terminal(command, keys, folder):
         os.execvpe(command[0], command, {**environment(), "TERM": "xterm"})
     screen, asked = b"", False
     try:
-        while part := os.read(terminal, 65536):
+        while True:
+            if asked and keys == CTRL_C and not select.select([terminal], [], [], 3)[0]:
+                os.write(terminal, keys.encode())  # it came just before the read that it was to interrupt; people press again, too
+            if not (part := os.read(terminal, 65536)):
+                break
             screen += part
             if not asked and b"Prompt (Enter for" in screen:
                 asked = True

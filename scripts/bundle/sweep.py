@@ -31,8 +31,8 @@ GUIDANCE = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5)
 STEPS = 20
 STEP_COUNTS = (4, 6, 8, 10, 12, 15, 20, 30)
 LEAST = 10
-"""Steps that may be chosen. With fewer the first timestep of most schedulers lies below 900 of 1,000, where it is handed pure noise for
-part of a picture; a model that is trained less than the bundled one then draws two things less well, which the scorer does not see."""
+"""Steps that may be chosen. With fewer the first timestep of most schedulers lies below 900 of 1,000: the network is handed pure
+noise for part of a picture. The edition before then drew two things less well, which the scorer does not see."""
 EACH = 20
 """Prompts of one thing, and composed."""
 

@@ -106,7 +106,6 @@ class Dictionary:
     verbs: list[tuple[str, str]]
     phrases: dict[str, list[str]]
     """Phrases of a noun, the main one first."""
-
     use: dict[str, float]
     """Zipf frequency of every word: the logarithm, base 10, of its number in a thousand million."""
 

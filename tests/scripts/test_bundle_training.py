@@ -80,6 +80,21 @@ def test_a_pair_of_the_dictionary_differs_in_the_word_alone():
             assert "raining" in strange and known == "rain"
 
 
+def test_wordnet_explains_the_senses_of_a_word_in_their_order(tmp_path):
+    """Lines as wndb(5WN) has them."""
+    (tmp_path / "data.noun").write_text(
+        "  1 licence\n"
+        '100 05 n 02 beagle 0 Beagle_hound 0 001 @ 200 n 0000 | a small hound; "the beagle barked"  \n'
+        "200 05 n 01 hound 0 000 | a dog  \n"
+    )
+    (tmp_path / "index.noun").write_text("  1 licence\nbeagle n 2 1 @ 2 0 200 100\nhound n 1 0 1 0 200\n")
+    (tmp_path / "index.verb").write_text("bark v 1 0 1 0 300\n")
+    wordnet = dictionary.WordNet(tmp_path)
+    assert wordnet.explained("beagle") == ["beagle: a dog", "beagle: a small hound"]
+    assert wordnet.explained("beagle", senses=1) == ["beagle: a dog"] and wordnet.explained("cat") == []
+    assert wordnet.names["100"] == {"beagle hound"} and not wordnet.is_name("beagle") and wordnet.verbs == ["bark"]
+
+
 @pytest.mark.parametrize(
     ("verb", "form"), [("snow", "snowing"), ("dance", "dancing"), ("swim", "swimming"), ("see", "seeing"), ("rain", "raining")]
 )

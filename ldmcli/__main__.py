@@ -5,6 +5,7 @@ import os
 import sys
 
 from ldmcli.runtime.launcher import process_count
+from ldmcli.runtime.threads import wait_briefly
 
 
 def run() -> None:
@@ -12,6 +13,7 @@ def run() -> None:
     # Importing torch makes hundreds of thousands of objects that stay; looking for garbage among them after every 700, and once more
     # at the end, costs half as much again as the import (mypy does the same).
     gc.set_threshold(50_000)
+    wait_briefly()
 
     from ldmcli.cli import main
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from ldmcli.errors import UsageError
+from ldmcli.runtime.threads import cores
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -84,7 +85,6 @@ def half_precision(device: torch.device, dtype: torch.dtype) -> str:
 
 def set_threads() -> int:
     """Use the cores this process may run on, unless OMP_NUM_THREADS says otherwise. A fixed rule, so that results do not depend on load."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = int(os.environ.get("OMP_NUM_THREADS") or count)
+    threads = int(os.environ.get("OMP_NUM_THREADS") or cores())
     torch.set_num_threads(threads)
     return threads

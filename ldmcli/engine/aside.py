@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-import torch
+from ldmcli.runtime.device import use_threads
 
 Result = TypeVar("Result")
 
@@ -21,7 +21,7 @@ class Aside(Generic[Result]):
     def __init__(self, limit: int, threads: int) -> None:
         self.limit = limit
         self.waiting: deque[Future[Result]] = deque()
-        self.pool = ThreadPoolExecutor(1, "aside", torch.set_num_threads, (threads,))
+        self.pool = ThreadPoolExecutor(1, "aside", use_threads, (threads,))
 
     def __enter__(self) -> Self:
         return self

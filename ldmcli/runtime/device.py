@@ -86,5 +86,15 @@ def half_precision(device: torch.device, dtype: torch.dtype) -> str:
 def set_threads() -> int:
     """Use the cores this process may run on, unless OMP_NUM_THREADS says otherwise. A fixed rule, so that results do not depend on load."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or cores())
-    torch.set_num_threads(threads)
+    use_threads(threads)
     return threads
+
+
+def use_threads(count: int) -> None:
+    """Give torch this many in the calling thread of Python. Not told anew where it has them already.
+
+    torch.set_num_threads also forbids MKL to choose for itself, in the whole process; beside two computing processes that alone made
+    the difference between seconds and tens of seconds of waiting at barriers.
+    """
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)

@@ -142,33 +142,42 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--neighbours", default="0,1,2,4")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=10, help="0: no drawing.")
     parser.add_argument("--train-steps", type=int, default=20, help="0: no training.")
     parser.add_argument("--before", default="GOMP_SPINCOUNT=300000,KMP_BLOCKTIME=200", help="NAME=VALUE,...; empty: leave this side out.")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
+def sides(options: argparse.Namespace, data: Path) -> dict[str, dict[str, Callable[[], float]]]:
+    """What is measured, by kind and side."""
+    plain = {name: value for name, value in os.environ.items() if name not in WAITING}
+    own = {"ldm": plain}
+    if options.before:
+        own["before"] = plain | dict(pair.split("=", 1) for pair in options.before.split(","))
+    kinds: dict[str, dict[str, Callable[[], float]]] = {}
+    if options.steps:
+        kinds["denoise_s"] = {name: partial(ours, options.steps, environment) for name, environment in own.items()}
+        kinds["denoise_s"]["diffusers"] = partial(theirs, options.steps, plain)
+    if options.train_steps:
+        trained = {name: partial(training, data, options.train_steps, environment) for name, environment in own.items()}
+        kinds["training_steps_per_s"] = trained
+    return kinds
+
+
 def main() -> None:
     options = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of `finally`
-    plain = {name: value for name, value in os.environ.items() if name not in WAITING}
-    before = dict(pair.split("=", 1) for pair in options.before.split(",") if pair)
-    made: dict[str, Any] = {"cores": os.cpu_count(), "steps": options.steps, "before": before, "neighbours": {}}
+    settings = {name: str(value) for name, value in vars(options).items()}
+    made: dict[str, Any] = {"cores": os.cpu_count(), "settings": settings, "neighbours": {}}
     with tempfile.TemporaryDirectory() as folder:
-        data = draw_data(Path(folder) / "data")
-        drawing = {"ldm": partial(ours, options.steps, plain), "diffusers": partial(theirs, options.steps, plain)}
-        steps = {"ldm": partial(training, data, options.train_steps, plain)} if options.train_steps else {}
-        if before:
-            drawing["before"] = partial(ours, options.steps, {**plain, **before})
-        if before and steps:
-            steps["before"] = partial(training, data, options.train_steps, {**plain, **before})
+        kinds = sides(options, draw_data(Path(folder) / "data"))
         for count in map(int, options.neighbours.split(",")):
             with neighbours(count):
-                kinds = {"denoise_s": measured(drawing, options.rounds), "training_steps_per_s": measured(steps, options.rounds)}
-            medians = {kind: {side: statistics.median(values) for side, values in found.items()} for kind, found in kinds.items()}
+                found = {kind: measured(each, options.rounds) for kind, each in kinds.items()}
+            medians = {kind: {side: statistics.median(values) for side, values in each.items()} for kind, each in found.items()}
             print(f"{count} beside: {json.dumps(medians)}", flush=True)
-            made["neighbours"][str(count)] = {"median": medians, "all": kinds}
+            made["neighbours"][str(count)] = {"median": medians, "all": found}
     if options.json:
         options.json.write_text(json.dumps(made, indent=1) + "\n")
 

@@ -30,6 +30,10 @@ SEED, CFG = "0", "4"
 DEADLINE_S = 300
 """Of one run."""
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+TRAINED = (
+    "--vae bundled --text-encoder bundled --channels 32,64 --layers 1 --size 64 --batch-size 8 --held-out 0 --log-every 1 "
+    "--sample-every 1000000 --val-every 1000000 --device cpu"
+)
 
 NEIGHBOUR = """
 import os, sys
@@ -99,22 +103,8 @@ def theirs(steps: int, environment: Environment) -> float:
 def training(data: Path, steps: int, environment: Environment) -> float:
     """Optimizer steps a second of `ldm train-unet` with a tiny U-Net on the bundled VAE and text encoder."""
     with tempfile.TemporaryDirectory() as folder:
-        trained = (
-            f"--channels 32,64 --layers 1 --size 64 --batch-size 8 --held-out 0 --log-every 1 --device cpu --max-steps {steps}".split()
-        )
-        run = [
-            "train-unet",
-            "--data",
-            str(data),
-            *trained,
-            "--sample-every",
-            "1000000",
-            "-o",
-            f"{folder}/run",
-            "--cache",
-            f"{folder}/cache",
-            "-q",
-        ]
+        named = ["--data", str(data), "-o", f"{folder}/run", "--cache", f"{folder}/cache", "--max-steps", str(steps)]
+        run = ["train-unet", *named, *TRAINED.split(), "-q"]
         answer([sys.executable, "-m", "ldmcli", *run], environment)
         rows = [json.loads(line) for line in (Path(folder) / "run" / "log.jsonl").read_text().splitlines()]
     return 1 / statistics.median(row["seconds"] for row in rows[len(rows) // 4 :])

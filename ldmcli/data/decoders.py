@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ldmcli.data.captioned import CaptionedImage
 from ldmcli.data.pictures import BadPicture, read_squares
 from ldmcli.errors import LdmError
-from ldmcli.runtime.threads import cores
 
 Squares = NDArray[np.uint8] | str
 """(V, 3, size, size), or why there are none."""
@@ -88,7 +87,8 @@ class Decoders:
         if self.pool is None and self.workers:  # spawned: a fork of a process with threads may hang
             self.pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _live_no_longer_than_the_trainer)
         elif self.pool is None:  # Pillow decodes and scales without Python's lock
-            self.pool = ThreadPoolExecutor(min(cores(), 16))
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            self.pool = ThreadPoolExecutor(min(cores, 16))
         return self.pool
 
 

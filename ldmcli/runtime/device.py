@@ -93,8 +93,8 @@ def set_threads() -> int:
 def use_threads(count: int) -> None:
     """Give torch this many in the calling thread of Python. Not told anew where it has them already.
 
-    torch.set_num_threads also forbids MKL to choose for itself, in the whole process; beside two computing processes that alone made
-    the difference between seconds and tens of seconds of waiting at barriers.
+    torch.set_num_threads also takes from MKL the freedom to use fewer, in the whole process; beside other computing processes, with
+    threads that wait long, drawing was mostly slower for it. The pictures are the same bytes.
     """
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)

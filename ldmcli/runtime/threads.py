@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 SPINS = 1000
-"""Rounds of GNU OpenMP's waiting loop before a thread sleeps, some tens of microseconds; its own default is 300,000, some milliseconds."""
+"""Rounds of GNU OpenMP's waiting loop before a thread sleeps, some ten microseconds; its own default is 300,000, some milliseconds."""
 BLOCKTIME_MS = 1
 """The same for Intel's and LLVM's OpenMP, in milliseconds, the least above not waiting at all; their default is 200."""
 

@@ -4,7 +4,15 @@ import pytest
 
 from ldmcli.exif_comment import decode_comment
 
-TEXTS = ["a dog\nSteps: 20, Sampler: Euler", "café", "一只猫在垫子上", "собака", "日本語 😀\nNegative prompt: 醜い", '{"prompt": "x"}', "dog"]
+TEXTS = [
+    "a dog\nSteps: 20, Sampler: Euler",
+    "café",
+    "一只猫在垫子上",
+    "собака",
+    "日本語 😀\nNegative prompt: 醜い",
+    '{"prompt": "x"}',
+    "dog",
+]
 FORMS = {
     "big-endian, as A1111": lambda text: b"UNICODE\0" + text.encode("utf-16-be"),
     "little-endian, as exiftool and browsers": lambda text: b"UNICODE\0" + text.encode("utf-16-le"),

@@ -76,7 +76,9 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
     for path in files:
         texts = [text for text in given.captions.get(path, []) if text.strip()]
         if not texts and path in named:
-            what = f"is a sheet of several pictures and has no caption in {source}" if origins[path].sheet else f"has no caption in {source}"
+            what = (
+                f"is a sheet of several pictures and has no caption in {source}" if origins[path].sheet else f"has no caption in {source}"
+            )
             raise UsageError(f"{path} {what}.", hint="Name the captions with --captions FILE.")
         bare += [] if texts else [path]
         pairs += [Pair(path, text) for text in texts]

@@ -131,7 +131,12 @@ def among_sheets(root):
     folder, pictures = numbered(root / "n")
     for name, kind in (("00000-00011.grid.png", "grid"), ("3.progress.png", "strip")):
         save(folder, name, pictures[0], **sheet_texts(kind))
-    return (folder, "--captions", lines(root)), pictures, WORDS, "2 sheets of several pictures left out: 00000-00011.grid.png, 3.progress.png"
+    return (
+        (folder, "--captions", lines(root)),
+        pictures,
+        WORDS,
+        "2 sheets of several pictures left out: 00000-00011.grid.png, 3.progress.png",
+    )
 
 
 def prefixed(root):

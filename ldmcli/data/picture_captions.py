@@ -1,7 +1,5 @@
 """Which caption belongs to which picture: from the picture's own metadata, a manifest beside it, a captions file, or COCO."""
 
-import csv
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -13,6 +11,7 @@ from PIL import Image
 
 from ldmcli.data.captioned import PICTURES
 from ldmcli.data.coco import find_coco, load_coco
+from ldmcli.data.text_file import csv_rows, read_text
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts
 
@@ -152,12 +151,10 @@ def read_references(path: Path, files: Sequence[Path]) -> dict[Path, list[str]]:
 def _read_captions(path: Path, files: Sequence[Path]) -> dict[str, list[str]]:
     """Captions by the name that the file gives to a picture, and by its last part."""
     if path.is_dir():
-        return {file.stem: [file.read_text(encoding="utf-8").strip()] for file in path.glob("*.txt")}
+        return {file.stem: [read_text(file).strip()] for file in path.glob("*.txt")}
     try:
-        rows = list(_rows(path, path.read_text(encoding="utf-8-sig"), files))
-    except FileNotFoundError as error:
-        raise NotFound(f"{path}: no such file.") from error
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
+        rows = list(_rows(path, read_text(path), files))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LdmError(f"{path} cannot be read as captions: {error}", hint=WHAT_FITS) from error
     known: dict[str, list[str]] = defaultdict(list)
     for name, texts in rows:
@@ -181,7 +178,7 @@ def _rows(path: Path, text: str, files: Sequence[Path]) -> Iterable[tuple[str, l
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
             return [_named(row) for row in rows if not (isinstance(row, dict) and row.get("event"))]
         case ".csv":
-            return [_named(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+            return [_named(row) for _, row in csv_rows(text, str(path))]
         case ".txt" | ".tsv":
             lines = [line for line in text.split("\n") if line.strip()]
             if all("\t" in line for line in lines):

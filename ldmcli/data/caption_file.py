@@ -1,14 +1,13 @@
 """A file that holds captions: JSON, JSON Lines, COCO, CSV, names and captions with a TAB between, bare lines, or a folder of .txt files."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ldmcli.errors import LdmError, NotFound
+from ldmcli.data.text_file import csv_rows, read_text, text_lines
+from ldmcli.errors import LdmError
 from ldmcli.prompts.weighting import words
 
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
@@ -31,14 +30,12 @@ def read_caption_file(path: Path) -> CaptionFile:
     """Raises NotFound, and LdmError for a file that holds no captions."""
     try:
         if path.is_dir():
-            return CaptionFile([(str(file.relative_to(path).with_suffix("")), [_file_text(file).strip()]) for file in _text_files(path)])
-        text = _file_text(path)
+            return CaptionFile([(str(file.relative_to(path).with_suffix("")), [read_text(file).strip()]) for file in _text_files(path)])
+        text = read_text(path)
         if path.suffix.lower() in (".txt", ".tsv"):
             return _text_lines(text)
         return CaptionFile(list(_rows(path, text)))
-    except FileNotFoundError as error:
-        raise NotFound(f"{path}: no such file.") from error
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LdmError(f"{path} cannot be read as captions: {error}", hint=WHAT_FITS) from error
 
 
@@ -46,12 +43,8 @@ def _text_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*.txt") if not file.name.startswith("."))
 
 
-def _file_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig")
-
-
 def _text_lines(text: str) -> CaptionFile:
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = [line.strip() for line in text_lines(text) if line.strip()]
     if lines and all("\t" in line for line in lines):
         return CaptionFile([(name.strip(), [caption.strip()]) for name, _, caption in (line.partition("\t") for line in lines)])
     return CaptionFile([], lines)
@@ -69,10 +62,10 @@ def _rows(path: Path, text: str) -> Iterable[Row]:
                 return [(name, _captions(value)) for name, value in body.items()]
             return [_named(row) for row in body]
         case ".jsonl":
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [json.loads(line) for line in text_lines(text) if line.strip()]
             return [_named(row) for row in rows if not (isinstance(row, dict) and row.get("event"))]
         case ".csv":
-            return [_named(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+            return [_named(row) for _, row in csv_rows(text, str(path))]
     raise ValueError(f"a {path.suffix or 'nameless'} file")
 
 

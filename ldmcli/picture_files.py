@@ -2,16 +2,25 @@
 
 import io
 import json
+import re
 from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ldmcli.errors import LdmError
+from ldmcli.exif_comment import decode_comment
+from ldmcli.prompts.parameters import parameters_text
 
 EXIF_FOLDER, USER_COMMENT, MAKER_NOTE = 0x8769, 0x9286, 0x927C
 UNICODE, OURS = b"UNICODE\0", b"ldm\0"
 """What the two EXIF fields begin with: the EXIF standard's code for UTF-16, and our own name."""
+COMFY_FIELDS = (0x010F, 0x0110)
+"""Make and Model, where ComfyUI keeps `prompt:{...}` and `workflow:{...}` of a WebP."""
+KEYED = re.compile(r"(prompt|workflow):\s*(?=\{)", re.IGNORECASE)
+
+KNOWN_KEYS = frozenset({"ldm", "parameters", "prompt", "invokeai_metadata", "sd-metadata", "Dream"})
+"""Texts that are read. A PNG that has none of them before its pixels may have them behind."""
 
 SAVING: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -28,29 +37,24 @@ def picture_texts(facts: dict[str, Any], sampler: str, schedule_type: str | None
     }
 
 
-def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | None) -> str:
-    """The text that Stable Diffusion web UIs write and read under the key `parameters`."""
-    lines = [facts["prompt"]]
-    if facts["negative_prompt"]:
-        lines.append(f"Negative prompt: {facts['negative_prompt']}")
-    fields = {
-        "Steps": facts["scheduler"]["steps"],
-        "Sampler": sampler,
-        "Schedule type": schedule_type,
-        "CFG scale": f"{facts['cfg']:g}",
-        "Guidance interval": "{:g}-{:g}".format(*facts["cfg_interval"]) if facts["cfg_interval"] else None,
-        "Seed": facts["seed"],
-        "Size": f"{facts['width']}x{facts['height']}",
-        "Model hash": facts["unet_sha256"][:10],
-        "Model": facts["model"],
-        "Prompt weighting": facts["weighting"] if facts["weighting"] != "none" else None,
-        "Long prompts": "on" if facts["long_prompts"] else None,
-        "Lora hashes": ", ".join(f"{lora['name']}: {lora['sha256'][:12]}" for lora in facts.get("loras", ())) or None,
-        "RNG": "CPU",
-        "Version": f"ldm {facts['ldm']}",
-    }
-    lines.append(", ".join(f"{key}: {_quoted(str(value))}" for key, value in fields.items() if value is not None))
-    return "\n".join(lines)
+def sheet_texts(kind: str) -> dict[str, str]:
+    """What stands in a file that shows several pictures, so that none is taken for one picture. kind: grid, strip, animation, samples."""
+    return {"ldm": json.dumps({"schema": 1, "sheet": kind}, sort_keys=True)}
+
+
+def sheet_comment(kind: str) -> bytes:
+    """The same as the comment of a GIF."""
+    return OURS + sheet_texts(kind)["ldm"].encode()
+
+
+def sheet_kind(texts: dict[str, str]) -> str | None:
+    """What kind of sheet of ours these texts come from, if they do."""
+    try:
+        facts = json.loads(texts.get("ldm", "null"))
+    except (ValueError, RecursionError):
+        return None
+    kind = facts.get("sheet") if isinstance(facts, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None) -> bytes:
@@ -60,7 +64,7 @@ def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None
     """
     buffer, options = io.BytesIO(), dict(SAVING[kind])
     if texts is not None:
-        options |= {"pnginfo": _chunks(texts)} if kind == "png" else {"exif": _exif(texts)}
+        options |= {"pnginfo": png_chunks(texts)} if kind == "png" else {"exif": _exif(texts)}
     try:
         picture.save(buffer, **options)
     except ValueError as error:
@@ -69,25 +73,47 @@ def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None
 
 
 def read_texts(picture: Image.Image) -> dict[str, str]:
-    """What `encode_picture` put inside, as far as it is there: keys `parameters` and `ldm`. Raises what Pillow raises on damage."""
-    if picture.format == "PNG":
-        texts = getattr(picture, "text", {})
-        return {key: str(texts[key]) for key in ("parameters", "ldm") if key in texts}
-    fields = picture.getexif().get_ifd(EXIF_FOLDER)
-    comment, record = fields.get(USER_COMMENT), fields.get(MAKER_NOTE)
+    """The texts in a picture, by key: of PNG its text chunks, of a GIF ours, of all others and of a PNG without texts its EXIF fields.
+
+    `parameters` and `ldm` are what `encode_picture` put inside; in EXIF `parameters` is the comment of whatever tool. Raises what Pillow
+    raises on damage.
+    """
+    if picture.format == "GIF":
+        return _comment_of_gif(picture)
+    texts = {key: str(text) for key, text in picture.info.items() if isinstance(text, str)} if picture.format == "PNG" else {}
+    if not KNOWN_KEYS & texts.keys() and picture.format == "PNG":
+        texts = {key: str(text) for key, text in getattr(picture, "text", {}).items()}  # decodes the picture to get behind it
+    return texts if KNOWN_KEYS & texts.keys() else {**texts, **_exif_texts(picture)}
+
+
+def png_chunks(texts: dict[str, str]) -> PngInfo:
+    """For `pnginfo` of Pillow."""
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    return info
+
+
+def _exif_texts(picture: Image.Image) -> dict[str, str]:
+    exif = picture.getexif()
+    fields = exif.get_ifd(EXIF_FOLDER)
     texts = {}
-    if isinstance(comment, bytes) and comment.startswith(UNICODE):
-        texts["parameters"] = comment.removeprefix(UNICODE).decode("utf-16-be")
+    for field in COMFY_FIELDS:
+        value = exif.get(field)
+        if isinstance(value, str) and (key := KEYED.match(value)):
+            texts[key[1].lower()] = value[key.end() :].rstrip("\0")
+    comment = fields.get(USER_COMMENT, exif.get(USER_COMMENT))  # Fooocus writes it beside the folder where it belongs
+    if isinstance(comment, bytes | str) and (text := decode_comment(comment)):
+        texts["parameters"] = text
+    record = fields.get(MAKER_NOTE)
     if isinstance(record, bytes) and record.startswith(OURS):
         texts["ldm"] = record.removeprefix(OURS).decode("utf-8")
     return texts
 
 
-def _chunks(texts: dict[str, str]) -> PngInfo:
-    info = PngInfo()
-    for key, text in texts.items():
-        info.add_text(key, text)
-    return info
+def _comment_of_gif(picture: Image.Image) -> dict[str, str]:
+    comment = picture.info.get("comment")
+    return {"ldm": comment.removeprefix(OURS).decode("utf-8")} if isinstance(comment, bytes) and comment.startswith(OURS) else {}
 
 
 def _exif(texts: dict[str, str]) -> Image.Exif:
@@ -97,7 +123,3 @@ def _exif(texts: dict[str, str]) -> Image.Exif:
         {USER_COMMENT: UNICODE + texts["parameters"].encode("utf-16-be"), MAKER_NOTE: OURS + texts["ldm"].encode("utf-8")}
     )
     return exif
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ",:\n") else value

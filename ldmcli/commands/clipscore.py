@@ -25,7 +25,9 @@ def clipscore(
             "--clip-model", help="`bundled`, a folder or a hub id (default: openai/clip-vit-large-patch14; `bundled` for its own)."
         ),
     ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help='Put before every caption; Hessel et al. use "A photo depicts ".')] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help='Put before every caption, with a blank between; Hessel et al. use "A photo depicts".')
+    ] = "",
     references: Annotated[Path | None, typer.Option("--references", help="Reference captions, as --captions; adds RefCLIPScore.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="shuffled: the same pictures with each other's captions.")] = None,
     compare: Annotated[Path | None, typer.Option("--compare", help="Another folder of the same prompts: the paired difference.")] = None,

@@ -57,6 +57,11 @@ class ClipScoreConfig:
     device: str = "auto"
     offline: bool = False
 
+    @property
+    def caption_start(self) -> str:
+        """What stands before every caption: the prefix, and a blank as in Hessel et al. 2021, whose code adds it where it lacks."""
+        return self.prefix + " " * (bool(self.prefix) and not self.prefix[-1].isspace())
+
     def __post_init__(self) -> None:
         check(bool(self.inputs) or self.data is not None, "no picture was named.", "Try: ldm clipscore outputs/")
         check(self.captions is None or self.data is None, "--captions and --data both say where the captions are.", "Leave one out.")

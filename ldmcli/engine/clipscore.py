@@ -55,9 +55,11 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
         raise UsageError("--baseline shuffled needs at least two different captions.")
     if config.fid is not None:
         check_distance([pair.path for pair in sets[0].pairs], config.fid)
-    references = None if config.references is None else read_references(config.references, _pictures(sets[0].pairs))
+    references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
-    yield from (Note(text) for each in sets for text in each.left_out)
+    yield from (Note(text) for each in sets for text in each.notes)
+    if found:
+        yield Note(found)
     device, reason = select_device(config.device)
     set_threads()
     yield Note(f"device {device} ({reason}); scorer {source.name}, fp32")
@@ -65,10 +67,10 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
         yield Note("the bundled scorer was trained on the emoji of the bundled model: its scores compare only among themselves.")
     scorer = load_scorer(source, device, batch_size=config.batch_size)
 
-    embedded = yield from embed(scorer, sets[0].pairs, config.prefix)
+    embedded = yield from embed(scorer, sets[0].pairs, config.caption_start)
     report = report_on(scorer, embedded, config, references)
     if config.compare is not None:
-        other = yield from embed(scorer, sets[1].pairs, config.prefix)
+        other = yield from embed(scorer, sets[1].pairs, config.caption_start)
         report = replace(report, compare=difference(embedded, other, str(config.compare), config.seed))
         embedded.unreadable |= other.unreadable
     if config.fid is not None:
@@ -120,7 +122,7 @@ def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, refer
     cosine, pairs = embedded.cosine, embedded.pairs
     by_picture = len(embedded.captions) >= len(embedded.paths)
     units = [pair.path if by_picture else pair.caption for pair in pairs]
-    against = None if references is None else ref_clip_score(cosine, _nearest_reference(scorer, embedded, references, config.prefix))
+    against = None if references is None else ref_clip_score(cosine, _nearest_reference(scorer, embedded, references, config.caption_start))
     floor = p_value = None
     if config.baseline == "shuffled":
         belongs = torch.zeros(len(embedded.paths), len(embedded.captions), dtype=torch.bool)
@@ -132,7 +134,7 @@ def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, refer
     return ClipScoreReport(
         clip_model=scorer.name,
         preprocessing=f"uint8, {scorer.processor.backend}",
-        prefix=config.prefix,
+        prefix=config.caption_start,
         n=len(pairs),
         pictures=len(embedded.paths),
         captions=len(embedded.captions),
@@ -143,7 +145,7 @@ def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, refer
         sd=100 * cosine.std().item() if len(cosine) > 1 else 0.0,
         ci95=bootstrap_interval(cluster_values(100 * cosine, units), seed=config.seed),
         resampled="pictures" if by_picture else "captions",
-        truncated=scorer.count_truncated([config.prefix + caption for caption in embedded.captions]),
+        truncated=scorer.count_truncated([config.caption_start + caption for caption in embedded.captions]),
         baseline_shuffled=floor,
         shuffled_p=p_value,
         compare=None,

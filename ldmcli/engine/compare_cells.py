@@ -27,6 +27,7 @@ from ldmcli.models.layout import own_settings
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
 from ldmcli.picture_files import encode_picture, picture_texts
+from ldmcli.prompts.weighting import words
 from ldmcli.records.comparison import ComparedRow
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
@@ -150,7 +151,8 @@ class Workbench:
         return [one.picture for one in drawn if one.picture is not None]
 
     def _cosines(self, pictures: list[Image.Image]) -> Tensor | None:
-        return self.scorer.score(pictures, self.shown.prompts) if self.scorer else None
+        captions = [words(prompt, self.config.drawing.weighting) for prompt in self.shown.prompts]
+        return self.scorer.score(pictures, captions) if self.scorer else None
 
     def _save(self, cell: Cell, settings: Settings, pictures: list[Image.Image]) -> Iterator[Path]:
         """Each with its record, so that `generate --from-image` draws it again. Paths are given relative to the results."""

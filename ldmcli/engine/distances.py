@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ldmcli.data.picture_captions import picture_files
+from ldmcli.data.picture_captions import find_pictures
 from ldmcli.data.pictures import read_picture
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note, Progress
@@ -22,7 +22,7 @@ FEWEST, ADVISED = 2048, 10_000
 
 def check_distance(paths: Sequence[Path], real: Path) -> None:
     """Before any network is loaded. Raises UsageError for too few pictures, NotFound without the packages that FID needs."""
-    for name, count in (("the pictures", len(set(paths))), (f"--fid {real}", len(picture_files([real])))):
+    for name, count in (("the pictures", len(set(paths))), (f"--fid {real}", len(find_pictures([real]).files))):
         if count < FEWEST:
             raise UsageError(f"FID of {count:,} pictures says nothing ({name}); at least {FEWEST:,} are needed, {ADVISED:,} advised.")
     if find_spec("torch_fidelity") is None:
@@ -36,7 +36,9 @@ def measure_distance(
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    truth = picture_files([real])
+    found = find_pictures([real])
+    yield from map(Note, found.told)
+    truth = found.files
     fewest = min(len(paths), len(truth))
     if fewest < ADVISED:
         yield Note(f"FID falls as pictures are added; compare only at the same number, {ADVISED:,} or more if you can.", warning=True)

@@ -22,6 +22,7 @@ from ldmcli.engine.preview import Watch
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite, UsageError
 from ldmcli.images import to_pillow
+from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.reports.progressive import wanted_calls
@@ -106,6 +107,9 @@ def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iter
             yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
         if not text.strip():
             yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
+    foreign = syntax_note((text, weighting) for text, weighting, _ in asked)
+    if foreign:
+        yield Note(foreign, warning=True)
 
 
 @dataclass(frozen=True)

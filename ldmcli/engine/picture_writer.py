@@ -14,7 +14,7 @@ from ldmcli.engine.naming import progress_target
 from ldmcli.engine.outputs import OutputPlan, write_beside, write_new
 from ldmcli.errors import LdmError
 from ldmcli.images import enlarged
-from ldmcli.picture_files import encode_picture, picture_texts
+from ldmcli.picture_files import encode_picture, picture_texts, sheet_texts
 from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.grid import grid_sheet
 from ldmcli.reports.progressive import save_progress
@@ -88,7 +88,8 @@ class PictureWriter:
             vae_retried_in_fp32=drawn.retried or None,
         )
         if self.manifest:
-            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line)
+            weighting = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
+            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **weighting)
         return Finished(job, record)
 
     def failed(self, job: Job, error: LdmError, *, noted: bool = True) -> Finished:
@@ -102,7 +103,7 @@ class PictureWriter:
         """The sheet of --grid, named by the numbers of the command."""
         first = self.outputs.first
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
-        return write_beside(encode_picture(grid_sheet(records), "png", None), target, replace=self.resumed)
+        return write_beside(encode_picture(grid_sheet(records), "png", sheet_texts("grid")), target, replace=self.resumed)
 
     def _values(self, job: Job, settings: Settings) -> dict[str, Any]:
         """What a template may name, apart from the number."""

@@ -69,6 +69,7 @@ def read_record(path: Path) -> Recorded:
     try:
         with Image.open(path) as picture:
             text, lossy = read_texts(picture).get("ldm"), picture.format == "JPEG"
+            picture.load()  # a file that was cut off is told, though its record stands in front
     except FileNotFoundError as error:
         raise NotFound(f"--from-image {path}: no such file.") from error
     except UNREADABLE as error:
@@ -93,6 +94,8 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
     """Raises UsageError for anything that `ldm` would not have written."""
     if not isinstance(facts, dict):
         raise UsageError("not a JSON object.")
+    if "sheet" in facts:
+        raise UsageError("it is a sheet that shows several pictures.")
     if facts.get("schema") != 1:
         raise UsageError(f"schema {facts.get('schema')!r}; this version of ldm reads schema 1.")
     values = _typed({**LATER, **facts}, TYPES)

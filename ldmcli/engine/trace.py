@@ -16,7 +16,7 @@ from ldmcli.engine.trace_loop import loop_lines, program, solver_source
 from ldmcli.engine.tracing import TracedSession, shown_layers
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
-from ldmcli.models.text import weighted_parts
+from ldmcli.prompts.weighting import weighted_parts
 from ldmcli.reports.trace import save_trace
 from ldmcli.runtime.device import Runtime
 

@@ -31,9 +31,16 @@ class LoraSource:
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Of what follows the header, in hex: what A1111 and Civitai know a LoRA by, whatever notes its header holds."""
+        with self.path.open("rb") as file:
+            file.seek(8 + int.from_bytes(file.read(8), "little"))
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def facts(self) -> dict[str, Any]:
         """What pictures record of it."""
-        return {"name": self.name, "sha256": self.sha256, "scale": self.scale}
+        return {"name": self.name, "sha256": self.sha256, "weights_sha256": self.weights_sha256, "scale": self.scale}
 
 
 def find_loras(texts: Sequence[str]) -> tuple[LoraSource, ...]:

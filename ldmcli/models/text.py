@@ -10,8 +10,8 @@ from torch import Tensor
 from ldmcli.errors import LdmError
 from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
-from ldmcli.models.weighting import parse_weights
 from ldmcli.networks.clip_text import CLIPText
+from ldmcli.prompts.weighting import weighted_parts
 
 # B prompts, L tokens, D width
 
@@ -62,11 +62,6 @@ class TextConditioner:
         padded = [tokens for windows in prompts for tokens in [*windows, *[self.blank()] * (most - len(windows))]]
         states, mask = self.states(padded), self.mask(padded)
         return states.unflatten(0, (-1, most)).flatten(1, 2), None if mask is None else mask.unflatten(0, (-1, most)).flatten(1, 2)
-
-
-def weighted_parts(prompt: str, weighting: str) -> list[tuple[str, float]]:
-    """The prompt in pieces, each with its weight. weighting: none, where brackets are text, or a1111."""
-    return parse_weights(prompt) if weighting == "a1111" else [(prompt, 1.0)]
 
 
 def emphasised(states: Tensor, weights: Tensor) -> Tensor:

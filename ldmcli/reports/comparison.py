@@ -35,7 +35,7 @@ def write_comparison(folder: Path, report: ComparisonReport, shown: Shown) -> di
     """Write all four and return them by kind. Raises LdmError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        grid = save_sheet(labelled_grid(report, shown, limit=SHOWN_PROMPTS), folder / "grid.png")
+        grid = save_sheet(labelled_grid(report, shown, limit=SHOWN_PROMPTS), folder / "grid.png", "grid")
     except OSError as error:
         raise LdmError(f"cannot write in {folder}: {error.strerror or error}.", hint="Is the disk full?") from error
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from ldmcli.errors import LdmError
+from ldmcli.picture_files import sheet_comment
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 
 STRIP_FRAMES = 8
@@ -35,12 +36,13 @@ def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target
 def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
     timesteps, pictures = [t for t, _ in frames], [frame for _, frame in frames]
     if kind == "strip":
-        save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target)
+        save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target, "strip")
     elif kind == "gif":
         durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-        pictures[0].save(target, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+        pictures[0].save(target, save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=sheet_comment("animation"))
     else:
         for old in target.glob("[0-9][0-9][0-9]_t*.png"):
             old.unlink()
         for number, (t, frame) in enumerate(frames):
-            save_sheet(frame, target / f"{number:03d}_t{t:.0f}.png")
+            target.mkdir(parents=True, exist_ok=True)
+            frame.save(target / f"{number:03d}_t{t:.0f}.png")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ldmcli.picture_files import png_chunks, sheet_texts
+
 
 def contact_sheet(
     pictures: Sequence[Image.Image], columns: int, *, labels: Sequence[str] = (), scale: int = 1, gap: int = 4
@@ -26,8 +28,8 @@ def contact_sheet(
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path) -> Path:
-    """Write a PNG, making its folder."""
+def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples") -> Path:
+    """Write a PNG that says which kind of sheet it is (see `sheet_texts`), making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    sheet.save(path, pnginfo=png_chunks(sheet_texts(kind)))
     return path

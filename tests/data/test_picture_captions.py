@@ -80,7 +80,7 @@ def test_a_picture_may_have_several_captions_and_a_caption_several_pictures(fold
     (folder / "c.csv").write_text("image,caption\na.png,one\na.png,two\nb.png,two\n")
     pairs = find_pairs([folder], captions=folder / "c.csv")
     assert named(pairs) == [("a.png", "one"), ("a.png", "two"), ("b.png", "two")]
-    assert pairs.left_out == ("1 pictures without a caption left out, c.png for one.",)
+    assert pairs.notes == (f"captions of {folder / 'c.csv'}: 2 by name", "1 picture without a caption left out, c.png for one.")
 
 
 def test_the_prompt_is_read_from_our_chunk_and_from_that_of_web_uis(folder):
@@ -124,7 +124,7 @@ def test_coco_gives_its_own_pictures_or_captions_for_others_of_the_same_names(fo
     for name in ("b.jpg", "stranger.png"):
         Image.new("RGB", (8, 8)).save(other / name)
     drawn = find_pairs([other], data=data)
-    assert named(drawn) == [("b.jpg", "x2"), ("b.jpg", "y2")] and "stranger.png" in drawn.left_out[0]
+    assert named(drawn) == [("b.jpg", "x2"), ("b.jpg", "y2")] and "stranger.png" in drawn.notes[1]
 
 
 BAD = {
@@ -163,7 +163,8 @@ def test_what_is_not_there_is_named(folder, tmp_path):
 
 def test_every_picture_needs_a_reference(folder):
     (folder / "r.json").write_text(json.dumps({"a.png": ["x", "y"], "b": "z"}))
-    files = [folder / "a.png", folder / "b.png"]
-    assert list(read_references(folder / "r.json", files).values()) == [["x", "y"], ["z"]]
+    (folder / "c.json").write_text(json.dumps({"a": "one", "b": "two", "c": "three"}))
+    two = find_pairs([folder / "a.png", folder / "b.png"], captions=folder / "c.json")
+    assert list(read_references(folder / "r.json", two)[0].values()) == [["x", "y"], ["z"]]
     with pytest.raises(LdmError, match="no reference for 1 of 3"):
-        read_references(folder / "r.json", [*files, folder / "c.png"])
+        read_references(folder / "r.json", find_pairs([folder], captions=folder / "c.json"))

@@ -7,10 +7,11 @@ import pytest
 import torch
 from published import LENGTH
 
-from ldmcli.models.text import TextConditioner, emphasised, load_conditioner, weighted_parts
+from ldmcli.models.text import TextConditioner, emphasised, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.unet import UNet
+from ldmcli.prompts.weighting import weighted_parts
 
 ROOM = LENGTH - 2
 

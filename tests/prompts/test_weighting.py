@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from ldmcli.models.weighting import parse_weights
+from ldmcli.prompts.weighting import parse_weights
 
 EXAMPLES = {  # as the web UI's documentation of its parser states them
     "normal text": [("normal text", 1.0)],

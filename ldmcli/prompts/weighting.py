@@ -43,3 +43,13 @@ def parse_weights(prompt: str) -> list[tuple[str, float]]:
             pieces.append((mark[1:] if mark[0] == "\\" else mark, inside["("][-1] * inside["["][-1]))
     merged = [("".join(text for text, _ in group), weight) for weight, group in groupby(pieces, key=lambda piece: piece[1])]
     return merged or [("", 1.0)]
+
+
+def weighted_parts(prompt: str, weighting: str) -> list[tuple[str, float]]:
+    """The prompt in pieces, each with its weight. weighting: none, where brackets are text, or a1111."""
+    return parse_weights(prompt) if weighting == "a1111" else [(prompt, 1.0)]
+
+
+def words(prompt: str, weighting: str) -> str:
+    """What the prompt says, without the marks that weigh it: what a picture of it is scored against."""
+    return "".join(text for text, _ in weighted_parts(prompt, weighting))

@@ -37,10 +37,10 @@ class Run:
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
         self.own = own_settings(source.path)
-        self.unet_sha256 = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
-        self.other_weights: dict[str, Any] = {}
+        self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
+        self.other_weights: dict[str, Any] = {**source.asked()}
         if source.vae != source.path:
-            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
         if source.loras:
             self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}
@@ -60,6 +60,8 @@ class Run:
             except UsageError as error:  # this scheduler cannot do this model or these steps
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
+        warnings = dict.fromkeys(text for settings in self.settings.values() for text in settings.warnings)
+        yield from (Note(text, warning=True) for text in warnings)
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])

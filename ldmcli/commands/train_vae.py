@@ -36,7 +36,8 @@ def train_vae_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back."""
-    own = {"init": init, "new_scale": new_scale, "latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers,
+    own = {"init": init, "new_scale": new_scale, "latent_channels": latent_channels,
+           "channels": whole_numbers(channels, "--channels"), "layers": layers,
            "kl_weight": kl_weight, "recon": recon, "perceptual": perceptual, "perceptual_weight": perceptual_weight,
            "adversarial_weight": adversarial_weight, "adversarial_start": adversarial_start}  # fmt: skip
     config = resolve_config(TrainVAEConfig, {**given, **own}, "train-vae")

@@ -18,8 +18,8 @@ from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.preview import Watch
 from ldmcli.engine.oversize import size_warnings
+from ldmcli.engine.preview import Watch
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite, UsageError
 from ldmcli.images import to_pillow

@@ -27,7 +27,7 @@ HEAD_WIDTH = 64
 FIRST, SECOND = 768, 1024
 """Width of the text of SD 1.x (CLIP ViT-L) and SD 2.x (OpenCLIP ViT-H)."""
 UNUSED_LAYER = 23
-"""SD 2.x reads OpenCLIP's last layer but one. Files of the first authors hold the last one too; those made from a diffusers folder do not."""
+"""SD 2.x reads OpenCLIP's last layer but one. The first files hold the last one too; those made from a diffusers folder do not."""
 
 OTHERS = {
     "conditioner.embedders.": "Stable Diffusion XL",

@@ -82,9 +82,7 @@ def check_variant(there: Collection[str], where: str, variant: str | None) -> No
     found = variants(there)
     if variant and variant not in found:
         has = f"it has {', '.join(found)}, and those without a name" if found else "its weights have no variants"
-        raise NotFound(
-            f"{where} has no weights of the variant {variant}: {has}.", hint="See the names of its files, or leave out --variant."
-        )
+        raise NotFound(f"{where} has no weights of the variant {variant}: {has}.", hint="Name one of these, or leave out --variant.")
 
 
 def best_weights(there: Collection[str], name: str, where: str, **picking: Unpack[Picking]) -> str:

@@ -56,13 +56,8 @@ def answering(tensors, *, noise):
 
     x and -x go from the first convolution over the last skip connection to the last one: SiLU(a) - SiLU(-a) = a.
     """
-    zero = (
-        "input_blocks.0.0",
-        "output_blocks.11.0.out_layers.3",
-        "output_blocks.11.0.skip_connection",
-        "output_blocks.11.1.proj_out",
-        "out.2",
-    )
+    last = "output_blocks.11"
+    zero = ("input_blocks.0.0", f"{last}.0.out_layers.3", f"{last}.0.skip_connection", f"{last}.1.proj_out", "out.2")
     parts = {f"{name}.{kind}": tensors[f"{UNET}{name}.{kind}"].zero_() for name in zero for kind in ("weight", "bias")}
     width = len(parts["input_blocks.0.0.weight"])
     tensors[f"{UNET}out.0.weight"].fill_(1), tensors[f"{UNET}out.0.bias"].zero_()

@@ -1,4 +1,4 @@
-"""Model folders as people have them: of old diffusers, of other tools, with variants and learned tokens. StableDiffusionPipeline decides."""
+"""Model folders as people have them: of old diffusers, with variants and learned tokens. StableDiffusionPipeline decides."""
 
 import json
 import shutil

@@ -11,7 +11,15 @@ from ldmcli.runtime.device import select_runtime
 
 EPSILON, V = {"modelspec.prediction_type": "epsilon"}, {"modelspec.prediction_type": "v"}
 MARK, ZERO = ("v_pred",), ("v_pred", "ztsnr")
-YAML = "model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n{}    linear_start: 0.00085\n    linear_end: 0.0120\n    timesteps: 1000\n    first_stage_config: {{}}\n"
+YAML = """
+model:
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+{}    linear_start: 0.00085
+    linear_end: 0.0120
+    timesteps: 1000
+    first_stage_config: {{}}
+"""
 YAML_V, YAML_EPS = YAML.format('    parameterization: "v"\n'), YAML.format("")
 
 # family, whether the network answers with noise, marks, metadata, .yaml, --prediction: what it predicts, side in pixels
@@ -94,7 +102,5 @@ def test_a_yaml_says_the_schedule_and_the_scale(built, tmp_path):
 
 def test_the_option_wins_over_a_folder(published):
     runtime = select_runtime("cpu", "auto")
-    assert [open_session(find_model(str(published), prediction=asked), runtime).schedule.prediction for asked in (None, "v")] == [
-        "epsilon",
-        "v",
-    ]
+    for asked, wanted in ((None, "epsilon"), ("v", "v")):
+        assert open_session(find_model(str(published), prediction=asked), runtime).schedule.prediction == wanted

@@ -18,7 +18,6 @@ from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.oversize import size_warnings
 from ldmcli.engine.preview import Watch
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite, UsageError
@@ -49,8 +48,6 @@ class Settings:
     """Whether pictures are decoded in tiles."""
     notes: tuple[str, ...] = ()
     """What the user should know, in sentences."""
-    warnings: tuple[str, ...] = ()
-    """Where something may not be as they expect."""
 
     @property
     def unet_evaluations(self) -> int:
@@ -89,7 +86,7 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
     if tiled and config.tiled_decode is None:
         notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
-    return Settings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, size_warnings(width, height, session))
+    return Settings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:

@@ -60,8 +60,6 @@ class Run:
             except UsageError as error:  # this scheduler cannot do this model or these steps
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
-        warnings = dict.fromkeys(text for settings in self.settings.values() for text in settings.warnings)
-        yield from (Note(text, warning=True) for text in warnings)
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])

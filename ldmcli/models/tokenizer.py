@@ -63,13 +63,14 @@ class ClipTokenizer:
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
         )
-        self._tokenizer.add_special_tokens(special)
-        for number, token in (learned or {}).items():
+        beyond = {token.content for token in (learned or {}).values()}
+        self._tokenizer.add_special_tokens([token for token in special if token.content not in beyond])
+        for number, token in (learned or {}).items():  # in the order of their numbers
             self._tokenizer.add_tokens([token])
             if self._tokenizer.token_to_id(token.content) != number:
                 raise ValueError(f"{token.content} cannot be number {number}")
         self.vocab_size = max([*vocab.values(), *(learned or ())]) + 1
-        self._vectors = vectors([token.content for token in (learned or {}).values()])
+        self._vectors = vectors(sorted(beyond))
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""

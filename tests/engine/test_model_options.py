@@ -1,4 +1,4 @@
-"""--prediction and --variant of `generate`: recorded, replayed; and what is said of a picture that is too large for the model."""
+"""--prediction and --variant of `generate`: recorded and replayed."""
 
 import json
 from shutil import copytree
@@ -47,14 +47,3 @@ def test_it_changes_the_picture_is_recorded_and_replayed(ldm, with_variant, tmp_
 def test_values_that_cannot_be_are_exit_code_2(generate, option, value):
     code, _, err = generate("a dog", option, value)
     assert code == 2 and f"{option} {value}" in err
-
-
-@pytest.mark.parametrize(
-    ("size", "said"),
-    [("128x128", None), ("128x64", None), ("192x64", "--size 64x24 --upscale 3"), ("256x256", "--size 64x64 --upscale 4")],
-)
-def test_a_picture_beyond_twice_the_native_size_names_the_size_that_works(generate, tmp_path, size, said):
-    code, _, err = generate("a dog", "--size", size, "--steps", "1", "-o", tmp_path / "a.png")
-    assert code == 0
-    assert ("times the size of this model, 64 x 64" in err) == (said is not None)
-    assert said is None or said in " ".join(err.split())

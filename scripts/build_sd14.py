@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from ldmcli.models.checkpoint import CLIP, OPEN_CLIP, UNET, VAE
-from ldmcli.models.compvis import clip_name, open_clip_name, unet_name, vae_name
+from ldmcli.models.checkpoint import CLIP, INNER, OPEN_CLIP, UNET, VAE
+from ldmcli.models.compvis import open_clip_name, unet_name, vae_name
 from ldmcli.models.layout import read_json
 from ldmcli.models.saving import write_json
 from ldmcli.networks.clip_text import without_prefix
@@ -37,7 +37,10 @@ def build(config: Path, out: Path, *, seed: int = 0) -> None:
         unet.conv_out.weight.div_(unet(latents, 500, states).sample.std())
         vae.decoder.conv_out.weight.div_(2 * vae.decode(5 * latents).sample.std())
     out.mkdir(parents=True, exist_ok=True)
-    save_file(checkpoint_tensors(unet, vae, text), out / "single.safetensors", metadata={"format": "pt"})
+    # Networks that have learned nothing cannot show what they were meant to predict; newer files state it like this.
+    prediction = {"v_prediction": "v"}.get(read_json(config / "scheduler" / "scheduler_config.json").get("prediction_type", ""), "epsilon")
+    metadata = {"format": "pt", "modelspec.prediction_type": prediction}
+    save_file(checkpoint_tensors(unet, vae, text), out / "single.safetensors", metadata=metadata)
     networks = {"unet": unet, "vae": vae, "text_encoder": text}
     save_folder(config, out / "diffusers", networks)
     for network in networks.values():
@@ -69,8 +72,8 @@ def checkpoint_tensors(unet: nn.Module, vae: nn.Module, text: nn.Module) -> dict
         for key in {key[:-2] for key in named if ".in_proj_" in key}:
             tensors[key] = torch.cat([named[f"{key}.{part}"] for part in "qkv"])
     else:
-        tensors |= {CLIP + clip_name(key): value for key, value in states.items()}
-        tensors[CLIP + clip_name("embeddings.position_ids")] = torch.arange(text.config.max_position_embeddings)[None]
+        tensors |= {CLIP + INNER + key: value for key, value in states.items()}
+        tensors[CLIP + INNER + "embeddings.position_ids"] = torch.arange(text.config.max_position_embeddings)[None]
     return {key: value.contiguous() for key, value in tensors.items()}
 
 

@@ -18,7 +18,10 @@ def settled(given: dict[str, Any]) -> GenerateConfig:
 
 def find_source(config: GenerateConfig) -> Source:
     """The model that the options name."""
-    return find_model(config.model, vae=config.vae, tokenizer=config.tokenizer, loras=config.loras, allow_pickle=config.allow_pickle)
+    return find_model(
+        config.model, vae=config.vae, tokenizer=config.tokenizer, loras=config.loras, prediction=config.prediction,
+        allow_pickle=config.allow_pickle, variant=config.variant,
+    )  # fmt: skip
 
 
 def asked_for(

@@ -40,6 +40,10 @@ def generate(
     lora: Annotated[
         list[str] | None, typer.Option("--lora", metavar="FILE[:SCALE]", help="A LoRA file, or a folder or run with one; repeatable.")
     ] = None,
+    prediction: Annotated[
+        str | None, typer.Option("--prediction", help="What the network predicts, whatever the model says: epsilon or v.")
+    ] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Which of a folder's weights: fp16, bf16, non_ema, ...")] = None,
     allow_pickle: options.AllowPickleOption = None,
     offline: options.OfflineOption = False,
     scheduler: Annotated[str | None, typer.Option("--scheduler", "--sampler", help="See --list-schedulers.")] = None,
@@ -111,7 +115,7 @@ def generate(
     width, height = options.picture_size(size, width, height)
     given = {
         "negative_prompt": negative_prompt, "model": model, "vae": vae, "tokenizer": tokenizer,
-        "loras": tuple(lora) if lora else None, "allow_pickle": allow_pickle,
+        "loras": tuple(lora) if lora else None, "allow_pickle": allow_pickle, "prediction": prediction, "variant": variant,
         "scheduler": scheduler, "steps": steps, "cfg": cfg, "cfg_rescale": cfg_rescale,
         "cfg_interval": None if cfg_interval is None else parse_interval(cfg_interval), "weighting": weighting,
         "long_prompts": long_prompts, "measure": measure,

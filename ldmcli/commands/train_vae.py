@@ -16,6 +16,9 @@ from ldmcli.models.source import find_component
 def train_vae_command(
     given: dict[str, Any],
     init: Annotated[str | None, typer.Option("--init", help="Start from the VAE of this model, or from a VAE alone.")] = None,
+    new_scale: Annotated[
+        bool | None, typer.Option("--new-scale", help="With --init: measure scale and centre of the latents anew; its U-Net fits no more.")
+    ] = None,
     latent_channels: Annotated[int | None, typer.Option("--latent-channels")] = None,
     channels: Annotated[str | None, typer.Option("--channels", help="Widths from the full picture down, such as 32,64,128,128.")] = None,
     layers: Annotated[int | None, typer.Option("--layers", help="ResNet blocks per resolution.")] = None,
@@ -33,7 +36,8 @@ def train_vae_command(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print bare results only.")] = False,
 ) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back."""
-    own = {"init": init, "latent_channels": latent_channels, "channels": whole_numbers(channels, "--channels"), "layers": layers,
+    own = {"init": init, "new_scale": new_scale, "latent_channels": latent_channels,
+           "channels": whole_numbers(channels, "--channels"), "layers": layers,
            "kl_weight": kl_weight, "recon": recon, "perceptual": perceptual, "perceptual_weight": perceptual_weight,
            "adversarial_weight": adversarial_weight, "adversarial_start": adversarial_start}  # fmt: skip
     config = resolve_config(TrainVAEConfig, {**given, **own}, "train-vae")

@@ -1,6 +1,7 @@
 """What `ldm generate` was asked to do, checked on birth. Knows no torch."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,10 @@ class GenerateConfig:
     """A folder with CLIP's tokenizer files, which a checkpoint file lacks."""
     loras: tuple[str, ...] = ()
     """FILE_OR_FOLDER or FILE_OR_FOLDER:SCALE each; merged into the weights one after the other."""
+    prediction: str | None = None
+    """epsilon or v, whatever the model says; None: what it says."""
+    variant: str | None = None
+    """Which of a folder's weights, such as fp16, bf16 or non_ema; None: those without a name."""
     allow_pickle: bool = False
     scheduler: str | None = None
     steps: int | None = None
@@ -79,6 +84,8 @@ class GenerateConfig:
             check(is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
         if self.cfg is not None:
             check(math.isfinite(self.cfg) and self.cfg >= 0, f"--cfg must be a number of at least 0, got {self.cfg}.")
+        check(self.prediction in (None, "epsilon", "v"), f"--prediction {self.prediction}: epsilon or v.")
+        check(re.fullmatch(r"\w*", self.variant or "") is not None, f"--variant {self.variant}: a word such as fp16, bf16 or non_ema.")
         check(0 <= self.cfg_rescale <= 1, f"--cfg-rescale must be in [0, 1], got {self.cfg_rescale}.")
         low, high = self.cfg_interval or (0.0, 1.0)
         check(0 <= low < high <= 1, f"--cfg-interval {low:g},{high:g}: 0 <= LO < HI <= 1 is needed.", "1 is pure noise, 0 a clean picture.")

@@ -100,6 +100,8 @@ class TrainVAEConfig(TrainConfig):
 
     init: str | None = None
     """Start from this model's VAE, whose shape wins over latent_channels, channels and layers. None: from scratch."""
+    new_scale: bool = False
+    """Measure scale and centre of the latents anew instead of keeping those of --init, whose U-Net then fits no more."""
     latent_channels: int = 4
     channels: tuple[int, ...] = (32, 64, 128, 128)
     """Width at each resolution, from the full picture down; one fewer halvings than entries."""
@@ -118,6 +120,7 @@ class TrainVAEConfig(TrainConfig):
         super().__post_init__()
         check(self.recon in ("l1", "l2"), f"--recon {self.recon}: l1 or l2.")
         check(self.perceptual in ("edges", "dct", "lpips"), f"--perceptual {self.perceptual}: edges, dct or lpips.")
+        check(self.init is not None or not self.new_scale, "--new-scale goes with --init; a new VAE is measured anyway.", "Leave it out.")
         check(self.latent_channels >= 1, f"--latent-channels must be at least 1, got {self.latent_channels}.")
         check(len(self.channels) >= 2 and all(c >= 4 and c % 4 == 0 for c in self.channels), "--channels: two or more multiples of 4.")
         check(self.size % 2 ** (len(self.channels) - 1) == 0, f"--size {self.size} cannot be halved {len(self.channels) - 1} times.")

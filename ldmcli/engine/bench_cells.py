@@ -52,7 +52,7 @@ class Bench:
         self.truth: dict[GenerateConfig, Tensor | None] = {}
         self.first_error: LdmError | None = None
         self.env: dict[str, Any] = {
-            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", allow_pickle=source.allow_pickle),
+            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
         }  # fmt: skip
 
@@ -98,12 +98,12 @@ class Bench:
 
     def measure(self, dtype: str, cells: list[GenerateConfig]) -> Iterator[Event]:
         """All configurations of one precision with one session."""
-        runtime = select_runtime(self.config.device, dtype)
+        runtime, first = select_runtime(self.config.device, dtype), len(self.rows)
         yield from self.peak(runtime)
         session, load_s = self.open(runtime)
+        yield from map(Note, session.notes if not first else ())
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]
-        first = len(self.rows)
         for cell in cells:
             try:
                 self.rows.append((yield from self.measure_cell(session, runtime, cell, load_s)))

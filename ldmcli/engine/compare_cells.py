@@ -47,7 +47,7 @@ class Workbench:
         self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
         self.folder, self.jobs, self.scorer = folder, jobs, scorer
         self.own = own_settings(source.path)
-        self.hashes = {name: weights_hash(source.path, name, allow_pickle=source.allow_pickle) for name in ("unet", "text_encoder")}
+        self.hashes = {name: weights_hash(source.path, name, **source.picking) for name in ("unet", "text_encoder")}
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
         self.truth = torch.empty(0)
         self.deviation = 0.0

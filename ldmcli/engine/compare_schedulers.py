@@ -35,6 +35,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
     session = open_session(source, runtime)
+    yield from map(Note, session.notes)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)
     bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)

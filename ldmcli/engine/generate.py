@@ -57,6 +57,7 @@ def run_generate(
     session = opened(source, runtime, vae_dtype=config.vae_dtype)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
+    yield from map(Note, session.notes)
     if config.trace:
         session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
     yield from prompt_notes(jobs, session, strict=config.strict)

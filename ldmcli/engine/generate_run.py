@@ -37,10 +37,10 @@ class Run:
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
         self.own = own_settings(source.path)
-        self.unet_sha256 = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
-        self.other_weights: dict[str, Any] = {}
+        self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
+        self.other_weights: dict[str, Any] = {**source.asked()}
         if source.vae != source.path:
-            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
         if source.loras:
             self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}

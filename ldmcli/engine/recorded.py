@@ -32,15 +32,20 @@ TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "unet_sha256": (str,),
     "scheduler": (dict,),
+    "prediction": (str, type(None)),
+    "variant": (str, type(None)),
 }
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
 
-LATER: dict[str, Any] = {"cfg_interval": None, "weighting": "none", "long_prompts": False, "vae_dtype": "auto", "tiled_decode": False}
-"""What pictures of earlier versions do not state, and what drew them."""
+LATER: dict[str, Any] = {
+    "cfg_interval": None, "weighting": "none", "long_prompts": False, "vae_dtype": "auto", "tiled_decode": False,
+    "prediction": None, "variant": None,
+}  # fmt: skip
+"""What pictures do not state, those of earlier versions or of a model that was asked for nothing more, and what drew them."""
 
 OPTIONS = (
     "negative_prompt", "seed", "cfg", "cfg_rescale", "cfg_interval", "weighting", "long_prompts", "width", "height", "upscale", "resample",
-    "dtype", "vae_dtype", "tiled_decode",
+    "dtype", "vae_dtype", "tiled_decode", "prediction", "variant",
 )  # fmt: skip
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)

@@ -44,7 +44,7 @@ def verify_picture(path: Path, recorded: Recorded, request: Request, source: Sou
 
 def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
     """A sentence when the model's weights are not those that drew the picture, else nothing."""
-    found = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
+    found = weights_hash(source.path, "unet", **source.picking)
     if found == recorded.unet_sha256:
         return other_vae(path, recorded, source) or other_loras(path, recorded, source)
     return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
@@ -52,7 +52,7 @@ def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
 
 def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
     """A sentence when the picture was drawn with --vae and this is not that one, or the other way round."""
-    used = None if source.vae == source.path else weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+    used = None if source.vae == source.path else weights_hash(source.vae, "vae", **source.picking)
     if used == recorded.vae_sha256:
         return ""
     if recorded.vae_sha256 is None:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,11 @@ from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
 from ldmcli.errors import LdmError, NonFinite
+from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import own_settings
 from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.lora import with_loras
-from ldmcli.models.prediction import scheduler_config
+from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
@@ -41,6 +42,8 @@ class Session:
     text: TextConditioner
     schedule: NoiseSchedule
     device: torch.device
+    notes: tuple[str, ...] = ()
+    """What was corrected in the model's own configs, in sentences."""
 
     @property
     def codec(self) -> LatentCodec:
@@ -155,26 +158,26 @@ def open_session(
 
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
     """
-    pickle = source.allow_pickle
+    picking = source.picking
     use_mask = bool(own_settings(source.path).get("text_mask", False))
-    text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, allow_pickle=pickle)
+    text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
     states = text.states([text.tokens("")])
     with_loras(text.encoder, "text_encoder", source.loras)
     text.encoder.to(runtime.device, runtime.dtype)
     loaded(text.encoder)
-    unet = load_unet(source.path, allow_pickle=pickle)
-    schedule = schedule_from_file(scheduler_config(source.path, unet, states))
-    if source.path.is_file() and schedule.prediction == "v":  # Stable Diffusion 2.x with v is the one for 768 pixels
-        unet.config = replace(unet.config, sample_size=96)
+    unet = load_unet(source.path, **picking)
+    schedule = schedule_from_file(scheduler_config(source.path, unet, states, source.prediction))
+    with_native_size(source.path, unet, schedule.prediction)
     with_loras(unet, "unet", source.loras)
     unet.to(runtime.device, runtime.dtype)
     loaded(unet)
-    vae = load_vae(source.vae, allow_pickle=pickle)
+    vae = load_vae(source.vae, **picking)
     check_fit(unet, vae, text)
     chosen = DTYPES.get(vae_dtype, torch.float32 if vae.config.force_upcast else runtime.dtype)
     vae.to(runtime.device, chosen)
     loaded(vae)
-    return Session(unet, vae, text, schedule, runtime.device)
+    notes = correction_notes((source.path, "scheduler"), (source.path, "unet"), (source.vae, "vae"))
+    return Session(unet, vae, text, schedule, runtime.device, notes)
 
 
 def check_fit(unet: UNet, vae: VAE, text: TextConditioner) -> None:

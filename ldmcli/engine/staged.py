@@ -63,10 +63,10 @@ def put_away(network: nn.Module) -> None:
 def open_staged(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") -> StagedSession:
     """Like open_session. Every network is read once and checked, one after the other, and again when its turn comes."""
     session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=put_away)
-    pickle = source.allow_pickle
+    picking = source.picking
     read: dict[str, Callable[[], nn.Module]] = {
-        "text_encoder": lambda: with_loras(load_text_encoder(source.path, allow_pickle=pickle), "text_encoder", source.loras),
-        "unet": lambda: with_loras(load_unet(source.path, allow_pickle=pickle), "unet", source.loras),
-        "vae": lambda: load_vae(source.vae, allow_pickle=pickle),
+        "text_encoder": lambda: with_loras(load_text_encoder(source.path, **picking), "text_encoder", source.loras),
+        "unet": lambda: with_loras(load_unet(source.path, **picking), "unet", source.loras),
+        "vae": lambda: load_vae(source.vae, **picking),
     }
     return StagedSession(**vars(session), read=read)

@@ -9,9 +9,10 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.diffusion.schedule import NoiseSchedule, ended_in_noise, make_schedule, schedule_from_file
 from ldmcli.engine.session import check_fit
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import own_settings
 from ldmcli.models.loading import load_unet, load_vae
-from ldmcli.models.prediction import scheduler_config
+from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import find_component, find_tokenizer
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.configs import UNetConfig
@@ -111,15 +112,24 @@ def with_schedule(config: TrainUNetConfig, frozen: Frozen, unet: UNet) -> tuple[
 def _schedule_of(init: str | None, frozen: Frozen, unet: UNet) -> NoiseSchedule | None:
     """What the model of --init was trained on; None without one, and where a U-Net lies alone."""
     path = None if init is None else find_start(init)
-    if path is None or (path.is_dir() and not (path / "scheduler" / "scheduler_config.json").is_file()):
+    if path is None or not _has_schedule(path):
         return None
     states = frozen.text.states([frozen.text.tokens("")]).to(unet.conv_in.weight)
-    return schedule_from_file(scheduler_config(path, unet, states))
+    schedule = schedule_from_file(scheduler_config(path, unet, states))
+    with_native_size(path, unet, schedule.prediction)
+    return schedule
+
+
+def _has_schedule(path: Path) -> bool:
+    return path.is_file() or (path / "scheduler" / "scheduler_config.json").is_file()
 
 
 def starting_notes(config: TrainUNetConfig, asked: TrainUNetConfig, frozen: Frozen, unet: UNet) -> Iterator[Note]:
     """What the run is made of, said aloud. config: settled; asked: as it was typed; unet: as it came."""
     yield Note(f"VAE {config.vae}: frozen; text encoder {config.text_encoder}: {'trains along' if config.train_text_encoder else 'frozen'}")
+    start = None if config.init is None else find_start(config.init)
+    parts = [] if start is None else [(start, "unet"), *[(start, "scheduler")] * _has_schedule(start)]
+    yield from map(Note, correction_notes((frozen.vae_path, "vae"), *parts))
     if config.init is None:
         return
     taken = [f"{name} {getattr(config, name)}" for name in ("schedule", "prediction") if getattr(asked, name) is None]

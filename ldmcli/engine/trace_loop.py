@@ -75,7 +75,7 @@ def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, recor
             Line(f"    x, t = call.model_input{cast}, torch.full((1,), call.timestep{on_device})"),
             Line(f"    answer = session.unet(x, t, context){back}", f"|answer| = {run('cond')}"),
         ]
-    names = ("vae", "tokenizer", "loras", "allow_pickle")
+    names = ("vae", "tokenizer", "loras", "prediction", "variant", "allow_pickle")
     options = "".join(f", {name}={value!r}" for name in names if (value := getattr(config, name)))
     own_vae = "" if config.vae_dtype == "auto" else f", vae_dtype={settings.vae_dtype!r}"
     return [

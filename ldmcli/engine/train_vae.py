@@ -23,6 +23,7 @@ from ldmcli.engine.together import by_all_processes
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
 from ldmcli.engine.vae_run import VAERun
 from ldmcli.errors import LdmError
+from ldmcli.models.corrections import correction_notes
 from ldmcli.models.loading import load_vae
 from ldmcli.models.perceptual import Perceptual, load_lpips
 from ldmcli.models.source import find_component
@@ -60,6 +61,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
+        yield from starting_notes(config, vae)
         order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
 
         def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: Adversary | None) -> VAERun:
@@ -98,7 +100,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         if not processes.main:
             return
         plot_losses(config.output / "log.jsonl", config.output / "loss.png")
-        scale = run.scaling_factor or run.measure_latents(state)[1]  # a run that was finished already has saved nothing
+        scale = run.scaling_factor or run.latent_frame(state)[1]  # a run that was finished already has saved nothing
         yield from run.collapse(state)
         yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
 
@@ -111,6 +113,15 @@ def starting_vae(config: TrainVAEConfig) -> VAE:
     if config.size % vae.config.downscale:
         raise LdmError(f"--size {config.size} is not a multiple of {vae.config.downscale}, by which --init {config.init} shrinks pictures.")
     return vae.train().requires_grad_(True)
+
+
+def starting_notes(config: TrainVAEConfig, vae: VAE) -> Iterator[Note]:
+    """What --init brings along, said aloud."""
+    if config.init is None:
+        return
+    yield from map(Note, correction_notes((find_component(config.init, "vae", alone=True), "vae")))
+    kept = f"latents keep scale {vae.config.scaling_factor:.4g} and centre of {config.init}, so that its U-Net still fits; see --new-scale"
+    yield Note("latents get a new scale and centre: no U-Net of before will fit" if config.new_scale else kept)
 
 
 def vae_config(config: TrainVAEConfig) -> VAEConfig:

@@ -130,8 +130,8 @@ class VAERun:
         return {}
 
     def save_model(self, state: TrainState) -> Iterator[Event]:
-        """Measure mean and scale of the latents and write RUN/model/vae."""
-        mean, self.scaling_factor = self.measure_latents(state)
+        """Write RUN/model/vae, its latents centred and scaled."""
+        mean, self.scaling_factor = self.latent_frame(state)
         model = self.config.output / "model"
         config = replace(self.vae.config, scaling_factor=self.scaling_factor)
         save_component(model, "vae", config, centred(state.weights(), mean))
@@ -141,6 +141,12 @@ class VAERun:
         shipped = self._shipped(state)
         parts = [shipped.decode(shipped.encode(p.to(self.accelerator.device)).mean).clamp(-1, 1).cpu() for p in pictures.split(64)]
         return torch.cat(parts)
+
+    def latent_frame(self, state: TrainState) -> tuple[Tensor, float]:
+        """The mean that is taken from the latents, (C,), and their scaling factor: measured, or those of --init, whose U-Net knows them."""
+        if self.config.init is not None and not self.config.new_scale:
+            return torch.zeros(self.vae.config.latent_channels), self.vae.config.scaling_factor
+        return self.measure_latents(state)
 
     @torch.no_grad()
     def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:

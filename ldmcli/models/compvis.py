@@ -49,11 +49,6 @@ def vae_name(key: str, config: VAEConfig) -> str:
     return re.sub(r"\.up_blocks\.(\d+)", lambda found: f".up.{last - int(found[1])}", _renamed(key, _VAE))
 
 
-def clip_name(key: str) -> str:
-    """The text tower of SD 1.x: transformers' CLIPTextModel as it was when CompVis trained."""
-    return f"text_model.{key}"
-
-
 _OPEN_CLIP = {
     r"^embeddings\.token_embedding\.weight": "token_embedding.weight", r"^embeddings\.position_embedding\.weight": "positional_embedding",
     r"^encoder\.layers\.": "transformer.resblocks.", r"\.self_attn\.out_proj\.": ".attn.out_proj.",

@@ -3,10 +3,19 @@
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ldmcli.errors import LdmError, NotFound
-from ldmcli.models.layout import STEMS, best_weights, check_index, component_folder, shard_names, weight_files
+from ldmcli.models.layout import (
+    STEMS,
+    Picking,
+    best_weights,
+    check_index,
+    check_variant,
+    component_folder,
+    shard_names,
+    weight_files,
+)
 
 WITHOUT_NETWORK = "Pass a folder or a .safetensors file, or get it where there is a network: hf download {repo}"
 
@@ -16,12 +25,12 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def hub_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = False) -> Path:
+def hub_folder(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -> Path:
     """A snapshot that holds these parts. Raises NotFound when neither cache nor hub has it, LdmError when there are only pickles.
 
     parts: `model_index.json` and folders of a model; a repository with one component alone has its files at the top.
     """
-    found = cached_folder(repo, parts, allow_pickle=allow_pickle)
+    found = cached_folder(repo, parts, **picking)
     if found is not None:
         return found
     if offline():
@@ -29,10 +38,10 @@ def hub_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = False)
             f"{repo} is not in the hub cache as a whole, and the network is not to be used.",
             hint=f"{WITHOUT_NETWORK.format(repo=repo)}; or leave out --offline (HF_HUB_OFFLINE).",
         )
-    return _downloaded(repo, parts, allow_pickle=allow_pickle)
+    return _downloaded(repo, parts, **picking)
 
 
-def cached_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = False) -> Path | None:
+def cached_folder(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -> Path | None:
     """The newest snapshot in the cache, if it is whole."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -42,25 +51,29 @@ def cached_folder(repo: str, parts: Collection[str], *, allow_pickle: bool = Fal
         path = try_to_load_from_cache(repo, name)
         if isinstance(path, str):
             folder = Path(path).parents[name.count("/")]
-            return folder if _is_whole(folder, parts, allow_pickle=allow_pickle) else None
+            return folder if _is_whole(folder, parts, **picking) else None
     return None
 
 
-def _is_whole(folder: Path, parts: Collection[str], *, allow_pickle: bool) -> bool:
+def _is_whole(folder: Path, parts: Collection[str], **picking: Unpack[Picking]) -> bool:
+    found: list[str] = []
     try:
         for part in parts:
             if part in STEMS:
-                needed = [component_folder(folder, part) / "config.json", *weight_files(folder, part, allow_pickle=allow_pickle)]
+                needed = [component_folder(folder, part) / "config.json", *weight_files(folder, part, **picking)]
                 if not all(path.is_file() for path in needed):
                     return False
+                found += [path.name for path in component_folder(folder, part).iterdir()]
             elif not (folder / part).exists():
                 return False
-    except LdmError:  # only pickles in the cache: the hub may have better
+        if "model_index.json" in parts:
+            check_variant(found, str(folder), picking.get("variant"))
+    except LdmError:  # only pickles or another variant in the cache: the hub may have better
         return False
     return True
 
 
-def _downloaded(repo: str, parts: Collection[str], *, allow_pickle: bool) -> Path:
+def _downloaded(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -> Path:
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -69,7 +82,7 @@ def _downloaded(repo: str, parts: Collection[str], *, allow_pickle: bool) -> Pat
             check_index(Path(hf_hub_download(repo, "model_index.json")).parent)
         there = [file.rfilename for file in HfApi().model_info(repo).siblings or ()]
         wanted = []
-        for name in files_to_get(there, parts, repo, allow_pickle=allow_pickle):
+        for name in files_to_get(there, parts, repo, **picking):
             wanted.append(name)
             if ".index." in name:
                 folder = name.rpartition("/")[0]
@@ -86,14 +99,16 @@ def _downloaded(repo: str, parts: Collection[str], *, allow_pickle: bool) -> Pat
         raise NotFound(f"{repo} could not be got from the hub: {reason}", hint=f"{WITHOUT_NETWORK.format(repo=repo)}.") from error
 
 
-def files_to_get(there: Collection[str], parts: Collection[str], repo: str, *, allow_pickle: bool) -> Iterator[str]:
+def files_to_get(there: Collection[str], parts: Collection[str], repo: str, **picking: Unpack[Picking]) -> Iterator[str]:
     """Of all files of a repository those that are read: configs, tokenizer, and one kind of weights per component."""
+    if "model_index.json" in parts:
+        check_variant(there, repo, picking.get("variant"))
     for part in parts:
         if part in STEMS:
             prefix = f"{part}/" if f"{part}/config.json" in there else ""
             beside = [name.removeprefix(prefix) for name in there if name.startswith(prefix)]
             yield f"{prefix}config.json"
-            yield prefix + best_weights(beside, part, f"{repo}/{part}", allow_pickle=allow_pickle)
+            yield prefix + best_weights(beside, part, f"{repo}/{part}", **picking)
         elif part in there:
             yield part
         elif any(name.startswith(f"{part}/") for name in there):

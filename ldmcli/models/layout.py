@@ -1,9 +1,10 @@
 """The files of a model folder in diffusers layout: what must be there, which weights are taken, what is refused. Imports no torch."""
 
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ldmcli.errors import LdmError, NotFound
 
@@ -28,35 +29,85 @@ STEMS = {"vae": "diffusion_pytorch_model", "unet": "diffusion_pytorch_model", "t
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
+SAFETENSORS = ".safetensors"
+
 NO_PICKLE = "Get the model as .safetensors; if you trust who made it, --allow-pickle reads it without running its code."
 
 
-def weight_names(name: str, *, pickle: bool) -> list[str]:
+class Picking(TypedDict, total=False):
+    """Which of a component's weight files is read. variant: fp16, bf16, non_ema, ... where there is such a one; None is none."""
+
+    allow_pickle: bool
+    variant: str | None
+
+
+UNASKED = "fp16"
+"""The variant that is taken where there are no other weights: the same ones, rounded."""
+
+
+def is_pickle(path: Path) -> bool:
+    """By its ending, in capitals too."""
+    return path.suffix.lower() in PICKLES
+
+
+def is_safetensors(path: Path) -> bool:
+    """By its ending, in capitals too."""
+    return path.suffix.lower() == SAFETENSORS
+
+
+def weight_names(name: str, *, allow_pickle: bool = False, variant: str | None = None) -> list[str]:
     """File names under which the weights of a component are published, the best first. An index names the files of sharded weights."""
     stem = STEMS[name]
-    names = [f"{stem}.safetensors", f"{stem}.safetensors.index.json", f"{stem}.fp16.safetensors", f"{stem}.safetensors.index.fp16.json"]
-    stem = stem if stem.startswith("diffusion") else f"pytorch_{stem}"
-    return names + ([f"{stem}.bin", f"{stem}.bin.index.json", f"{stem}.fp16.bin"] if pickle else [])
+    kinds = [(stem, "safetensors"), (stem if stem.startswith("diffusion") else f"pytorch_{stem}", "bin")][: 1 + allow_pickle]
+
+    def names(stem: str, kind: str, variant: str | None) -> list[str]:
+        dot = f".{variant}" if variant else ""
+        return [f"{stem}{dot}.{kind}", f"{stem}.{kind}.index{dot}.json"]
+
+    asked = [file for kind in kinds if variant for file in names(*kind, variant)]
+    return asked + [file for kind in kinds for plain in (None, UNASKED) for file in names(*kind, plain)]
 
 
-def best_weights(there: Collection[str], name: str, where: str, *, allow_pickle: bool) -> str:
+VARIANT = r"(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+)\.(?:safetensors|bin)|\.(?:safetensors|bin)\.index\.(\w+)\.json)"
+
+
+def variants(there: Collection[str]) -> list[str]:
+    """The variants that some of these files are: `diffusion_pytorch_model.bf16.safetensors` is bf16."""
+    found = [re.fullmatch(VARIANT, file.rpartition("/")[2]) for file in there]
+    return sorted({match[1] or match[2] for match in found if match})
+
+
+def check_variant(there: Collection[str], where: str, variant: str | None) -> None:
+    """Raise NotFound unless a component has the variant. Those that lack it are taken without, as diffusers does."""
+    found = variants(there)
+    if variant and variant not in found:
+        has = f"it has {', '.join(found)}, and those without a name" if found else "its weights have no variants"
+        raise NotFound(f"{where} has no weights of the variant {variant}: {has}.", hint="Name one of these, or leave out --variant.")
+
+
+def best_weights(there: Collection[str], name: str, where: str, **picking: Unpack[Picking]) -> str:
     """The file among `there` to take a component's weights from. Raises LdmError for pickles, NotFound for nothing."""
-    for candidate in weight_names(name, pickle=allow_pickle):
+    for candidate in weight_names(name, **picking):
         if candidate in there:
             return candidate
     pickled = [file for file in sorted(there) if file.endswith(PICKLES)]
-    if pickled and not allow_pickle:
+    if pickled and not picking.get("allow_pickle"):
         raise LdmError(f"{where} has only pickled weights ({pickled[0]}), which can run code when loaded; refused.", hint=NO_PICKLE)
-    raise NotFound(f"{where}/{weight_names(name, pickle=False)[0]} is missing.", hint="The download may be unfinished.")
+    others = variants(there)
+    if others:
+        raise NotFound(
+            f"{where} holds its weights only as the variant {' and '.join(others)}.", hint=f"Take it with --variant {others[0]}."
+        )
+    raise NotFound(f"{where}/{weight_names(name)[0]} is missing.", hint="The download may be unfinished.")
 
 
-def weight_files(model: Path, name: str, *, allow_pickle: bool = False) -> list[Path]:
+def weight_files(model: Path, name: str, **picking: Unpack[Picking]) -> list[Path]:
     """The files that hold a component's weights: one, the shards of one, or `model` itself where that is a checkpoint file."""
     if model.is_file():
         return [model]
     folder = component_folder(model, name)
     there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    best = folder / best_weights(there, name, str(folder), allow_pickle=allow_pickle)
+    best = folder / best_weights(there, name, str(folder), **picking)
     return [folder / shard for shard in shard_names(best)] if best.suffix == ".json" else [best]
 
 
@@ -87,8 +138,24 @@ def check_index(folder: Path) -> None:
         if library not in LIBRARIES or kind_of_part not in wanted:
             asked = f"{library}.{kind_of_part}" if library else str(kind_of_part)
             raise LdmError(f"{path}: {kind} with {asked} as its {name} is not supported; no code was run.", hint=SUPPORTED)
+        if name == "scheduler":
+            check_process(str(kind_of_part), str(path))
     if not isinstance(kind, str | None):
         raise LdmError(f"{path}: the pipeline {kind!r} brings its own code, which is never run.", hint=SUPPORTED)
+
+
+OTHER_PROCESSES = {
+    "Flow": "flow matching", "EDM": "the preconditioning of EDM", "CMStochastic": "consistency models", "VQ": "discrete diffusion",
+    "ScoreSde": "score-based SDEs", "KarrasVe": "variance exploding diffusion",
+}  # fmt: skip
+"""Beginnings of the names of diffusers' schedulers for networks that predict neither epsilon nor v."""
+
+
+def check_process(scheduler: str, where: str) -> None:
+    """Raise LdmError that names a scheduler of another process than diffusion by steps of a noise schedule (Ho et al. 2020)."""
+    for start, process in OTHER_PROCESSES.items():
+        if scheduler.startswith(start):
+            raise LdmError(f"{where}: the scheduler {scheduler} is for {process}, which is not supported.", hint=SUPPORTED)
 
 
 def own_settings(model: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ldmcli.errors import LdmError, NonFinite
-from ldmcli.models.checkpoint import read_header
+from ldmcli.models.header import read_header
 from ldmcli.models.lora_source import LORA_FILE, LoraSource
 from ldmcli.models.weights import read_tensors
 
@@ -127,7 +127,7 @@ def _part(path: Path, key: str) -> tuple[str, str]:
 def _stated_alphas(path: Path) -> dict[str, Any]:
     """For each part that the header speaks of, a function (layer, rank) -> alpha, as peft reads its own settings."""
     try:
-        settings = json.loads(read_header(path)[1].get(METADATA, "{}"))
+        settings = json.loads(read_header(path).metadata.get(METADATA, "{}"))
         own = {part: {k.removeprefix(f"{part}."): v for k, v in settings.items() if k.startswith(f"{part}.")} for part in PREFIXES}
     except (ValueError, AttributeError) as error:
         raise LdmError(f"{path}: {METADATA} in its header is not readable: {error}.") from error

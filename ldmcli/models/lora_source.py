@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.models.layout import PICKLES
+from ldmcli.models.layout import is_pickle
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name for it; a training run keeps its own in RUN/lora/."""
@@ -56,7 +56,7 @@ def find_lora(text: str) -> LoraSource:
         return LoraSource(path.resolve().name, _in_folder(path), scale)
     if not path.is_file():
         raise NotFound(f"--lora {place}: no such file or folder.", hint=ACCEPTED)
-    if path.suffix in PICKLES:
+    if is_pickle(path):
         raise LdmError(f"--lora {place} is a pickle, which can run code when loaded; refused.", hint="Get it as .safetensors.")
     return LoraSource(path.stem, path, scale)
 

@@ -8,11 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from ldmcli.errors import LdmError, NotFound
-from ldmcli.models.checkpoint import read_header, recognise
+from ldmcli.models.checkpoint import recognise
+from ldmcli.models.header import read_header
 from ldmcli.models.hub import hub_folder
-from ldmcli.models.layout import NO_PICKLE, PARTS, PICKLES, check_index
+from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -36,7 +38,7 @@ class Source:
     """A model. name: what the user is shown and the picture's metadata record (never a path).
 
     path: a folder in diffusers layout, or a checkpoint file. vae: the folder or file whose VAE is used. tokenizer: its folder.
-    loras: what changes the weights once they are loaded.
+    loras: what changes the weights once they are loaded. variant: of the weight files; prediction: epsilon or v, whatever the model says.
     """
 
     name: str
@@ -45,33 +47,51 @@ class Source:
     tokenizer: Path
     allow_pickle: bool = False
     loras: tuple[LoraSource, ...] = ()
+    variant: str | None = None
+    prediction: str | None = None
+
+    @property
+    def picking(self) -> Picking:
+        """Which weight files are read."""
+        return {"allow_pickle": self.allow_pickle, "variant": self.variant}
+
+    def asked(self) -> dict[str, str]:
+        """What pictures record beside the weights, where it was asked for."""
+        named = {"prediction": self.prediction, "variant": self.variant}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 def find_model(
-    text: str, *, vae: str | None = None, tokenizer: str | None = None, loras: Sequence[str] = (), allow_pickle: bool = False
+    text: str,
+    *,
+    vae: str | None = None,
+    tokenizer: str | None = None,
+    loras: Sequence[str] = (),
+    prediction: str | None = None,
+    **picking: Unpack[Picking],
 ) -> Source:
     """A whole pipeline: `bundled`, a training run, a diffusers folder, a checkpoint file or a hub id.
 
-    vae: of another model, or a file, instead of its own; tokenizer: a folder instead of its own; loras: FILE:SCALE each.
-    Raises NotFound with what is missing.
+    vae: of another model, or a file, instead of its own; tokenizer: a folder instead of its own; loras: FILE:SCALE each;
+    prediction: epsilon or v, instead of what the model says. Raises NotFound with what is missing, LdmError for a damaged file.
     """
-    name, path = _locate(text, PARTS, allow_pickle=allow_pickle)
+    name, path = _locate(text, PARTS, **picking)
     if path.is_file():
         _check_file(path, *(("unet", "text_encoder") if vae else ("unet", "text_encoder", "vae")))
         words = find_tokenizer(tokenizer)
     else:
-        _check_folder(text, path)
+        _check_folder(text, path, picking.get("variant"))
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
-    source = Source(name, path, path, words, allow_pickle, find_loras(loras))
-    return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, allow_pickle=allow_pickle))
+    source = Source(name, path, path, words, picking.get("allow_pickle", False), find_loras(loras), picking.get("variant"), prediction)
+    return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, **picking))
 
 
-def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[str, ...] = (), allow_pickle: bool = False) -> Path:
+def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[str, ...] = (), **picking: Unpack[Picking]) -> Path:
     """The model folder that holds a component (`vae`, `text_encoder`, ...); `text` may also be the component's own folder.
 
     alone: a file, or a component's folder of another name, will do too. beside: other parts that are got from the hub along with it.
     """
-    _, path = _locate(text, (name, *beside), allow_pickle=allow_pickle)
+    _, path = _locate(text, (name, *beside), **picking)
     if path.is_file() and alone:
         _check_file(path, name)
         return path
@@ -108,7 +128,7 @@ def find_tokenizer(text: str | None) -> Path:
     )
 
 
-def _locate(text: str, parts: tuple[str, ...], *, allow_pickle: bool) -> tuple[str, Path]:
+def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tuple[str, Path]:
     """The name of a model and the folder or file it stands for."""
     if text == "bundled":
         return "bundled", BUNDLED
@@ -118,27 +138,26 @@ def _locate(text: str, parts: tuple[str, ...], *, allow_pickle: bool) -> tuple[s
     except (OSError, RuntimeError):  # a name that is too long, a home of nobody
         there = False
     if there and path.is_file():
-        if path.suffix in PICKLES and not allow_pickle:
+        if is_pickle(path) and not picking.get("allow_pickle"):
             raise LdmError(f"{text} is a pickle, which can run code when loaded; refused.", hint=NO_PICKLE)
-        if path.suffix not in (".safetensors", *PICKLES):
+        if not is_pickle(path) and not is_safetensors(path):
             raise NotFound(f"{text} is a file, and not a .safetensors one.", hint=ACCEPTED)
         return path.stem, path
     if there:
         return path.resolve().name, path / "model" if (path / "model").is_dir() else path
     # a folder that is here in front of the slash makes it a path that was mistyped
     if len(text) < 200 and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not path.parent.is_dir():
-        return text, hub_folder(text, parts, allow_pickle=allow_pickle)
+        return text, hub_folder(text, parts, **picking)
     raise NotFound(f"no model at {text!r}.", hint=ACCEPTED)
 
 
 def _check_file(path: Path, *needed: str) -> None:
-    """What the header tells at once; what cannot be read is left to the loading, which says why."""
-    shapes, _ = read_header(path) if path.suffix == ".safetensors" else ({}, {})
-    if shapes:
-        recognise(path, shapes, *needed)
+    """What the header tells at once: a damaged file, or one of another model. Of a pickle only the loading knows."""
+    if is_safetensors(path):
+        recognise(path, read_header(path).shapes, *needed)
 
 
-def _check_folder(text: str, folder: Path) -> None:
+def _check_folder(text: str, folder: Path, variant: str | None) -> None:
     missing = [part for part in PARTS if not (folder / part).exists()]
     if "model_index.json" not in missing:
         check_index(folder)  # a model of another kind lacks parts because of that
@@ -146,3 +165,4 @@ def _check_folder(text: str, folder: Path) -> None:
         raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
     if missing:
         raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
+    check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, variant)

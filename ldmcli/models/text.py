@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from ldmcli.errors import LdmError
+from ldmcli.models.layout import Picking
 from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
@@ -77,10 +79,10 @@ def emphasised(states: Tensor, weights: Tensor) -> Tensor:
 
 
 def load_conditioner(
-    model: Path, tokenizer_folder: Path | None = None, *, use_mask: bool = False, allow_pickle: bool = False
+    model: Path, tokenizer_folder: Path | None = None, *, use_mask: bool = False, **picking: Unpack[Picking]
 ) -> TextConditioner:
     """The text encoder of a model with its own tokenizer or another one. Raises LdmError when they do not belong together."""
-    encoder = load_text_encoder(model, allow_pickle=allow_pickle)
+    encoder = load_text_encoder(model, **picking)
     # SD 2.x, whose text tower is OpenCLIP's, pads with the first token; CLIP's own tokenizer files say otherwise.
     pad = 0 if model.is_file() and encoder.config.hidden_act == "gelu" else None
     tokenizer = load_tokenizer(tokenizer_folder or model / "tokenizer", encoder.config.max_position_embeddings, pad=pad)

@@ -1,9 +1,7 @@
 """CLIP's byte-pair tokenizer by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
 
-import gzip
 import json
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +12,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from torch import Tensor
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.models.added_tokens import END, START, added, learned_tokens, special_tokens, vectors
+from ldmcli.models.open_clip_vocabulary import read_vocabulary
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-BPE_LINES = 49152 - 256 - 2 + 1
-"""Of the published vocabulary file, which goes on with merges that CLIP does not use."""
-_ROLES = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
@@ -40,13 +36,22 @@ class Tokens:
 class ClipTokenizer:
     """Text to ids of a fixed length (77 for Stable Diffusion)."""
 
-    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], special: list[AddedToken], *, length: int, pad: str) -> None:
-        """special: what is cut out of the text before anything else, if it is spelled out there."""
+    def __init__(
+        self,
+        vocab: dict[str, int],
+        merges: list[tuple[str, str]],
+        special: list[AddedToken],
+        *,
+        length: int,
+        pad: str,
+        learned: Mapping[int, AddedToken] | None = None,
+    ) -> None:
+        """special: what is cut out of the text before anything else, if it is spelled out there; learned: likewise, those beyond the
+        vocabulary by their number. Raises ValueError where that cannot be their number."""
         self.length = length
         self.start, self.end = vocab[START], vocab[END]
         self.pad = vocab[pad]
         self.comma = vocab.get(",</w>")
-        self.vocab_size = max(vocab.values()) + 1
         bpe = models.BPE(vocab=vocab, merges=merges, continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False, unk_token=END)
         self._tokenizer = Tokenizer(bpe)
         self._tokenizer.normalizer = normalizers.Sequence(
@@ -58,7 +63,14 @@ class ClipTokenizer:
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
         )
-        self._tokenizer.add_special_tokens(special)
+        beyond = {token.content for token in (learned or {}).values()}
+        self._tokenizer.add_special_tokens([token for token in special if token.content not in beyond])
+        for number, token in (learned or {}).items():  # in the order of their numbers
+            self._tokenizer.add_tokens([token])
+            if self._tokenizer.token_to_id(token.content) != number:
+                raise ValueError(f"{token.content} cannot be number {number}")
+        self.vocab_size = max([*vocab.values(), *(learned or ())]) + 1
+        self._vectors = vectors(sorted(beyond))
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""
@@ -69,6 +81,7 @@ class ClipTokenizer:
 
         The parts are tokenized one by one: a bracket inside a word cuts the word, as in A1111.
         """
+        parts = [(self._with_vectors(text), weight) for text, weight in parts]
         encoded = [self._tokenizer.encode(text) for text, _ in parts]
         ids = [i for one in encoded for i in one.ids]
         weights = [weight for one, (_, weight) in zip(encoded, parts, strict=True) for _ in one.ids]
@@ -82,6 +95,12 @@ class ClipTokenizer:
                     break
                 rest -= len(one.ids)
         return [self._window(ids[first:end], weights[first:end], dropped, over) for first, end in pairwise([0, *ends])]
+
+    def _with_vectors(self, text: str) -> str:
+        """With every token that has several vectors spelled out, as diffusers does it."""
+        for token in dict.fromkeys(self._tokenizer.encode(text).tokens) if self._vectors else ():
+            text = text.replace(token, self._vectors.get(token, token))
+        return text
 
     def _ends(self, ids: list[int]) -> list[int]:
         """Where windows of length - 2 tokens end: after a comma if there is one in their last quarter or so, as in A1111 (20 of 75)."""
@@ -108,6 +127,7 @@ class ClipTokenizer:
 
         Position 0 is the first window's start token. Words that were left out are not there.
         """
+        parts = [(self._with_vectors(text), weight) for text, weight in parts]
         encoded = [self._tokenizer.encode(text) for text, _ in parts]
         ids = [i for one in encoded for i in one.ids]
         ends = self._ends(ids) if long else [min(len(ids), self.length - 2)]
@@ -127,7 +147,9 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
     length: positions of the text encoder; pad: another token to pad with than the files say. Raises NotFound that names missing files.
     """
     if folder.is_file():
-        return _from_open_clip(folder, length, pad)
+        vocab, merges = read_vocabulary(folder)
+        special, stated = _padded(vocab, [added(START), added(END)], END, pad)
+        return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
     names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -143,62 +165,22 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
             lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
             pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
         config = _json(folder / "tokenizer_config.json")
-        special, stated = _special_tokens(config, _json(folder / "special_tokens_map.json"), whole.get("added_tokens"))
+        saved = whole.get("added_tokens") or []
+        special, stated = special_tokens(config, _json(folder / "special_tokens_map.json"), saved)
+        learned = learned_tokens(config, saved, _json(folder / "added_tokens.json"), vocab)
         room = min(length, int(config.get("model_max_length") or length))
-        return _padded(vocab, [(a, b) for a, b in pairs], special, room, stated, pad)
+        special, stated = _padded(vocab, special, stated, pad)
+        return ClipTokenizer(vocab, [(a, b) for a, b in pairs], special, length=room, pad=stated, learned=learned)
     except Exception as error:  # the tokenizers library raises nothing more special
         raise LdmError(f"{folder} does not hold a CLIP tokenizer: {error!r}") from error
 
 
-def _padded(
-    vocab: dict[str, int], merges: list[tuple[str, str]], special: list[AddedToken], length: int, stated: str, pad: int | None
-) -> ClipTokenizer:
-    """With the stated pad token, or the one with the number `pad`, which diffusers then treats as special in prompts too."""
-    if pad is not None:
-        stated = next(token for token, number in vocab.items() if number == pad)
-        special = [*special, _added(stated)]
-    return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
-
-
-def _from_open_clip(path: Path, length: int, pad: int | None) -> ClipTokenizer:
-    """bpe_simple_vocab_16e6.txt.gz (Radford et al. 2021): the merges in order; the vocabulary follows from them."""
-    try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise LdmError(f"{path} does not hold CLIP's vocabulary: {error}") from error
-    merges = [(a, b) for a, b in (line.split() for line in lines[1:BPE_LINES])]
-    letters = _letters()
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(a + b for a, b in merges), START, END]
-    return _padded({token: number for number, token in enumerate(tokens)}, merges, [_added(START), _added(END)], length, END, pad)
-
-
-def _letters() -> list[str]:
-    """A printable stand-in for every byte, those first that are printable themselves: the order of GPT-2's and CLIP's vocabulary."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(byte) for byte in printable] + [chr(256 + place) for place in range(256 - len(printable))]
-
-
-def _special_tokens(config: dict[str, Any], legacy: dict[str, Any], saved: list[dict[str, Any]] | None) -> tuple[list[AddedToken], str]:
-    """The special tokens and the content of the pad token, as transformers 5 works them out from all the places that state them.
-
-    A token that is "normalized" is also found in other capitals. SD 2.x pads with "!", which so becomes special in prompts too.
-    """
-    stated = [*config.get("added_tokens_decoder", {}).values(), *(saved or [])]
-    known = {token["content"]: _added(token) for token in stated}
-    roles = {**_ROLES, **{key: value for key, value in config.items() if key in _ROLES}}
-    if "added_tokens_decoder" not in config:
-        roles |= {key: value for key, value in legacy.items() if key in _ROLES}
-    named = [_added(value) for value in roles.values() if value is not None]
-    special = {token.content: token for token in (*known.values(), *(known.get(token.content, token) for token in named))}
-    pad = roles["pad_token"]
-    return list(special.values()), END if pad is None else _added(pad).content
-
-
-def _added(token: str | dict[str, Any]) -> AddedToken:
-    if isinstance(token, str):
-        return AddedToken(token, normalized=False, special=True)
-    flags = {key: bool(token.get(key, False)) for key in ("single_word", "lstrip", "rstrip", "normalized")}
-    return AddedToken(token["content"], special=True, **flags)
+def _padded(vocab: dict[str, int], special: list[AddedToken], stated: str, pad: int | None) -> tuple[list[AddedToken], str]:
+    """The stated pad token, or the one with the number `pad`, which diffusers then treats as special in prompts too."""
+    if pad is None:
+        return special, stated
+    stated = next(token for token, number in vocab.items() if number == pad)
+    return [*special, added(stated)], stated
 
 
 def _json(path: Path) -> dict[str, Any]:

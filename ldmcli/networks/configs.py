@@ -10,6 +10,10 @@ DIFFUSERS_VERSION = "0.42.1"
 """Written into config.json; diffusers asks it to decide about old files."""
 
 
+DEFAULT_SCALE = 0.18215
+"""The VAE's scaling_factor where nothing states one, as in diffusers: that of Stable Diffusion."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """Shared reading and writing. `ONLY` lists keys that we accept at one value (None and absence are always fine)."""
@@ -58,7 +62,7 @@ class VAEConfig(NetworkConfig):
     latent_channels: int = 4
     norm_num_groups: int = 32
     sample_size: int | tuple[int, int] = 32
-    scaling_factor: float = 0.18215
+    scaling_factor: float = DEFAULT_SCALE
     force_upcast: bool = True
     use_quant_conv: bool = True
     use_post_quant_conv: bool = True

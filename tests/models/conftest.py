@@ -25,7 +25,8 @@ def built(family, tmp_path_factory):
     if family == 2:  # as published: a last layer that is not run, and what only CLIP's own training needs
         tensors = load_file(folder / "single.safetensors")
         prefix = "cond_stage_model.model."
-        last = {key.replace(".1.", ".2.", 1): value for key, value in tensors.items() if f"{prefix}transformer.resblocks.1." in key}
+        last = {key.replace(".1.", ".23.", 1): value for key, value in tensors.items() if f"{prefix}transformer.resblocks.1." in key}
         extra = {f"{prefix}logit_scale": torch.tensor(4.6), f"{prefix}text_projection": torch.randn(64, 64)}
-        save_file({key: value.clone() for key, value in {**tensors, **last, **extra}.items()}, folder / "single.safetensors")
+        whole = {key: value.clone() for key, value in {**tensors, **last, **extra}.items()}
+        save_file(whole, folder / "single.safetensors", {"modelspec.prediction_type": "v"})
     return folder

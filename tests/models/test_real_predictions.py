@@ -1,0 +1,106 @@
+"""What a checkpoint file predicts, and for which size it was made: marks, metadata, a .yaml beside it, the network, the option."""
+
+import pytest
+import torch
+from real_files import answering, changed_file
+
+from ldmcli.engine.session import open_session
+from ldmcli.errors import LdmError
+from ldmcli.models.source import find_model
+from ldmcli.runtime.device import select_runtime
+
+EPSILON, V = {"modelspec.prediction_type": "epsilon"}, {"modelspec.prediction_type": "v"}
+MARK, ZERO = ("v_pred",), ("v_pred", "ztsnr")
+YAML = """
+model:
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+{}    linear_start: 0.00085
+    linear_end: 0.0120
+    timesteps: 1000
+    first_stage_config: {{}}
+"""
+YAML_V, YAML_EPS = YAML.format('    parameterization: "v"\n'), YAML.format("")
+
+# family, whether the network answers with noise, marks, metadata, .yaml, --prediction: what it predicts, side in pixels
+ROWS = {
+    "SD 1.x, the network answers with noise": (1, True, (), None, None, None, "epsilon", 512),
+    "SD 1.x, the network answers with the picture": (1, False, (), None, None, None, "v", 512),
+    "SD 2.x, the network answers with noise": (2, True, (), None, None, None, "epsilon", 512),
+    "SD 2.x, the network answers with the picture": (2, False, (), None, None, None, "v", 768),
+    "the mark v_pred": (1, True, MARK, None, None, None, "v", 512),
+    "the mark ztsnr alone": (1, True, ("ztsnr",), None, None, None, "v", 512),
+    "both marks over the metadata": (1, True, ZERO, EPSILON, None, None, "v", 512),
+    "the metadata over the network": (1, True, (), V, None, None, "v", 512),
+    "a .yaml with v": (1, True, (), None, YAML_V, None, "v", 512),
+    "a .yaml without a word is epsilon": (2, False, (), None, YAML_EPS, None, "epsilon", 512),
+    "a .yaml of something else is left alone": (1, True, (), None, "name: my model\n", None, "epsilon", 512),
+    "--prediction over marks and metadata": (1, False, MARK, V, YAML_V, "epsilon", "epsilon", 512),
+    "--prediction over the network": (2, True, (), None, None, "v", "v", 768),
+}
+
+
+def opened(built, path, **options):
+    return open_session(find_model(str(path), tokenizer=str(built / "diffusers"), **options), select_runtime("cpu", "auto"))
+
+
+def made(built, tmp_path, row):
+    family, noise, marks, metadata, text, *_ = ROWS[row]
+
+    def change(tensors):
+        answering(tensors, noise=noise)
+        tensors.update({mark: torch.tensor([]) for mark in marks})
+
+    if text is not None:
+        (tmp_path / "model.yaml").write_text(text)
+    return changed_file(built / "single.safetensors", tmp_path / "model.safetensors", change, metadata)
+
+
+@pytest.mark.parametrize(("family", "row"), [pytest.param(ROWS[row][0], row, id=row) for row in ROWS], indirect=["family"])
+def test_what_a_file_predicts(built, tmp_path, row):
+    *_, marks, _, _, asked, prediction, side = ROWS[row]
+    session = opened(built, made(built, tmp_path, row), prediction=asked)
+    assert (session.schedule.prediction, session.native_size) == (prediction, side)
+    assert (session.schedule.zero_snr, session.schedule.file_spacing) == ((True, "trailing") if "ztsnr" in marks else (False, None))
+
+
+@pytest.mark.parametrize("family", [1], indirect=True)
+def test_a_pickle_is_asked_for_its_marks_too(built, tmp_path):
+    from safetensors.torch import load_file
+
+    tensors = load_file(made(built, tmp_path, "the mark v_pred"))
+    torch.save({"state_dict": tensors}, tmp_path / "model.CKPT")
+    assert opened(built, tmp_path / "model.CKPT", allow_pickle=True).schedule.prediction == "v"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: [", "is not readable YAML"),
+        (YAML.format('    parameterization: "x0"\n'), "parameterization: 'x0'; eps and v are supported"),
+        (YAML.format("    linear_start: much\n").replace("    linear_start: 0.00085\n", ""), "has a schedule that is no number"),
+        (YAML.format("    scale_factor: none\n"), "scaling_factor = 'none'"),
+    ],
+)
+@pytest.mark.parametrize("family", [1], indirect=True)
+def test_a_yaml_that_cannot_be_honoured_is_named(built, tmp_path, text, said):
+    path = made(built, tmp_path, "the metadata over the network")
+    path.with_suffix(".yaml").write_text(text)
+    with pytest.raises(LdmError) as caught:
+        opened(built, path)
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("family", [1], indirect=True)
+def test_a_yaml_says_the_schedule_and_the_scale(built, tmp_path):
+    path = made(built, tmp_path, "the metadata over the network")
+    path.with_suffix(".yaml").write_text(YAML.format("    scale_factor: 0.5\n").replace("0.0120", "0.02"))
+    session = opened(built, path)
+    assert session.vae.config.scaling_factor == 0.5
+    assert session.schedule.betas[-1] == pytest.approx(0.02) and session.schedule.betas[0] == pytest.approx(0.00085)
+
+
+def test_the_option_wins_over_a_folder(published):
+    runtime = select_runtime("cpu", "auto")
+    for asked, wanted in ((None, "epsilon"), ("v", "v")):
+        assert open_session(find_model(str(published), prediction=asked), runtime).schedule.prediction == wanted

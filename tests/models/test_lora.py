@@ -16,6 +16,8 @@ from ldmcli.models.source import find_model
 from ldmcli.networks.attention import TextContext
 from ldmcli.runtime.device import select_runtime
 
+pytestmark = pytest.mark.slow
+
 RANK = 3
 
 

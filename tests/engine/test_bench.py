@@ -16,7 +16,6 @@ from ldmcli.engine.bench_run import draw_batch
 from ldmcli.engine.drawing import resolve_settings
 from ldmcli.engine.session import open_session
 from ldmcli.models.source import find_model
-from ldmcli.networks.configs import UNetConfig
 from ldmcli.records.costs import BenchReport
 from ldmcli.runtime.device import select_runtime
 
@@ -127,8 +126,6 @@ def test_pixels_cost_more_than_latents_and_stable_diffusion_is_only_counted(mode
 
 def test_a_call_on_pixels_that_would_take_too_long_is_not_run(model, monkeypatch):
     monkeypatch.setattr(bench_pixels, "LONGEST_CALL_S", 0)
-    small = UNetConfig(**{**vars(bench_pixels.SD14_UNET), "block_out_channels": (32,) * 4})  # counting is another test's
-    monkeypatch.setattr(bench_pixels, "SD14_UNET", small)
     assert all(row.call_s is None for row in report_of(model, pixel_space=True).pixel_space)
 
 

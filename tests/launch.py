@@ -1,20 +1,45 @@
 """Several processes of one run, started as torchrun, `accelerate launch` or srun start them."""
 
+import fcntl
 import os
+import random
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from pathlib import Path
+
+from running import finished
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 """One thread."""
 
+PORTS = range(20_000, 32_000)
+"""Below those that the system hands out by itself (Linux: 32,768 and up), above those that SLURM's script cannot name."""
+
+HELD = []
+"""Locks on the ports that were given out, until this process ends: other workers of the suite look for ports at the same time."""
+
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody listens on, and that no other test is given."""
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        lock = open(Path(tempfile.gettempdir()) / f"ldm-test-port-{port}", "a")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        HELD.append(lock)
+        return port
+
+
+def rendezvous(count: int, port: int) -> dict[str, str]:
+    """The variables by which processes of one run find each other, without those that tell them apart."""
+    return {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 def by_launcher(launcher: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -27,32 +52,4 @@ def by_launcher(launcher: str, *arguments: object) -> subprocess.CompletedProces
             "--dynamo_backend", "no", "--main_process_port", port,
         ],
     }  # fmt: skip
-    command = [sys.executable, "-m", *start[launcher], "-m", "ldmcli", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
-
-
-def by_hand(programs: Sequence[Sequence[object]]) -> list[subprocess.Popen[str]]:
-    """One `python ARGUMENTS` for each, in order; they find each other by the variables that torchrun would set."""
-    shared = {"WORLD_SIZE": str(len(programs)), "LOCAL_WORLD_SIZE": str(len(programs)), "MASTER_ADDR": "127.0.0.1"}
-    shared["MASTER_PORT"] = str(free_port())
-    return [
-        subprocess.Popen(
-            [sys.executable, *map(str, program)],
-            env={**ENVIRONMENT, **shared, "RANK": str(number), "LOCAL_RANK": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=os.getcwd(),
-        )
-        for number, program in enumerate(programs)
-    ]
-
-
-def ended(processes: list[subprocess.Popen[str]], seconds: float = 600) -> list[tuple[int, str, str]]:
-    """(exit code, stdout, stderr) of each, when all are over; none is left behind. seconds: for a machine with much else to do."""
-    try:
-        talk = [process.communicate(timeout=seconds) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *said) for process, said in zip(processes, talk, strict=True)]
+    return finished([sys.executable, "-m", *start[launcher], "-m", "ldmcli", *arguments], env=ENVIRONMENT)

@@ -31,7 +31,7 @@ def clipscore(
     references: Annotated[Path | None, typer.Option("--references", help="Reference captions, as --captions; adds RefCLIPScore.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="shuffled: the same pictures with each other's captions.")] = None,
     compare: Annotated[Path | None, typer.Option("--compare", help="Another folder of the same prompts: the paired difference.")] = None,
-    fid: Annotated[Path | None, typer.Option("--fid", help="Folder of real pictures; adds FID and KID (needs ldm-cli[fid]).")] = None,
+    fid: Annotated[Path | None, typer.Option("--fid", help="Folder of real pictures; adds FID and KID (needs torch-fidelity).")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--output", help="Every pair's cosine: a .json, .jsonl or .csv file.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Pictures at a time.")] = 32,

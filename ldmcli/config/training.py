@@ -82,7 +82,7 @@ class TrainConfig:
         check(
             self.tracker is None or find_spec("tensorboard") is not None,
             "--tracker tensorboard: TensorBoard is not installed.",
-            'pip install "ldm-cli[tracking]"',
+            "pip install tensorboard",
         )
         check(self.max_bad >= 0, f"--max-bad must be at least 0, got {self.max_bad}.")
         check(self.warmup >= 0 and self.max_grad_norm >= 0, "--warmup and --max-grad-norm cannot be negative.")

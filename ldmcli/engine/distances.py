@@ -26,7 +26,7 @@ def check_distance(paths: Sequence[Path], real: Path) -> None:
         if count < FEWEST:
             raise UsageError(f"FID of {count:,} pictures says nothing ({name}); at least {FEWEST:,} are needed, {ADVISED:,} advised.")
     if find_spec("torch_fidelity") is None:
-        raise NotFound("FID and KID need the package torch-fidelity.", hint='Get it with: pip install "ldm-cli[fid]"')
+        raise NotFound("FID and KID need the package torch-fidelity.", hint="Get it with: pip install torch-fidelity")
 
 
 def measure_distance(

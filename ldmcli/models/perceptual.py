@@ -22,7 +22,7 @@ def load_lpips(device: torch.device) -> Perceptual:
     try:
         import lpips
     except (ImportError, RuntimeError, OSError) as error:  # torchvision of another torch fails with any of them
-        raise UsageError(f"--perceptual lpips: {error}.", hint='Get what it needs with: pip install "ldm-cli[lpips]"') from error
+        raise UsageError(f"--perceptual lpips: {error}.", hint="Get what it needs with: pip install lpips torchvision") from error
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # torch.hub says on stdout what it fetches
             warnings.simplefilter("ignore")  # lpips calls torchvision in an old way

@@ -1,23 +1,16 @@
-"""The command line in fresh processes, with the tiny model of tests/engine."""
+"""The command line in processes of its own, with the tiny model of tests/engine."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from light_process import LightProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from tiny import environment, make_coco, make_pipeline  # noqa: E402
 
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "numpy", "PIL")
-
-POISONED = """
-import sys
-sys.modules.update(dict.fromkeys({heavy!r}))     # None: any import of these now fails
-from ldmcli.cli import main
-sys.exit(main({argv!r}))
-"""
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +25,19 @@ def coco(tmp_path_factory):
     return make_coco(tmp_path_factory.mktemp("coco"))
 
 
+@pytest.fixture(scope="session")
+def light_processes():
+    """One for each list of packages that must not be imported."""
+    made = {}
+    yield lambda heavy: made.get(heavy) or made.setdefault(heavy, LightProcess(heavy, environment()))
+    for process in made.values():
+        process.close()
+
+
 @pytest.fixture
-def light(tmp_path):
-    """Run the command line in a process where every heavy import fails; returns the finished process."""
-
-    def run(*argv, heavy=HEAVY, stdin=""):
-        code = POISONED.format(heavy=heavy, argv=list(argv))
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=tmp_path, input=stdin)
-
-    return run
+def light(light_processes, tmp_path):
+    """Run the command line where every heavy import fails; returns the finished process."""
+    return lambda *argv, heavy=HEAVY, stdin="": light_processes(heavy).run(argv, tmp_path, stdin)
 
 
 @pytest.fixture

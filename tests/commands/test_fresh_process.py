@@ -2,10 +2,10 @@
 
 import json
 import signal
-import subprocess
 import sys
 
 import pytest
+from running import Running, finished
 from tiny import environment
 
 from ldmcli.cli import main
@@ -48,7 +48,7 @@ def watched(model, tmp_path_factory):
     """(folder of pictures, what the driver saw)."""
     folder = tmp_path_factory.mktemp("fresh")
     command = [sys.executable, "-c", DRIVER, str(folder / "seen.json"), *arguments(model, folder / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    done = finished(command, env=environment())
     assert done.returncode == 0, done.stderr
     return folder / "out", json.loads((folder / "seen.json").read_text()), done
 
@@ -85,10 +85,10 @@ def test_without_a_terminal_there_is_no_bar_and_no_escape_code(watched):
 
 def test_ctrl_c_is_exit_130_and_leaves_only_whole_pictures(model, tmp_path):
     command = [sys.executable, "-m", "ldmcli", *arguments(model, tmp_path), "-n", "100000", "--batch-size", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
-    assert process.stdout.readline().endswith("00000_seed5.png\n")
-    process.send_signal(signal.SIGINT)
-    _, talk = process.communicate(timeout=300)
-    assert process.returncode == 130
+    with Running(command, env=environment()) as process:
+        process.until(lambda: process.said()[0].startswith(f"{tmp_path}/00000_seed5.png\n"))
+        process.send_signal(signal.SIGINT)
+        code, _, talk = process.ended()
+    assert code == 130
     assert "error: stopped by SIGINT" in talk and "--resume" in talk and "Traceback" not in talk
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}

@@ -3,12 +3,12 @@
 import json
 import os
 import pty
-import select
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from running import finished
+from terminal import Terminal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
@@ -34,26 +34,12 @@ def model(tmp_path_factory):
 
 
 def on_terminal(command, keys, folder):
-    """Type `keys` once the question is there. Returns (exit code, what stood on the screen)."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execvpe(command[0], command, {**environment(), "TERM": "xterm"})
-    screen, asked = b"", False
-    try:
-        while True:
-            if asked and keys == CTRL_C and not select.select([terminal], [], [], 3)[0]:
-                os.write(terminal, keys.encode())  # it came just before the read that it was to interrupt; people press again, too
-            if not (part := os.read(terminal, 65536)):
-                break
-            screen += part
-            if not asked and b"Prompt (Enter for" in screen:
-                asked = True
-                os.write(terminal, keys.encode())
-    except OSError:  # the other side has closed
-        pass
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), screen.decode()
+    """Type `keys`, if any, once the question is there. Returns (exit code, what stood on the screen)."""
+    with Terminal(command, {**environment(), "TERM": "xterm"}, cwd=folder) as terminal:
+        if keys:
+            terminal.until("Prompt (Enter for")
+            terminal.press(keys)
+        return terminal.ended()
 
 
 def prompts_drawn(folder):
@@ -86,7 +72,7 @@ def test_a_script_is_not_asked(model, tmp_path, flag):
 
 def test_where_the_result_goes_into_a_pipe_nobody_is_asked(model, tmp_path):
     ours, theirs = pty.openpty()
-    done = subprocess.run(COMMAND, stdin=theirs, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    done = finished(COMMAND, stdin=theirs, env=environment(), cwd=tmp_path)
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 2 and done.stdout == "" and "error: no prompt was given." in done.stderr

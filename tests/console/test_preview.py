@@ -1,10 +1,10 @@
 """`generate --preview` on a terminal (a pty): the picture is shown on the way, and comes out the same."""
 
 import re
-import subprocess
 import sys
 
 import pytest
+from running import finished
 from test_terminal import on_terminal
 from tiny import environment, make_pipeline
 
@@ -37,7 +37,7 @@ def test_the_picture_is_drawn_in_half_blocks_where_the_terminal_can_do_no_better
 
 def test_pictures_are_the_same_bytes_with_and_without(shown, command, tmp_path):
     _, folder = shown
-    done = subprocess.run([*command, f"{tmp_path}/", "-q"], capture_output=True, text=True, env=environment())
+    done = finished([*command, f"{tmp_path}/", "-q"], env=environment())
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in tmp_path.glob("*.png"))
     assert len(names) == 3
@@ -45,7 +45,7 @@ def test_pictures_are_the_same_bytes_with_and_without(shown, command, tmp_path):
 
 
 def test_a_pipe_behind_it_is_refused(command, tmp_path):
-    done = subprocess.run([*command, f"{tmp_path}/new/", "--preview"], capture_output=True, text=True, env=environment())
+    done = finished([*command, f"{tmp_path}/new/", "--preview"], env=environment())
     assert done.returncode == 2 and done.stdout == "" and not (tmp_path / "new").exists()
     assert done.stderr.startswith("error: --preview needs a terminal.\n")
 

@@ -1,14 +1,12 @@
 """What is drawn on a terminal (a pty), and what is printed where there is none."""
 
-import os
-import pty
 import re
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from running import finished
+from terminal import Terminal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
@@ -42,26 +40,11 @@ output.show_generated(events(), as_json={as_json}, quiet={quiet})
 
 def on_terminal(command, *, stdout_too=False, **variables):
     """Run a command with stderr, and stdout if asked for, on a terminal. Returns (what the terminal received, what the pipe did)."""
-    ours, theirs = pty.openpty()
-    received = []
-
-    def listen():
-        try:
-            while part := os.read(ours, 65536):
-                received.append(part)
-        except OSError:  # the other side has closed
-            pass
-
-    reader = threading.Thread(target=listen)
-    reader.start()
     env = {**{k: v for k, v in environment().items() if k != "NO_COLOR"}, "TERM": "xterm-256color", "COLUMNS": "160", **variables}
-    done = subprocess.run(command, stdin=theirs, stdout=theirs if stdout_too else subprocess.PIPE, stderr=theirs, env=env)
-    os.close(theirs)
-    reader.join()
-    os.close(ours)
-    screen = b"".join(received).decode()
-    assert done.returncode == 0, screen
-    return screen, (done.stdout or b"").decode()
+    with Terminal(command, env, stdout_too=stdout_too) as terminal:
+        code, screen = terminal.ended()
+        assert code == 0, screen
+        return screen, terminal.printed()
 
 
 def driver(as_json=False, quiet=False):
@@ -117,9 +100,9 @@ def test_json_into_a_pipe_is_untouched_by_the_bar():
 
 
 def test_without_a_terminal_the_same_text_is_literal_and_there_is_no_bar():
-    done = subprocess.run(driver(), capture_output=True, env=environment())
-    talk = done.stderr.decode()
-    assert done.stdout == b"out/[bold].png\n"
+    done = finished(driver(), env=environment())
+    talk = done.stderr
+    assert done.stdout == "out/[bold].png\n"
     assert talk.startswith(f"{SEEN}\nwarning: {SEEN}\n") and "━" not in talk
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", talk)
 

@@ -1,16 +1,20 @@
 """A cache that several processes build together is that of one."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
 import torch
-from launch import by_hand, ended
+from accelerate import PartialState  # noqa: F401  # once, and not in every fork
+from forks import UNFORESEEN, ended, together
 from test_unfinished_entries import finish, rows, unlike
 
+from ldmcli.data import entries
 from ldmcli.data.cache import filled, open_entry
 from ldmcli.data.crew import ALONE, rounds
 from ldmcli.data.spans import Spans
+from ldmcli.runtime.processes import joined
 
 
 class Member:
@@ -41,42 +45,39 @@ def test_spans_join_where_they_touch():
     assert (1, 6) in spans and (5, 7) not in spans and (8, 9) in spans
 
 
-PROGRAM = f"""
-import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path
-import torch
-from test_unfinished_entries import entries, filled, rows
-from ldmcli.runtime.processes import joined
-entries.NOTE_EVERY = 0
-folder, die_at = Path(sys.argv[1]), sys.argv[2:]
-with joined(torch.device("cpu")) as crew:
-    def compute(first, last):
-        if [str(crew.index), str(first)] == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if last > first + 1:  # not the look at the first row that shows the shapes
-            print(first, flush=True)
-        return rows(first, last)
-    for event in filled(folder, 16, 2, compute, "encode", crew):
-        pass
-"""
+def work(folder: Path, *die_at: int) -> int:
+    """One of the processes that fill `folder`. die_at: (number of the process, first row) where it is killed. Prints its batches."""
+    entries.NOTE_EVERY = 0
+    with joined(torch.device("cpu")) as crew:
 
-UNLIKE = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path
-import torch
-from test_unfinished_entries import unlike
-from ldmcli.runtime.processes import joined
-with joined(torch.device("cpu")) as crew:
-    unlike(Path(sys.argv[1]), crew)
-"""
+        def compute(first: int, last: int) -> dict[str, torch.Tensor]:
+            if (crew.index, first) == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if last > first + 1:  # not the look at the first row that shows the shapes
+                print(first, flush=True)
+            return rows(first, last)
+
+        finish(filled(folder, 16, 2, compute, "encode", crew))
+    return 0
 
 
-def build(folder: Path, *die_at: object) -> list[tuple[int, list[int], str]]:
-    """Of each of two processes that fill `folder`: exit code, batches, what it said."""
-    started = by_hand([("-c", PROGRAM, folder, *die_at)] * 2)
-    return [(code, [int(line) for line in out.split()], said) for code, out, said in ended(started)]
+def work_on_unlike(folder: Path) -> int:
+    """One of the processes that write rows of unlike length."""
+    with joined(torch.device("cpu")) as crew:
+        unlike(folder, crew)
+    return 0
+
+
+def build(folder: Path, said: Path, *die_at: int) -> list[tuple[int, list[int], str]]:
+    """Of each of two processes that fill `folder`: exit code, batches, what it said. said: a folder for that."""
+    started = together([lambda: work(folder, *die_at)] * 2, said)
+    return [(code, [int(line) for line in out.split()], talk) for code, out, talk in ended(started)]
+
+
+@pytest.fixture
+def said(tmp_path_factory):
+    """A folder beside the one whose contents are looked at."""
+    return tmp_path_factory.mktemp("said")
 
 
 def assert_whole(folder: Path):
@@ -86,8 +87,8 @@ def assert_whole(folder: Path):
     assert sorted(path.name for path in folder.iterdir()) == ["entry.json", "mean.npy"]
 
 
-def test_two_processes_write_the_files_of_one(tmp_path):
-    first, second = build(tmp_path / "two" / "x")
+def test_two_processes_write_the_files_of_one(tmp_path, said):
+    first, second = build(tmp_path / "two" / "x", said)
     assert first[:2] == (0, [0, 2, 4, 6]) and second[:2] == (0, [8, 10, 12, 14]), (first, second)
     assert_whole(tmp_path / "two" / "x")
     finish(filled(tmp_path / "one" / "x", 16, 2, rows, "encode"))
@@ -95,26 +96,26 @@ def test_two_processes_write_the_files_of_one(tmp_path):
         assert (tmp_path / "two" / "x" / name).read_bytes() == (tmp_path / "one" / "x" / name).read_bytes()
 
 
-def test_two_processes_write_rows_of_unlike_length_as_one_does(tmp_path):
-    said = ended(by_hand([("-c", UNLIKE, tmp_path / "two")] * 2))
-    assert [code for code, *_ in said] == [0, 0], said
+def test_two_processes_write_rows_of_unlike_length_as_one_does(tmp_path, said):
+    ends = ended(together([lambda: work_on_unlike(tmp_path / "two")] * 2, said))
+    assert [code for code, *_ in ends] == [0, 0], ends
     assert torch.equal(unlike(tmp_path / "one").arrays["states"].flatten(), torch.arange(14).half())
     for name in ("entry.json", "states.npy"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
 @pytest.mark.parametrize(("who", "where", "left"), [(1, 12, ([6], [12, 14])), (0, 4, ([4], [6, 14]))])
-def test_when_one_is_killed_the_other_ends_and_both_go_on_where_they_were(tmp_path, who, where, left):
-    ends = build(tmp_path / "x", who, where)
+def test_when_one_is_killed_the_other_ends_and_both_go_on_where_they_were(tmp_path, said, who, where, left):
+    ends = build(tmp_path / "x", said, who, where)
     assert ends[who][0] == -signal.SIGKILL
-    assert ends[1 - who][0] == 1 and "PeerLost" in ends[1 - who][2]
-    again = build(tmp_path / "x")
+    assert ends[1 - who][0] == UNFORESEEN and "PeerLost" in ends[1 - who][2]
+    again = build(tmp_path / "x", said)
     assert [(code, batches) for code, batches, _ in again] == [(0, batches) for batches in left], again
     assert_whole(tmp_path / "x")
 
 
-def test_what_two_have_begun_one_can_finish(tmp_path):
-    build(tmp_path / "x", 1, 12)
+def test_what_two_have_begun_one_can_finish(tmp_path, said):
+    build(tmp_path / "x", said, 1, 12)
     _, done = finish(filled(tmp_path / "x", 16, 2, rows, "encode"))
     assert done == [12, 14, 16]
     assert_whole(tmp_path / "x")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from running import Running, finished
 
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
@@ -109,17 +109,18 @@ def test_they_end_with_their_trainer_even_when_that_is_killed(data):
         "    d = Decoders(2); d.read([C('x', Path(sys.argv[1]), ('x',))] * 4, 8, 'center')\n"
         "    print(*d.pool._processes, flush=True); time.sleep(60)\n"
     )
-    trainer = subprocess.Popen([sys.executable, "-c", code, str(data.images[0].path)], stdout=subprocess.PIPE, text=True)
-    workers = [int(pid) for pid in trainer.stdout.readline().split()]
-    trainer.kill()
-    trainer.communicate()
-    end = time.monotonic() + 20
-    while alive := [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]:
-        assert time.monotonic() < end, alive
-        time.sleep(0.05)
-    assert workers
+    with Running([sys.executable, "-c", code, data.images[0].path]) as trainer:
+        trainer.until(lambda: trainer.said()[0].endswith("\n"))
+        workers = [int(pid) for pid in trainer.said()[0].split()]
+        trainer.kill()
+        trainer.wait()
+        end = time.monotonic() + 60
+        while alive := [pid for pid in workers if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]:
+            assert time.monotonic() < end, alive
+            time.sleep(0.05)
+    assert len(workers) == 2
 
 
 def test_workers_do_without_torch():
     code = "import sys, ldmcli.data.decoders; raise SystemExit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+    assert finished([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

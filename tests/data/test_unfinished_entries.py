@@ -1,13 +1,13 @@
 """Writers that were killed: the next one goes on, and nothing is left behind."""
 
 import os
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from forks import fork
 
 from ldmcli.data import entries
 from ldmcli.data.cache import Entry, filled, open_entry
@@ -36,18 +36,17 @@ def finish(events) -> tuple[Entry, list[int]]:
     return entry, [event.done for event in progress]
 
 
-def test_a_writer_killed_with_9_is_gone_on_with(tmp_path):
-    program = f"""
-import os, signal, sys
-sys.path.insert(0, {os.path.dirname(__file__)!r})
-from test_unfinished_entries import entries, filled, rows
-entries.NOTE_EVERY = 0
-from pathlib import Path
-for event in filled(Path({str(tmp_path)!r}) / "x", 8, 2, rows, "encode"):
-    if event.done == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert subprocess.run([sys.executable, "-c", program]).returncode == -9
+def test_a_writer_killed_with_9_is_gone_on_with(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("entries")
+
+    def write() -> int:
+        entries.NOTE_EVERY = 0
+        for event in filled(tmp_path / "x", 8, 2, rows, "encode"):
+            if event.done == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    assert fork(write, tmp_path_factory.mktemp("said") / "talk").wait() == -signal.SIGKILL
     assert os.listdir(tmp_path) == [".x.tmp"] and open_entry(tmp_path / "x") is None
     entry, done = finish(filled(tmp_path / "x", 8, 2, rows, "encode"))
     assert done == [6, 8] and torch.equal(entry.arrays["mean"], rows(0, 8)["mean"].half())

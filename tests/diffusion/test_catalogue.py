@@ -1,9 +1,9 @@
 """Scheduler names: every tool's spelling, and what a typo is answered."""
 
-import subprocess
 import sys
 
 import pytest
+from running import finished
 
 from ldmcli.diffusion.catalogue import SCHEDULERS, check_steps, normalise, resolve
 from ldmcli.errors import UsageError
@@ -100,5 +100,5 @@ def test_titles_are_what_a1111_prints():
 
 def test_the_catalogue_needs_no_torch():
     probe = "import sys; sys.modules['torch'] = None; import ldmcli.diffusion.catalogue"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    done = finished([sys.executable, "-c", probe])
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import torch
@@ -87,13 +86,10 @@ def log_of(output: Path) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in ("seconds", "images_per_s")} for row in rows]
 
 
-def wait_for(condition, process, seconds=300):
-    """Until the condition holds; fails when the process ends first."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
+def wait_for(condition, process):
+    """Until the condition holds; fails when the process ends first. process: a `Running` or a `Child`."""
+    process.until(condition)
+    assert condition(), process.said()
 
 
 def steps_logged(run: Path) -> int:

@@ -33,7 +33,7 @@ TIMING = {
 """What differs from run to run."""
 
 
-pytestmark = pytest.mark.usefixtures("short_bursts")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_bursts")]
 
 
 def report_of(model, **options) -> BenchReport:

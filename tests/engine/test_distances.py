@@ -72,6 +72,6 @@ def test_without_the_extra_it_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr(distances, "FEWEST", 50)
     with pytest.raises(NotFound) as caught:
         distances.check_distance(sorted(real.iterdir()), real)
-    assert "ldm-cli[fid]" in caught.value.hint
+    assert "pip install torch-fidelity" in caught.value.hint
     with pytest.raises(LdmError, match="could not be fetched"):
         list(distances.measure_distance(sorted(real.iterdir()), real, torch.device("cpu")))

@@ -1,11 +1,11 @@
 """A batch that was ended half-way by a signal is completed by --resume: the same files, nothing drawn twice."""
 
 import signal
-import subprocess
 import sys
 
 import pytest
 from outputs import pictures, rows_of, stamps
+from running import Running
 from tiny import environment
 
 BATCH = 4
@@ -35,22 +35,19 @@ def started(model):
 
     def start(*argv):
         command = [sys.executable, "-m", "ldmcli", "generate", *map(str, argv), "-m", str(model), "--device", "cpu"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        process = Running(command, env=environment())
         processes.append(process)
         return process
 
     yield start
     for process in processes:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+        process.__exit__()
 
 
 def after(process, count):
     """Wait until so many pictures are there."""
-    for _ in range(count):
-        assert process.stdout.readline(), process.stderr.read()
+    process.until(lambda: process.said()[0].count("\n") >= count)
+    assert process.poll() is None, process.said()
 
 
 def test_after_kill_9_half_way_resume_makes_the_files_of_a_run_that_was_not_killed(started, generate, prompts, tmp_path, evaluations):
@@ -91,8 +88,8 @@ def test_sigterm_is_143_keeps_what_is_finished_and_resume_completes_it(started, 
     process = started(*prompts, "-s", "5", "-o", f"{out}/")
     after(process, 1)
     process.send_signal(signal.SIGTERM)
-    _, talk = process.communicate(timeout=300)
-    assert process.returncode == 143
+    code, _, talk = process.ended()
+    assert code == 143
     assert "error: stopped by SIGTERM" in talk and "of 21 pictures are finished" in talk and "--resume" in talk and "Traceback" not in talk
     there = pictures(out)
     assert BATCH <= len(there) < 21 and {row["path"] for row in rows_of(out) if row.get("status") == "ok"} == set(there)

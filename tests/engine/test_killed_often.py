@@ -13,6 +13,8 @@ from runs import KINDS, argv_for, assert_same_bits, newest
 from ldmcli.cli import main
 from ldmcli.training import checkpoints
 
+pytestmark = pytest.mark.slow
+
 KILLS = 10
 WRITES = {"fsync": os, "replace": os, "save_file": checkpoints}
 """The calls that a save is made of, and who is asked for them."""

@@ -3,7 +3,8 @@
 import tomllib
 
 import pytest
-from launch import by_launcher
+from children import ldm_together
+from forks import ended
 from runs import KINDS, argv_for, assert_same_bits, config_for, events_of, newest
 
 pytestmark = pytest.mark.slow
@@ -11,9 +12,9 @@ pytestmark = pytest.mark.slow
 
 def in_two(kind, coco, model, output, **changes):
     """Two processes, to the end. Returns what they said."""
-    done = by_launcher("torchrun", *argv_for(kind, coco, model, output, **changes))
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    both = ended(ldm_together([argv_for(kind, coco, model, output, **changes)] * 2, output.parent))
+    assert [code for code, *_ in both] == [0, 0], both
+    return "".join(said for *_, said in both)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,7 +4,8 @@ import signal
 
 import numpy as np
 import pytest
-from launch import by_hand, ended
+from children import ldm_together
+from forks import ended
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 
 from ldmcli.engine.train_vae import split
@@ -20,22 +21,22 @@ def typed(kind, coco, output, *more):
     rhythm = [f"--{name}-every={ENDLESS}" for name in ("save", "sample", "val")]
     own = [*NETWORK[kind], "--layers=1", "--batch-size=4", "--held-out=0.1", "--ema=0.9", "--warmup=3", "--size=32", "--device=cpu"]
     steps = [f"--max-steps={ENDLESS}", "--log-every=1"]
-    return ["-m", "ldmcli", f"train-{kind}", "--data", coco, "-o", output, *own, *rhythm, *steps, *more]
+    return [f"train-{kind}", "--data", coco, "-o", output, *own, *rhythm, *steps, *more]
 
 
 @pytest.fixture
-def start():
+def start(tmp_path):
     """Start two processes with these arguments; none outlives the test."""
     everyone = []
 
     def begin(*programs):
-        everyone.extend(by_hand(programs))
-        return everyone
+        started = ldm_together(programs, tmp_path)
+        everyone.extend(started)
+        return started
 
     yield begin
     for process in everyone:
         process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("told", [(0,), (1,), (0, 1)])
@@ -43,12 +44,12 @@ def test_a_signal_to_any_process_is_heard_by_all(start, told, coco, model, tmp_p
     run = tmp_path / "run"
     processes = start(*[typed("vae", coco, run)] * 2)
     wait_for(lambda: steps_logged(run) >= 2, processes[0])
-    processes[told[0]].send_signal(signal.SIGUSR1)
+    processes[told[0]].send(signal.SIGUSR1)
     wait_for(lambda: saved(run), processes[0])
     (first,) = saved(run)
     wait_for(lambda: steps_logged(run) > first + 1, processes[0])
     for number in told:
-        processes[number].send_signal(signal.SIGTERM)
+        processes[number].send(signal.SIGTERM)
     (code, _, talk), (other_code, other_out, other_talk) = ended(processes)
     assert (code, other_code) == (143, 143), (talk, other_talk)
     assert talk.count("error: stopped by SIGTERM after step") == 1 and "--resume auto" in talk
@@ -56,7 +57,7 @@ def test_a_signal_to_any_process_is_heard_by_all(start, told, coco, model, tmp_p
     last = newest(run).step
     assert last == log_of(run)[-1]["step"] > first  # the last full step
 
-    done = ended(start(*[typed("vae", coco, run, f"--max-steps={last + 3}", "--resume=auto")] * 2)[2:])
+    done = ended(start(*[typed("vae", coco, run, f"--max-steps={last + 3}", "--resume=auto")] * 2))
     assert [code for code, _, _ in done] == [0, 0], done
     parts = {"batch_size": 4, "grad_accum": 2, "lr_schedule": "constant", "val_every": ENDLESS, "sample_every": ENDLESS}
     list(events_of(config_for("vae", coco, model, tmp_path / "straight", **parts, max_steps=last + 3)))
@@ -68,7 +69,7 @@ def test_when_a_process_is_killed_the_first_saves_its_last_full_step_and_ends(st
     processes = start(*[typed("vae", coco, run)] * 2)
     wait_for(lambda: steps_logged(run) >= 3, processes[0])
     processes[1].kill()
-    (code, _, talk), _ = ended(processes, seconds=300)
+    (code, _, talk), _ = ended(processes)
     assert code == 1 and "error: another process of this run has ended" in talk and "Traceback" not in talk
     assert newest(run).step == log_of(run)[-1]["step"] >= 3
 
@@ -78,7 +79,7 @@ def test_when_the_first_is_killed_the_other_ends(start, coco, tmp_path):
     processes = start(*[typed("vae", coco, run)] * 2)
     wait_for(lambda: steps_logged(run) >= 3, processes[0])
     processes[0].kill()
-    _, (code, out, talk) = ended(processes, seconds=300)
+    _, (code, out, talk) = ended(processes)
     assert code == 1 and out == "" and "Traceback" not in talk
 
 
@@ -91,7 +92,7 @@ def test_a_number_that_is_not_finite_in_one_process_stops_both(start, coco, mode
     train_rows, _ = split(list(range(24)), seed=0, share=0.1)
     means[train_rows[SampleOrder(22, seed=0).batch(2, 8)[5]]] = np.nan  # the second process sees it, in the third step
     means.flush()
-    (code, _, talk), (other_code, _, other_talk) = ended(start(*[command] * 2)[2:])
+    (code, _, talk), (other_code, _, other_talk) = ended(start(*[command] * 2))
     assert (code, other_code) == (4, 4)
     assert "error: step 3: loss nan" in talk and "error" not in other_talk
     assert [row["step"] for row in log_of(tmp_path / "run")] == [1, 2]

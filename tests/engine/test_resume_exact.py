@@ -7,6 +7,8 @@ from runs import KINDS, assert_same_bits, config_for, events_of, log_of, newest,
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=KINDS)
 def straight(request, coco, model, tmp_path_factory):

@@ -9,6 +9,8 @@ from runs import KINDS, argv_for, assert_same_bits, config_for, log_of, newest
 
 from ldmcli.training import checkpoints
 
+pytestmark = pytest.mark.slow
+
 RHYTHM = {"save_every": 5, "sample_every": 100, "val_every": 6}
 
 

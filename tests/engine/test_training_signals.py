@@ -1,10 +1,10 @@
 """Signals to a training process of its own."""
 
 import signal
-import subprocess
 import sys
 
 import pytest
+from running import Running
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 from tiny import environment
 
@@ -23,15 +23,13 @@ def trainer(coco, model, tmp_path):
         network = ["--channels", "8,8,16,16", "--layers", "1", "--batch-size", "8", "--held-out", "0.1", "--ema", "0.9", "--warmup", "3"]
         rhythm = ["--log-every", "1", "--sample-every", str(ENDLESS), "--val-every", str(ENDLESS), "--max-steps", str(ENDLESS)]
         tail = ["--device", "cpu", "--perceptual-weight", "0.5", *extra]
-        process = subprocess.Popen([*command, *network, *rhythm, *tail], env=environment(), stderr=subprocess.PIPE, text=True)
+        process = Running([*command, *network, *rhythm, *tail], env=environment())
         started.append(process)
         return process, tmp_path / "run"
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        process.__exit__()
 
 
 def resumed(coco, model, run, steps):
@@ -49,8 +47,8 @@ def test_sigusr1_saves_and_goes_on_and_sigterm_saves_and_ends_with_143(trainer, 
     (first,) = saved(run)
     wait_for(lambda: steps_logged(run) > first + 2, process)
     process.send_signal(signal.SIGTERM)
-    _, talk = process.communicate(timeout=300)
-    assert process.returncode == 143
+    code, _, talk = process.ended()
+    assert code == 143
     assert "error: stopped by SIGTERM after step" in talk and "--resume auto" in talk and "Traceback" not in talk
     last = newest(run).step
     assert last == log_of(run)[-1]["step"] > first  # the last full step

@@ -2,12 +2,12 @@
 
 import gzip
 import json
-import subprocess
 import sys
 
 import diffusers
 import pytest
 import torch
+from running import finished
 from safetensors.torch import load_file, save_file
 
 from ldmcli.engine.session import open_session
@@ -150,6 +150,6 @@ sys.exit(f"{slow} were loaded" if slow else code)
 def test_a_file_draws_with_no_socket_and_no_diffusers(built, tmp_path):
     options = ["-m", built / "single.safetensors", "--tokenizer", built / "diffusers", "-o", tmp_path / "a.png"]
     command = [sys.executable, "-c", WITHOUT_NETWORK, "generate", "a cat", "--size", "64", "--steps", "2", "--json", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = finished(command)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"] == "single"

@@ -1,6 +1,8 @@
 """LoRA files of every spelling against diffusers, and files that do not fit."""
 
+import copy
 import json
+from functools import cache
 
 import diffusers
 import pytest
@@ -14,6 +16,8 @@ from ldmcli.models.source import find_model
 from ldmcli.networks.attention import TextContext
 from ldmcli.runtime.device import select_runtime
 
+pytestmark = pytest.mark.slow
+
 RANK = 3
 
 
@@ -24,9 +28,15 @@ def change(weight, generator, rank=RANK):
     return down, up
 
 
+@cache
+def pipeline_of(model):
+    """As it lies in its folder; to be copied before it is changed."""
+    return diffusers.StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
+
+
 def weights_of(model, *, convolutions=False):
     """{part: {layer: weight}} of what LoRAs change."""
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
+    pipeline = pipeline_of(model)
     ends = ("to_q", "to_v", "to_out.0", "ff.net.2", "proj_in", *(["conv1", "downsamplers.0.conv"] if convolutions else []))
     unet = {name: layer.weight for name, layer in pipeline.unet.named_modules() if name.endswith(ends)}
     text = {name: layer.weight for name, layer in pipeline.text_encoder.named_modules() if name.endswith(("q_proj", "fc1"))}
@@ -83,15 +93,21 @@ def written(folder, tensors, settings):
     return folder / LORA_FILE
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder(built):
     return built / "diffusers"
+
+
+@pytest.fixture(scope="module")
+def unchanged(folder):
+    """A session without a LoRA."""
+    return open_session(find_model(str(folder)), select_runtime("cpu", "fp32"))
 
 
 def answers(model, lora, *, scale):
     """(states of a prompt, the U-Net's answer) by ours and by diffusers."""
     session = open_session(find_model(str(model), loras=[f"{lora}:{scale}"]), select_runtime("cpu", "fp32"))
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
+    pipeline = copy.deepcopy(pipeline_of(model))
     pipeline.load_lora_weights(lora.parent, weight_name=lora.name, adapter_name="it")
     pipeline.set_adapters(["it"], [scale])
     generator = torch.Generator().manual_seed(0)
@@ -104,26 +120,23 @@ def answers(model, lora, *, scale):
 
 @pytest.mark.parametrize("scale", [1.0, -0.7])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_both_networks_answer_as_in_diffusers(folder, tmp_path, spelling, scale):
+def test_both_networks_answer_as_in_diffusers(folder, unchanged, tmp_path, spelling, scale):
     lora = written(tmp_path, *SPELLINGS[spelling](folder, torch.Generator().manual_seed(1)))
     states, predictions = answers(folder, lora, scale=scale)
     torch.testing.assert_close(*states, atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(*predictions, atol=1e-4, rtol=1e-4)
-    unchanged = open_session(find_model(str(folder)), select_runtime("cpu", "fp32"))
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = unchanged.unet(noise, torch.tensor([500.0]), TextContext(states[0]))
     assert (before - predictions[0]).abs().max() > 0.01  # it did something
 
 
-def test_the_text_tower_in_the_names_of_kohya(folder, tmp_path):
+def test_the_text_tower_in_the_names_of_kohya(folder, unchanged, tmp_path):
     tensors, _ = kohya(folder, torch.Generator().manual_seed(1), parts=("text_encoder",))
     lora = written(tmp_path, tensors, None)
-    plain, changed = (
-        open_session(find_model(str(folder), loras=loras), select_runtime("cpu", "fp32")).text.encoder.state_dict()
-        for loras in ([], [f"{lora}:0.5"])
-    )
-    for key, value in plain.items():
+    session = open_session(find_model(str(folder), loras=[f"{lora}:0.5"]), select_runtime("cpu", "fp32"))
+    changed = session.text.encoder.state_dict()
+    for key, value in unchanged.text.encoder.state_dict().items():
         name = f"lora_te_text_model_{key.removesuffix('.weight').replace('.', '_')}"
         if key.endswith(("q_proj.weight", "fc1.weight")):  # Hu et al. 2021, sec. 4.1: W + alpha / r * B A
             value = value + 0.5 * 1.5 / RANK * (tensors[f"{name}.lora_up.weight"] @ tensors[f"{name}.lora_down.weight"])

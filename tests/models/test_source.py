@@ -1,11 +1,11 @@
 """What -m, --vae and --text-encoder may name, and what is said when it is not there."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from running import finished
 
 from ldmcli.errors import NotFound
 from ldmcli.models.layout import PARTS
@@ -103,6 +103,6 @@ def test_bundled_is_the_model_in_the_package():
 
 def test_looking_imports_no_torch():
     probe = "import sys; sys.modules['torch'] = None; from ldmcli.models.source import find_model; find_model('nowhere')"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    done = finished([sys.executable, "-c", probe], env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert "NotFound: no model at 'nowhere'" in done.stderr
     assert "ModuleNotFoundError" not in done.stderr

@@ -1,12 +1,12 @@
 """Schedulers that diffusers walks for us: reached by name, counted, and the same latents as in StableDiffusionPipeline's own loop."""
 
 import importlib.util
-import subprocess
 import sys
 
 import diffusers
 import pytest
 import torch
+from running import finished
 
 from ldmcli.diffusion.catalogue import SCHEDULERS
 from ldmcli.diffusion.loop import denoise, last
@@ -98,4 +98,4 @@ def test_our_own_solvers_never_import_diffusers():
         "import sys; from ldmcli.diffusion.solver import make_solver; from ldmcli.diffusion.schedule import make_schedule\n"
         "make_solver('unipc', make_schedule('cosine', 'v'), 10); assert 'diffusers' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    finished([sys.executable, "-c", code], check=True)

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from launch import ENVIRONMENT, free_port
+from running import Running, finished
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
@@ -49,17 +49,14 @@ def test_a_job_that_is_told_to_end_saves_goes_back_into_the_queue_and_goes_on(sl
     coco, run, said = make_coco(tmp_path / "coco"), tmp_path / "run", tmp_path / "slurm" / "said"
     network = ["--size", "32", "--channels", "8,8,16,16", "--layers", "1", "--batch-size", "4", "--device", "cpu", "--log-every", "1"]
     command = ["bash", str(SCRIPT), "train-vae", "--data", str(coco), "-o", str(run), *network, "--max-steps"]
-    job = subprocess.Popen([*command, "1000000"], env=slurm, stderr=subprocess.PIPE, text=True)
-    try:
+    with Running([*command, "1000000"], env=slurm) as job:
         wait_for(lambda: steps_logged(run) >= 2, job)
         job.send_signal(signal.SIGTERM)
-        _, talk = job.communicate(timeout=300)
-    finally:
-        job.kill()
-    assert job.returncode == 143, talk
+        code, _, talk = job.ended()
+    assert code == 143, talk
     assert said.read_text().splitlines() == [f"--signal=TERM {slurm['SLURM_JOB_ID']}", f"requeue {slurm['SLURM_JOB_ID']}"]
     step = newest(run).step
     assert step == log_of(run)[-1]["step"]
-    again = subprocess.run([*command, str(step + 2)], env=slurm, capture_output=True, text=True, timeout=600)
+    again = finished([*command, str(step + 2)], env=slurm)
     assert again.returncode == 0 and f"resumed step-{step:06d}" in again.stderr, again.stderr
     assert newest(run).step == step + 2 and len(said.read_text().splitlines()) == 2  # not requeued once it is finished

@@ -80,7 +80,9 @@ def read_texts(picture: Image.Image) -> dict[str, str]:
     """
     if picture.format == "GIF":
         return _comment_of_gif(picture)
-    texts = {key: str(text) for key, text in picture.info.items() if isinstance(text, str)} if picture.format == "PNG" else {}
+    texts: dict[str, str] = {}
+    if picture.format == "PNG":
+        texts = {str(key): str(text) for key, text in picture.info.items() if isinstance(text, str)}
     if not KNOWN_KEYS & texts.keys() and picture.format == "PNG":
         texts = {key: str(text) for key, text in getattr(picture, "text", {}).items()}  # decodes the picture to get behind it
     return texts if KNOWN_KEYS & texts.keys() else {**texts, **_exif_texts(picture)}

@@ -46,7 +46,7 @@ def _civitai(extra: Any) -> str | None:
 
 
 def _backwards(nodes: dict[str, Node], first: list[str], *, stop_at_text: bool = False) -> Iterator[str]:
-    """These nodes, then those that feed them, the nearest first. stop_at_text: not behind a node with words, and only where words may be."""
+    """These nodes, then those that feed them, the nearest first. stop_at_text: only where words may be, not behind them."""
     waiting, seen = deque(first), set(first)
     while waiting:
         key = waiting.popleft()

@@ -60,6 +60,7 @@ def find_pairs(inputs: Sequence[Path], *, captions: Path | None = None, data: Pa
         known = {Path(name): texts for name, texts in _coco_captions(data).items()}
         return _joined(Pictures(list(known), []), Paired(known, Counter()), str(data), set(), limit)
     pictures = find_pictures(inputs)
+    paired: Paired | None
     if data is not None:
         paired = pair_names(_coco_captions(data).items(), pictures.files, str(data))
     else:

@@ -10,7 +10,8 @@ FEWEST_SETTINGS = 3
 """A last line with fewer is not settings but words."""
 
 SETTING = re.compile(r'(?<![\w \-/])[ \-/]*+(\w[\w \-/]++):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
-"""What A1111's `\\s*(\\w[\\w \\-/]+):\\s*("(?:\\\\.|[^\\\\"])+"|[^,]*)(?:,|$)` finds, but never looks twice at a long line without a colon."""
+"""Finds what A1111's `\\s*(\\w[\\w \\-/]+):\\s*("(?:\\\\.|[^\\\\"])+"|[^,]*)(?:,|$)`
+finds, but never looks twice at a long line without a colon."""
 
 
 def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | None) -> str:

@@ -37,7 +37,10 @@ SYNTAXES = (
     Syntax(re.compile(r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[\w*/-]+?__(?!\w)"), "a line for each in --prompts-file"),
     Syntax(re.compile(rf"(?<!\\)\([^()]*:\s*{NUMBER}\s*\)|(?<!\\)\(\([^()]+\)\)"), "--weighting a1111", weighting=True),
     Syntax(re.compile(r"\([^()]*\)(?:\++|--+|\d+\.\d+)(?!\w)"), "--weighting a1111 with (word:1.3)"),
-    Syntax(re.compile(r"(?<!\S)--[a-z]{1,3} +(?:(?! --)[^\n])*"), 'options of the command, or a line of --prompts-file such as {"prompt": "a cat", "steps": 20}'),
+    Syntax(
+        re.compile(r"(?<!\S)--[a-z]{1,3} +(?:(?! --)[^\n])*"),
+        'options of the command, or a line of --prompts-file such as {"prompt": "a cat", "steps": 20}',
+    ),
 )  # fmt: skip
 
 
@@ -59,7 +62,7 @@ def syntax_note(prompts: Iterable[tuple[str, str]]) -> str | None:
 
 
 def meant(prompt: str, *, weighting: str = "a1111") -> str:
-    """What a prompt in the syntax of A1111 and its kin says: no tags, no weights, of alternatives and changes on the way each of the words."""
+    """What a prompt in the syntax of A1111 and its kin says: no tags, no weights, but all words of what alternates or changes."""
     text = TAGS.sub(" ", prompt)
     if text.upper() != text:
         text = AND.sub(", ", BREAK.sub(" ", text))

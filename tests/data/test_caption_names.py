@@ -18,10 +18,14 @@ PAIRED = {
     "a name of a folder of its own is not lent": (["a/0.png", "b/0.png"], {"a/0.png": "x"}, {"a/0.png": "x"}, "1 by folder and name"),
     "another folder is no obstacle alone": (["mine/0.png"], {"theirs/0.png": "x"}, {"mine/0.png": "x"}, "1 by name"),
     "a bare name before one of another folder": (["c/0.png"], {"b/0.png": "x", "0.png": "y"}, {"c/0.png": "y"}, "1 by name"),
-    "an absolute path of another machine": (["a/0.png"], {"/data/a/0.png": "x", "/data/b/0.png": "y"}, {"a/0.png": "x"}, "1 by folder and name"),
+    "an absolute path of another machine": (
+        ["a/0.png"], {"/data/a/0.png": "x", "/data/b/0.png": "y"}, {"a/0.png": "x"}, "1 by folder and name",
+    ),
     "backslashes": (["a/0.png"], {"a\\0.png": "x", "b\\0.png": "y"}, {"a/0.png": "x"}, "1 by folder and name"),
     "dots and blanks": (["a/0.png"], {" ./a//0.png ": "x"}, {"a/0.png": "x"}, "1 by folder and name"),
-    "without its ending": (["a/0.png", "1.2.png"], {"0": "x", "1.2": "y"}, {"a/0.png": "x", "1.2.png": "y"}, "2 by name without its ending"),
+    "without its ending": (
+        ["a/0.png", "1.2.png"], {"0": "x", "1.2": "y"}, {"a/0.png": "x", "1.2.png": "y"}, "2 by name without its ending",
+    ),
     "with another ending": (["0.png"], {"0.JPG": "x"}, {"0.png": "x"}, "1 by name without its ending"),
     "its own ending before another": (["0.png"], {"0.jpg": "x", "0.png": "y"}, {"0.png": "y"}, "1 by name"),
     "equal captions are no question": (["c/0.png"], {"a/0.png": "x", "b/0.png": "x"}, {"c/0.png": "x"}, "1 by name"),

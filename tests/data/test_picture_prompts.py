@@ -144,7 +144,10 @@ MORE = {
     "ComfyUI, drawn in two passes": (lambda p: png(p, **comfy_texts(REFINED)), "a finer dog"),
     "ComfyUI, nothing known": (lambda p: png(p, prompt=json.dumps({"1": {"class_type": "X", "inputs": {"text": "no"}}})), None),
     "ComfyUI, a ring": (lambda p: png(p, prompt=json.dumps(graph(**{"6": {"class_type": "X", "inputs": {"a": ["6", 0]}}}))), None),
-    "InvokeAI, weights": (lambda p: png(p, invokeai_metadata=json.dumps({**INVOKE, "positive_prompt": "a dog++ on a (big mat)1.3"})), "a dog on a big mat"),
+    "InvokeAI, weights": (
+        lambda p: png(p, invokeai_metadata=json.dumps({**INVOKE, "positive_prompt": "a dog++ on a (big mat)1.3"})),
+        "a dog on a big mat",
+    ),
     "SwarmUI": (lambda p: png(p, parameters=json.dumps({"sui_image_params": {"prompt": PROMPT}})), PROMPT),
     "Fooocus, JPEG": (lambda p: exif(p, ".jpg", {0x9286: json.dumps(FOOOCUS)}, inner=False), PROMPT),
     "a prompt as it is": (lambda p: png(p, prompt=PROMPT, seed="5"), PROMPT),

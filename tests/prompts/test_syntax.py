@@ -25,8 +25,8 @@ FOUND = {
     "a cat --ar 16:9": ("`--ar 16:9`", "options of the command"),
 }
 PLAIN = [
-    "a cat", "mercury (planet)", "a cat, [untitled]", "10:30 in the morning", "a cat -- and a dog", "C++", "salt {and} pepper", "snake_case",
-    "A CAT AND A DOG", "BREAK", "a heartBREAK", "half (1:2:3 of it", "<|endoftext|>", "<cat-toy>", "",
+    "a cat", "mercury (planet)", "a cat, [untitled]", "10:30 in the morning", "a cat -- and a dog", "C++", "salt {and} pepper",
+    "snake_case",    "A CAT AND A DOG", "BREAK", "a heartBREAK", "half (1:2:3 of it", "<|endoftext|>", "<cat-toy>", "",
 ]  # fmt: skip
 
 

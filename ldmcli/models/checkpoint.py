@@ -123,18 +123,17 @@ class Checkpoint:
         )
 
     def _text(self) -> CLIPTextConfig:
-        token, place, inner = (
-            ("token_embedding.weight", "positional_embedding", "mlp.c_fc.weight") if self.open_clip
-            else ("embeddings.token_embedding.weight", "embeddings.position_embedding.weight", "mlp.fc1.weight")
+        token, place, widest = (
+            ("token_embedding.weight", "positional_embedding", "transformer.resblocks.0.mlp.c_fc.weight") if self.open_clip
+            else ("embeddings.token_embedding.weight", "embeddings.position_embedding.weight", "encoder.layers.0.mlp.fc1.weight")
         )  # fmt: skip
         vocabulary, width = self.shapes[self.text + token]
-        layers = self.text_layers()
         second = self.open_clip or width == SECOND
         return CLIPTextConfig(
             vocab_size=vocabulary,
             hidden_size=width,
-            intermediate_size=next(shape[0] for key, shape in self.shapes.items() if key.startswith(self.text) and key.endswith(inner)),
-            num_hidden_layers=len(layers),
+            intermediate_size=self.shapes[self.text + widest][0],
+            num_hidden_layers=len(self.text_layers()),
             num_attention_heads=width // HEAD_WIDTH,
             max_position_embeddings=self.shapes[self.text + place][0],
             hidden_act="gelu" if second else "quick_gelu",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_a_vae_without_scaling_factor_goes_on_with_that_of_diffusers_and_it_is_s
     events = list(train_vae(config_for("vae", coco, model, tmp_path / "run", init=str(alone), max_steps=1, ema=0.0)))
     assert any(isinstance(event, Note) and "has no scaling_factor; taken as 0.18215" in event.text for event in events)
     assert load_vae(tmp_path / "run" / "model").config.scaling_factor == 0.18215
-    config = with_parts(config_for("unet", coco, model, tmp_path / "other", vae=str(alone)))
+    config = with_parts(replace(config_for("unet", coco, model, tmp_path / "other"), vae=str(alone)))
     frozen = load_frozen(config)
     assert any("has no scaling_factor" in note.text for note in starting_notes(config, config, frozen, starting_unet(config, frozen)))
 

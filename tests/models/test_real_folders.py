@@ -48,6 +48,8 @@ OLD = {  # file, what it says instead, how many corrections are said
 def test_old_configs_are_corrected_as_the_pipeline_does_it_and_said(own_copy, row):
     file, values, said = OLD[row]
     set_json(own_copy / file, **values)
+    if "_class_name" in values:
+        set_json(own_copy / "model_index.json", scheduler=["diffusers", values["_class_name"]])
     ours, theirs = opened(own_copy), diffusers.StableDiffusionPipeline.from_pretrained(own_copy, local_files_only=True)
     assert ours.schedule.steps_offset == theirs.scheduler.config.get("steps_offset", 0)
     assert ours.unet.config.sample_size == theirs.unet.config.sample_size

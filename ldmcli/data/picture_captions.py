@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from ldmcli.data.captioned import PICTURES
 from ldmcli.data.coco import find_coco, load_coco
+from ldmcli.data.endings import is_picture
 from ldmcli.data.text_file import csv_rows, read_text
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts
@@ -84,9 +84,9 @@ def picture_files(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith("."))
+            inside = sorted(file for file in path.iterdir() if is_picture(file.name))
             if not inside:
-                raise NotFound(f"{path} holds no pictures ({', '.join(PICTURES)}).")
+                raise NotFound(f"{path} holds no pictures that Pillow opens.")
             found += inside
         elif path.is_file():
             found.append(path)

@@ -8,6 +8,7 @@ from ldmcli.engine.jobs import Request, changed, swept
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import UsageError
 from ldmcli.models.source import Source, find_model
+from ldmcli.records.notes import Note
 from ldmcli.records.pictures import FailedItem
 
 
@@ -26,16 +27,21 @@ def find_source(config: GenerateConfig) -> Source:
 
 def asked_for(
     typed: list[str], prompts_file: str | None, sweep: list[str], config: GenerateConfig
-) -> tuple[list[Request], list[FailedItem]]:
-    """Prompts of the command line, then those of the file; standard input when there are none and something is piped in."""
+) -> tuple[list[Request], list[FailedItem], list[Note]]:
+    """Prompts of the command line, then those of the file; standard input when there are none and something is piped in.
+
+    With them the lines that cannot be used, and what is to be said before anything is drawn.
+    """
     piped = sys.stdin is not None and not sys.stdin.isatty()
     if not typed and prompts_file is None and piped:
         prompts_file = "-"
     requests = [Request(prompt, changed(config, {"prompts": (prompt,)})) for prompt in typed]
     unusable: list[FailedItem] = []
+    notes: list[Note] = []
     if prompts_file is not None:
-        lines, unusable = read_prompts(prompts_file, config)
-        requests += lines
+        read = read_prompts(prompts_file, config)
+        requests += read.requests
+        unusable, notes = read.failed, [Note(text) for text in read.notes]
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
-    return swept(requests, sweep), unusable
+    return swept(requests, sweep), unusable, notes

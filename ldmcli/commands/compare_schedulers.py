@@ -1,5 +1,6 @@
 """`ldm compare-schedulers`: the same noise through every scheduler."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -62,7 +63,7 @@ def compare_schedulers(
         steps=tuple(sorted(options.whole_numbers(steps, "--steps") or ())), equal_nfe=equal_nfe, reference_steps=reference_steps,
         clip_model=clip_model, output=out, overwrite=overwrite,
     )  # fmt: skip
-    requests, _ = asked_for([*(prompts or ()), *(more or ())], prompts_file, [], drawing)
+    requests, _, notes = asked_for([*(prompts or ()), *(more or ())], prompts_file, [], drawing)
     for request in requests:
         check(
             request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),
@@ -75,4 +76,5 @@ def compare_schedulers(
 
     from ldmcli.engine.compare_schedulers import run_comparison
 
-    output.show_comparison(run_comparison(config, source, [request.prompt for request in requests]), as_json=as_json, quiet=quiet)
+    events = run_comparison(config, source, [request.prompt for request in requests])
+    output.show_comparison(chain(notes, events), as_json=as_json, quiet=quiet)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -142,14 +143,14 @@ def generate(
     config = settled(given)
     if not typed and prompts_file is None and not (as_json or quiet) and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), model)]
-    requests, unusable = asked_for(typed, prompts_file, sweep or [], config)
+    requests, unusable, notes = asked_for(typed, prompts_file, sweep or [], config)
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
 
     from ldmcli.engine.generate import run_generate
 
-    output.show_generated(run_generate(config, source, requests, unusable), as_json=as_json, quiet=quiet)
+    output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=as_json, quiet=quiet)
 
 
 def check_preview(*, quiet: bool) -> None:

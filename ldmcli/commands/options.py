@@ -29,7 +29,16 @@ AllowPickleOption = Annotated[
 DataOption = Annotated[Path | None, typer.Option("--data", help="COCO, metadata.jsonl, .txt captions or tar shards: see the README.")]
 ImagesOption = Annotated[Path | None, typer.Option("--images", help="Folder of pictures, with --captions.")]
 CaptionsOption = Annotated[Path | None, typer.Option("--captions", help="COCO, Karpathy or metadata.jsonl captions file, with --images.")]
-AllowMissingOption = Annotated[bool | None, typer.Option("--allow-missing", help="Go on when more than 1 % of the pictures are missing.")]
+AllowMissingOption = Annotated[
+    bool | None,
+    typer.Option("--allow-missing", help="Leave out pictures that are missing, be it more than 1 %, and texts that are no UTF-8."),
+]
+ImageKeyOption = Annotated[
+    str | None, typer.Option("--image-key", help="Ending of the pictures in WebDataset shards, such as jpg or target.png.")
+]
+CaptionKeyOption = Annotated[
+    str | None, typer.Option("--caption-key", help="Ending of the captions in WebDataset shards, such as txt or prompt.json.")
+]
 RunOption = Annotated[Path | None, typer.Option("-o", "--output", "--output-dir", help="Run folder (default runs/COMMAND-N).")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file with option names as keys; flags win.")]
 SizeOption = Annotated[int | None, typer.Option("--size", "--resolution", help="Side of the training pictures in pixels.")]

@@ -22,6 +22,8 @@ def _shared(
     images: options.ImagesOption = None,
     captions: options.CaptionsOption = None,
     allow_missing: options.AllowMissingOption = None,
+    image_key: options.ImageKeyOption = None,
+    caption_key: options.CaptionKeyOption = None,
     size: options.SizeOption = None,
     epochs: options.EpochsOption = None,
     max_steps: options.MaxStepsOption = None,

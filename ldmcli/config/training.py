@@ -17,6 +17,10 @@ class TrainConfig:
     images: Path | None = None
     captions: Path | None = None
     allow_missing: bool = False
+    image_key: str | None = None
+    """The ending of the pictures among the members of a WebDataset shard, such as jpg or target.png. None: whatever Pillow opens."""
+    caption_key: str | None = None
+    """The ending of the captions there, such as txt or prompt.json. None: txt, text or caption, else json."""
     size: int = 64
     """Side of the training pictures in pixels."""
     epochs: int = 20

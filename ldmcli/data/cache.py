@@ -4,6 +4,7 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,11 +32,22 @@ def fingerprint(*parts: object) -> str:
 
 
 def data_fingerprint(data: CaptionedImages) -> str:
-    """Changes when a picture file (by size and time), its place or a caption changes. A shard is asked once for its size and time."""
-    stats: dict[Path, tuple[int, int]] = {}
+    """Changes when a picture's name, its size in bytes, its place or a caption changes, and not with the time of a file: a fresh copy on
+    another machine is the same data."""
+    return _fingerprint(data, lambda status: status.st_size)
+
+
+def timed_fingerprint(data: CaptionedImages) -> str:
+    """As data_fingerprint, and changes with the time of a file too: a cache must not outlive a picture that was painted over."""
+    return _fingerprint(data, lambda status: (status.st_size, status.st_mtime_ns))
+
+
+def _fingerprint(data: CaptionedImages, of_file: Callable[[os.stat_result], object]) -> str:
+    """A shard is asked once for what it is."""
+    stats: dict[Path, object] = {}
 
     def of(image: CaptionedImage) -> tuple[object, ...]:
-        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, _stat(image.path))
+        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, of_file(image.path.stat()))
         return (image.path.name, stat, image.captions, *((image.span,) if image.span else ()))
 
     return fingerprint(*map(of, data.images))
@@ -43,7 +55,7 @@ def data_fingerprint(data: CaptionedImages) -> str:
 
 def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
     """Changes with everything that decides the decoded pictures."""
-    return fingerprint(data_fingerprint(data), size, crop, DECODING)
+    return fingerprint(timed_fingerprint(data), size, crop, DECODING)
 
 
 def decoded_pictures(
@@ -143,11 +155,6 @@ def _all_of(bad: dict[str, str], crew: Crew) -> dict[str, str]:
     """What every process found, in the order of the pictures."""
     found = {number: reason for part in crew.gather(bad) for number, reason in part.items()}
     return {number: found[number] for number in sorted(found, key=int)}
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def to_unit_range(pixels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,9 +10,10 @@ from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""What a file with one of these endings is taken for."""
+NAME_KEYS = ("file_name", "image", "filename", "path", "file")
 CAPTION_KEYS = ("text", "caption", "captions", "prompt")
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+"""How an absolute name of Windows begins."""
 MAX_CAPTION_CHARS = 10_000
 
 
@@ -76,10 +78,10 @@ class Collector:
         else:
             self.images.append(CaptionedImage(name, path, tuple(texts), span))
 
-    def skip(self, name: str, path: Path, reason: str) -> None:
-        """A picture that is of no use."""
+    def skip(self, name: str, path: Path, reason: str, detail: str = "") -> None:
+        """A picture that is of no use. They are counted by their reasons; detail: what only the list says."""
         self.dropped[reason] += 1
-        self.skipped.append(Skipped(name, str(path), reason))
+        self.skipped.append(Skipped(name, str(path), f"{reason}: {detail}" if detail else reason))
 
     def result(self, source: Path | str, layout: str, pictures: Path, *, allow_missing: bool) -> CaptionedImages:
         """Raises NotFound when pictures are missing (all, or more than 1 % unless allow_missing), LdmError when nothing is usable."""
@@ -89,11 +91,11 @@ class Collector:
                 f"{len(self.missing)} of {self.seen} pictures of {source} are not in {pictures}, {self.missing[0].name} for one.",
                 hint="Is --images right? --allow-missing goes on with those that are there.",
             )
-        if not self.images:
-            raise LdmError(
-                f"{source} has no picture with a usable caption.", hint="`text`, `caption` and one caption a line in .txt are read."
-            )
         problems = tuple(f"{count} x {what}, left out" for what, count in self.dropped.items() if count)
+        if not self.images:
+            why = f": {'; '.join(problems[:3])}." if problems else "."
+            hint = "`text`, `caption` and one caption a line in .txt are read."
+            raise LdmError(f"{source} has no picture with a usable caption{why}", hint=hint)
         return CaptionedImages(str(source), tuple(self.images), problems, layout, tuple(self.skipped))
 
 
@@ -110,16 +112,27 @@ def clean_caption(caption: object) -> str | None:
 
 
 def captions_in(row: dict[str, object]) -> list[object]:
-    """The captions of a JSON object or a row of a table: a text, or a list of them, under one of the usual names."""
-    value = next((row[key] for key in CAPTION_KEYS if row.get(key) is not None), None)
-    return value if isinstance(value, list) else [] if value is None else [value]
+    """The captions of a JSON object or a row of a table: a text or a list of them, under the first usual name that says anything."""
+    values = [value if isinstance(value, list) else [value] for key in CAPTION_KEYS if (value := row.get(key)) is not None]
+    full = (value for value in values if any(clean_caption(caption) for caption in value))
+    return next(full, values[0] if values else [])
+
+
+def name_in(row: dict[str, object]) -> str | None:
+    """The name of the picture that a JSON object or a row of a table is about: a text under one of the usual names."""
+    return next((value for key in NAME_KEYS if isinstance(value := row.get(key), str) and value), None)
 
 
 def inside(folder: Path, name: object, said_by: Path) -> Path:
-    """The path of a picture, which must lie inside the folder. Raises LdmError for anything that points elsewhere."""
-    if isinstance(name, str) and name and "\0" not in name and "\\" not in name and not Path(name).is_absolute():
-        path = folder / name
+    """The path of a picture, whose name must not leave the folder; links that lie in it may. A name with backslashes is one of Windows.
+
+    Raises LdmError for an absolute name and for one that leads outside by `..`.
+    """
+    if isinstance(name, str) and name and "\0" not in name and not DRIVE.match(name):
         with contextlib.suppress(ValueError):  # half a surrogate pair
-            if path.resolve().is_relative_to(folder.resolve()):
-                return path
+            os.fsencode(name)
+            of_windows = "\\" in name and not os.path.isfile(folder / name)
+            plain = os.path.normpath(name.replace("\\", "/") if of_windows else name)
+            if not os.path.isabs(plain) and plain.split("/")[0] != "..":
+                return folder / plain
     raise LdmError(f"{said_by}: file_name {name!r} points outside {folder}; refused.")

@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ldmcli.data.captioned import CaptionedImages, Collector, inside
-from ldmcli.errors import LdmError, NotFound
+from ldmcli.data.text_file import read_json
+from ldmcli.errors import LdmError
 
 YEARS = ("2017", "2014")
 
@@ -44,12 +44,7 @@ def load_coco(captions: Path, pictures: Path, *, limit: int | None = None, allow
 
 def _parse(captions: Path) -> Any:
     """A checked pycocotools COCO object. The library itself accepts almost anything and prints to stdout."""
-    try:
-        raw = json.loads(captions.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFound(f"{captions}: no such file.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise LdmError(f"{captions} is not readable JSON: {error}") from error
+    raw = read_json(captions)
     for key, needed in (("images", ("id", "file_name")), ("annotations", ("id", "image_id", "caption"))):
         rows = raw.get(key) if isinstance(raw, dict) else None
         if not isinstance(rows, list) or not rows:
@@ -62,6 +57,7 @@ def _parse(captions: Path) -> Any:
         twice = [number for number, count in Counter(str(row["id"]) for row in rows).items() if count > 1]
         if twice:
             raise LdmError(f"{captions}: duplicate ids in `{key}`: {', '.join(twice[:5])}")
+    _match_ids(raw)
 
     from pycocotools.coco import COCO
 
@@ -70,3 +66,20 @@ def _parse(captions: Path) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
     return coco
+
+
+def _match_ids(raw: dict[str, Any]) -> None:
+    """Let annotations name their pictures by 7 where the pictures say "7" or "007", and the other way round."""
+    ids = {row["id"] for row in raw["images"]}
+    by_number = {_as_number(number): number for number in ids}
+    if len(by_number) == len(ids):
+        for row in raw["annotations"]:
+            if row["image_id"] not in ids:
+                row["image_id"] = by_number.get(_as_number(row["image_id"]), row["image_id"])
+
+
+def _as_number(number: Any) -> Any:
+    """7, "7", "007" and 7.0 -> 7; anything else as it is."""
+    if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 20:
+        return int(number)
+    return int(number) if isinstance(number, float) and number.is_integer() else number

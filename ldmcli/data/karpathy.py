@@ -1,19 +1,29 @@
 """Karpathy's split of COCO and Flickr: one `dataset_*.json` with pictures, splits and sentences (Karpathy and Fei-Fei 2015)."""
 
-import json
+import re
 from pathlib import Path
 
 from ldmcli.data.captioned import CaptionedImages, Collector, inside
-from ldmcli.errors import LdmError, NotFound
+from ldmcli.data.text_file import read_json
+from ldmcli.errors import LdmError
 
 SPLITS = {"train": ("train", "restval"), "val": ("val",)}
 """`restval` is the part of COCO's validation pictures that everybody trains on."""
+LISTS_PICTURES = re.compile(rb'"images"\s*:\s*\[')
+LOOKED_AT = 1 << 16
+"""Bytes of a file that tell what it is; a split has its pictures first."""
 
 
 def find_karpathy(root: Path) -> Path | None:
-    """The split file, or None."""
+    """The split file, or None. Others begin with `dataset` too: Hugging Face's dataset_infos.json, StyleGAN's dataset.json."""
     names = [path for folder in (root, root / "annotations") for path in sorted(folder.glob("dataset*.json"))]
-    return next(iter(names), None)
+    return next((path for path in names if is_karpathy(path)), None)
+
+
+def is_karpathy(path: Path) -> bool:
+    """Whether this file lists pictures, as a split does. COCO's own files do so too, and are known by their names before."""
+    with path.open("rb") as file:
+        return LISTS_PICTURES.search(file.read(LOOKED_AT).replace(b"\0", b"")) is not None  # UTF-16 too
 
 
 def load_karpathy(
@@ -21,15 +31,13 @@ def load_karpathy(
 ) -> CaptionedImages:
     """The pictures of a split ("train" holds restval too), in the file's order. Raises LdmError, NotFound as load_coco does."""
     try:
-        rows = json.loads(captions.read_text(encoding="utf-8"))["images"]
+        rows = read_json(captions)["images"]
         wanted = [row for row in rows if row["split"] in SPLITS[split]][:limit]
         found = Collector()
         for number, row in enumerate(wanted):
             texts = [sentence.get("raw") for sentence in row["sentences"]]
             found.add(str(row.get("cocoid", row.get("imgid", number))), _place(pictures, row, captions), texts)
-    except FileNotFoundError as error:
-        raise NotFound(f"{captions}: no such file.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise LdmError(f"{captions} is not a Karpathy split: {type(error).__name__}: {error}") from error
     return found.result(captions, "Karpathy split", pictures, allow_missing=allow_missing)
 

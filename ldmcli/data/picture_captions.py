@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ldmcli.data.caption_file import WHAT_FITS, read_caption_file
 from ldmcli.data.caption_names import Paired, pair_names
-from ldmcli.data.captioned import PICTURES
 from ldmcli.data.coco import find_coco, load_coco
+from ldmcli.data.endings import is_picture
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
@@ -98,9 +98,9 @@ def find_pictures(inputs: Sequence[Path]) -> Pictures:
     sheets: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            inside = [file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
+            inside = [file for file in path.iterdir() if is_picture(file.name)]
             if not inside:
-                raise NotFound(f"{path} holds no pictures ({', '.join(PICTURES)}).")
+                raise NotFound(f"{path} holds no pictures that Pillow opens.")
             for file in sorted(inside, key=_natural):
                 (sheets if is_sheet(file) else found).append(file)
         elif path.is_file():

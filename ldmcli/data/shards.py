@@ -1,17 +1,21 @@
 """WebDataset shards: tar files with key.jpg beside key.txt or key.json, read in place at random (Aizman et al. 2019).
 
+What is a key and what an ending is as the `webdataset` library has it: of `dir/7.cond.jpg` the key is `dir/7`, the ending `cond.jpg`.
 Only headers and captions are read to make the index; a picture is then a byte range of its shard, so nothing is ever unpacked.
 """
 
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ldmcli.data.captioned import MAX_CAPTION_CHARS, PICTURES, CaptionedImages, Collector, captions_in
+from ldmcli.data.captioned import MAX_CAPTION_CHARS, CaptionedImages, Collector, captions_in
+from ldmcli.data.endings import openable
+from ldmcli.data.text_file import decoded, text_lines
 from ldmcli.errors import LdmError, NotFound
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -19,14 +23,38 @@ MAX_TEXT_BYTES = 64 * MAX_CAPTION_CHARS
 """Of a .txt or .json member; a longer one is no caption."""
 
 
+NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+"""Key and ending of a member; of webdataset.tariterators.base_plus_ext."""
+NO_SAMPLE = re.compile(r"__[^/]*__($|/)|(?:.*/|)\._[^/]*$", re.DOTALL)
+"""Members that describe the shard, and what macOS adds to a tar."""
+TEXTS = ("txt", "text", "caption")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Which members of a sample are its picture and its captions. None: any ending that Pillow opens; TEXTS, else json."""
+
+    image: str | None = None
+    caption: str | None = None
+
+    def is_picture(self, ending: str) -> bool:
+        return f".{ending}" in openable() if self.image is None else ending == _plain(self.image)
+
+    def is_caption(self, ending: str) -> bool:
+        return ending in (*TEXTS, "json") if self.caption is None else ending == _plain(self.caption)
+
+
 @dataclass
 class Sample:
-    """The members of one key. span: of the picture, (first byte, bytes)."""
+    """The members of one key. pictures: (first byte, bytes) by ending; texts and described: captions from text and from JSON."""
 
     key: str
-    span: tuple[int, int] | None = None
+    pictures: dict[str, tuple[int, int]] = field(default_factory=dict)
     texts: list[object] = field(default_factory=list)
     described: list[object] = field(default_factory=list)
+    endings: set[str] = field(default_factory=set)
+    twice: str = ""
+    unreadable: str = ""
 
 
 def find_shards(root: Path, split: str) -> list[Path]:
@@ -41,45 +69,91 @@ def find_shards(root: Path, split: str) -> list[Path]:
         return paths
     if root.is_file() and root.suffix == ".tar":
         return [root]
-    return next((found for folder in (root, root / split, root / "shards") if (found := sorted(folder.glob("*.tar")))), [])
+    return next((found for folder in (root, root / split, root / "shards") if (found := _tars(folder))), [])
 
 
-def load_shards(root: Path, shards: list[Path], *, limit: int | None = None) -> CaptionedImages:
+def _tars(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.tar") if not path.name.startswith("."))
+
+
+def load_shards(root: Path, shards: list[Path], *, keys: Keys | None = None, limit: int | None = None) -> CaptionedImages:
     """The pictures of the shards in their order. A shard that was cut short gives what it still holds. Raises LdmError."""
-    found = Collector()
+    found, endings, several = Collector(), Counter[str](), Counter[tuple[str, ...]]()
     for shard in shards:
-        for sample in _samples(shard, found):
-            if sample.span is None:
-                found.dropped["sample without a picture"] += 1
-                continue
+        for sample in samples_of(shard, keys or Keys(), found):
+            endings.update(sample.endings)
+            several[tuple(sample.pictures)] += len(sample.pictures) > 1
+            _add(found, shard, sample)
             if len(found.images) == limit:
                 break
-            found.add(f"{shard.stem}/{sample.key}", shard, sample.texts or sample.described, sample.span)
+        if len(found.images) == limit:
+            break
+    if not found.images and endings:
+        there = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(12))
+        why = "; ".join(f"{count} x {reason}" for reason, count in found.dropped.items() if count)
+        raise LdmError(
+            f"{root} has no picture with a usable caption ({why}). The members end in {there}.",
+            hint="Name what is what: --image-key jpg --caption-key txt.",
+        )
     what = "1 WebDataset shard" if len(shards) == 1 else f"{len(shards)} WebDataset shards"
-    return found.result(root, what, root, allow_missing=True)
+    data = found.result(root, what, root, allow_missing=True)
+    return replace(data, problems=(*data.problems, *(_choice(kinds, count) for kinds, count in several.items() if count)))
 
 
-def _samples(shard: Path, found: Collector) -> Iterator[Sample]:
-    """Neighbours with the same key, as WebDataset groups them."""
-    size, current = shard.stat().st_size, None
+def _choice(endings: tuple[str, ...], count: int) -> str:
+    return f"{count} x sample with pictures {', '.join(endings)}: {endings[0]} is taken; --image-key names another"
+
+
+def _add(found: Collector, shard: Path, sample: Sample) -> None:
+    """The sample if it can be used, else why not."""
+    name, captions = f"{shard.stem}/{sample.key}", sample.texts or sample.described
+    if sample.twice:
+        found.skip(name, shard, "sample with two members of one name", sample.twice)
+    elif not sample.pictures:
+        found.skip(name, shard, "sample without a picture", ", ".join(sorted(sample.endings)))
+    elif sample.unreadable and not captions:
+        found.skip(name, shard, "sample whose caption is not readable text", sample.unreadable)
+    else:
+        found.add(name, shard, captions, next(iter(sample.pictures.values())))
+
+
+def samples_of(shard: Path, keys: Keys, found: Collector) -> list[Sample]:
+    """The samples in the order of their first members. Those of one key belong together wherever they stand, as in an unsorted tar."""
+    size, samples = shard.stat().st_size, dict[str, Sample]()
     with shard.open("rb") as file:
         for member in _members(shard, file, found):
-            key, _, ending = _split(member.name)
+            match = NAME.fullmatch(member.name)
+            if match is None or NO_SAMPLE.match(member.name):
+                continue
+            key, ending = match[1], match[2].lower()
             if member.offset_data + member.size > size:
                 found.skip(f"{shard.stem}/{key}", shard, "picture or caption beyond the end of a shard that was cut short")
                 continue
-            if current is None or current.key != key:
-                if current is not None:
-                    yield current
-                current = Sample(key)
-            if f".{ending}" in PICTURES:
-                current.span = current.span or (member.offset_data, member.size)
-            elif ending in ("txt", "text", "caption"):
-                current.texts += [line for line in _text(file, member).splitlines() if line.strip()]
-            elif ending == "json":
-                current.described += _described(_text(file, member))
-    if current is not None:
-        yield current
+            sample = samples.setdefault(key, Sample(key))
+            sample.twice = sample.twice or (member.name if ending in sample.endings else "")
+            sample.endings.add(ending)
+            if keys.is_picture(ending):
+                sample.pictures[ending] = (member.offset_data, member.size)
+            elif keys.is_caption(ending):
+                _read_caption(file, member, ending, sample)
+    return list(samples.values())
+
+
+def _read_caption(file: BinaryIO, member: tarfile.TarInfo, ending: str, sample: Sample) -> None:
+    """Adds to the captions of the sample. tarfile finds its own place again."""
+    if member.size > MAX_TEXT_BYTES:
+        sample.unreadable = f"{member.name} has {member.size} bytes"
+        return
+    file.seek(member.offset_data)
+    try:
+        text = decoded(file.read(member.size), member.name)
+    except LdmError as error:
+        sample.unreadable = error.message
+        return
+    if ending.rpartition(".")[2] == "json":
+        sample.described += _described(text)
+    else:
+        sample.texts += [line for line in text_lines(text) if line.strip()]
 
 
 def _members(shard: Path, file: BinaryIO, found: Collector) -> Iterator[tarfile.TarInfo]:
@@ -100,27 +174,17 @@ def _members(shard: Path, file: BinaryIO, found: Collector) -> Iterator[tarfile.
         found.dropped["shard that was cut short"] += 1
 
 
-def _split(name: str) -> tuple[str, str, str]:
-    """(key, ".", ending): the first dot of the last part parts them, and the ending is told by its last part."""
-    folder, slash, last = name.rpartition("/")
-    stem, dot, endings = last.partition(".")
-    return f"{folder}{slash}{stem}", dot, endings.rpartition(".")[2].lower()
-
-
-def _text(file: BinaryIO, member: tarfile.TarInfo) -> str:
-    """A member as text; what is too long for one is empty. tarfile finds its own place again."""
-    if member.size > MAX_TEXT_BYTES:
-        return ""
-    file.seek(member.offset_data)
-    return file.read(member.size).decode("utf-8-sig", errors="surrogateescape")  # an undecodable caption is then left out and counted
-
-
 def _described(text: str) -> list[object]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
         return []
     return captions_in(row) if isinstance(row, dict) else []
+
+
+def _plain(ending: str) -> str:
+    """ ".JPG" -> jpg."""
+    return ending.removeprefix(".").lower()
 
 
 def _expanded(text: str) -> list[str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from ldmcli.data.picture_captions import find_pictures
-from ldmcli.data.pictures import read_picture
+from ldmcli.data.pictures import BadPicture, read_picture
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.scores import DistributionDistance
@@ -53,7 +54,7 @@ def measure_distance(
         ) from error
     for files, is_real in ((truth, True), (paths, False)):
         for first in range(0, len(files), batch_size):
-            pictures = [read_picture(path) for path in files[first : first + batch_size]]
+            pictures = [_read(path) for path in files[first : first + batch_size]]
             for _, alike in groupby(pictures, key=lambda picture: picture.size):
                 batch = torch.stack([torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) for picture in alike]).to(device)
                 fid.update(batch, real=is_real)
@@ -64,3 +65,11 @@ def measure_distance(
     return DistributionDistance(
         fid=fid.compute().item(), kid_mean=mean.item(), kid_sd=sd.item(), pictures=len(paths), real_pictures=len(truth)
     )
+
+
+def _read(path: Path) -> Image.Image:
+    """Raises LdmError: a distance between sets that lack pictures would be another number."""
+    try:
+        return read_picture(path)
+    except BadPicture as error:
+        raise LdmError(f"{path} cannot be read: {error}", hint="Take it out of its folder, or mend it.") from error

@@ -3,10 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ldmcli.config.generation import GenerateConfig, parse_interval
+from ldmcli.data.text_file import decoded, mark_of, undecodable
 from ldmcli.engine.jobs import SWEEPABLE, Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.pictures import FailedItem
@@ -22,15 +23,28 @@ KINDS: dict[str, tuple[type, ...]] = {
 """The keys of a JSON line, which are option names, and what their values must be."""
 
 
-def read_prompts(name: str, config: GenerateConfig) -> tuple[list[Request], list[FailedItem]]:
-    """Every usable line, and every line that is not, with the reason.
+@dataclass(frozen=True)
+class Prompts:
+    """Every usable line, and every line that is not, with the reason. notes: what else is to be said."""
 
-    name: a path, or - for standard input; config: what the lines are silent about. Raises NotFound without a file and
-    UsageError without any usable line, or with --strict on the first unusable one.
+    requests: list[Request]
+    failed: list[FailedItem]
+    notes: list[str]
+
+
+def read_prompts(name: str, config: GenerateConfig) -> Prompts:
+    """name: a path, or - for standard input; config: what the lines are silent about.
+
+    Raises NotFound without a file, LdmError for one in an encoding that is neither UTF-8 nor UTF-16 with its mark, and UsageError without
+    any usable line, or with --strict on the first unusable one.
     """
     requests: list[Request] = []
     failed: list[FailedItem] = []
-    for number, raw in _lines(name):
+    comments: list[int] = []
+    for number, raw in enumerate(_lines(name), 1):
+        if raw.lstrip().startswith(b"#"):
+            comments.append(number)
+            continue
         try:
             request = _parse(number, raw, config)
         except UsageError as error:
@@ -45,18 +59,25 @@ def read_prompts(name: str, config: GenerateConfig) -> tuple[list[Request], list
     if not requests:
         reason = f"; line {failed[0].line}: {failed[0].error}" if failed else ""
         raise UsageError(f"{_named(name)} holds no usable prompt{reason}.", hint="One prompt a line, or JSON objects with a `prompt`.")
-    return requests, failed
+    return Prompts(requests, failed, [comments_said(_named(name), comments)] if comments else [])
+
+
+def comments_said(name: str, comments: list[int]) -> str:
+    """What becomes of lines that begin with #, which some would like drawn. comments: their numbers, at least one."""
+    if len(comments) == 1:
+        return f"{name}: line {comments[0]} begins with # and is a comment, not a prompt"
+    return f"{name}: {len(comments)} lines begin with # and are comments, not prompts, line {comments[0]} for one"
 
 
 def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
-    """None for blank lines and comments."""
+    """None for a blank line."""
     if b"\0" in raw:
         raise UsageError("a NUL byte.")
     try:
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        text = raw.decode().strip()
     except UnicodeDecodeError as error:
-        raise UsageError(f"not UTF-8: byte {error.object[error.start]:#x} at place {error.start + 1}.") from error
-    if not text or text.startswith("#"):
+        raise UsageError(undecodable(error)) from error
+    if not text:
         return None
     if not text.startswith("{"):
         return Request(text, config, line=number)
@@ -92,13 +113,19 @@ def _number(key: str, value: int | float) -> float:
         raise UsageError(f"{key} is too large.") from error
 
 
-def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+def _lines(name: str) -> list[bytes]:
+    """The lines as UTF-8, one that is not among them: it shall stop no other."""
+    raw = _read(name)
+    mark, encoding = mark_of(raw)
+    return (raw[len(mark) :] if encoding == "utf-8" else decoded(raw, _named(name)).encode()).split(b"\n")
+
+
+def _read(name: str) -> bytes:
     try:
         if name != "-":
             with open(os.path.expanduser(name), "rb") as file:
-                yield from enumerate(file, 1)
-        elif sys.stdin is not None:  # None when it is closed
-            yield from enumerate(sys.stdin.buffer, 1)
+                return file.read()
+        return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None when it is closed
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"--prompts-file {name}: no such file.") from error
     except IsADirectoryError as error:

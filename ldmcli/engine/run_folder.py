@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.data.cache import data_fingerprint
+from ldmcli.data.cache import data_fingerprint, timed_fingerprint
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.run_log import disk_errors, write_whole
 from ldmcli.errors import LdmError, NotFound, UsageError
@@ -44,6 +44,8 @@ MAY_CHANGE = {
     "data",
     "images",
     "captions",
+    "image_key",
+    "caption_key",
 }
 """Settings that may differ when a run is resumed: none of them changes what a step computes. The data are compared by content."""
 GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
@@ -88,8 +90,18 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
 
 
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:
-    """The resolved config as plain values, with a fingerprint of the data."""
-    return {**plain(asdict(config)), "data_fingerprint": data_fingerprint(data)}
+    """The resolved config as plain values, with two fingerprints of the data: by size, and by size and time."""
+    return {**plain(asdict(config)), "data_fingerprint": f"{data_fingerprint(data)}-{timed_fingerprint(data)}"}
+
+
+def _told_of_copies(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
+    """Let the data of a run be what they are now if they are the same but for their times. A run of an older version noted only these."""
+    then, (sizes, times) = before.get("data_fingerprint"), now["data_fingerprint"].split("-")
+    if then == times:
+        before["data_fingerprint"] = now["data_fingerprint"]
+    elif isinstance(then, str) and then.startswith(f"{sizes}-") and then != now["data_fingerprint"]:
+        before["data_fingerprint"] = now["data_fingerprint"]
+        yield Note("the pictures have other dates than before, and the same names, sizes and captions: taken for a copy of the same data")
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +114,7 @@ def agreed_settings(config: TrainConfig, data: CaptionedImages, processes: Proce
     """See settings_of. Raises UsageError when another process was started with other options, or finds other data."""
     settings, *others = processes.gather(settings_of(config, data))
     for number, other in enumerate(others, 1):
+        list(_told_of_copies(other, settings))  # each machine may have a copy of its own
         if apart := _differences(settings, other, MAY_CHANGE, "process 0", f"process {number}"):
             raise UsageError(f"processes of one run do not agree: {apart}.", hint="Start all with the same options on the same files.")
     return settings
@@ -152,6 +165,7 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], pro
         "processes": found.facts.get("processes", 1),
     }
     now = {**settings, "processes": processes.count}
+    yield from _told_of_copies(before, now)
     same_batch = prod(before[name] for name in GLOBAL_BATCH) == prod(now[name] for name in GLOBAL_BATCH)
     changed = _differences(before, now, MAY_CHANGE | (GLOBAL_BATCH if same_batch else set()), "then", "now")
     if changed and not config.force:

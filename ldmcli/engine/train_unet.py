@@ -14,7 +14,6 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import ComputedOnDemand, Rows, flip_some
 from ldmcli.engine.dry_run import planned
@@ -25,10 +24,10 @@ from ldmcli.engine.session import make_codec
 from ldmcli.engine.starting_point import Frozen, load_frozen, starting_notes, starting_unet, with_parts, with_schedule
 from ldmcli.engine.text_cache import cached_text, drained, weights_fingerprint
 from ldmcli.engine.together import by_all_processes
-from ldmcli.engine.train_vae import split, usable_pixels
+from ldmcli.engine.train_vae import captioned, split, usable_pixels
 from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
-from ldmcli.engine.unet_run import Cached, UNetRun
+from ldmcli.engine.unet_run import Cached, UNetRun, prompts_notes
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
@@ -41,13 +40,12 @@ from ldmcli.training.signals import Requests
 @by_all_processes
 def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
-    data = load_captioned(
-        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
-    )
+    data = captioned(config)
     if config.dry_run:
         yield from planned(config, data, train_unet)
         return
     asked, config = config, with_parts(config)
+    yield from prompts_notes(config)
     frozen = load_frozen(config)
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)

@@ -14,6 +14,7 @@ from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.data.shards import Keys
 from ldmcli.engine.adversary import Adversary
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.fit_batch import Trial, fitted
@@ -44,9 +45,7 @@ SAID = 5
 @by_all_processes
 def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
-    data = load_captioned(
-        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing
-    )
+    data = captioned(config)
     if config.dry_run:
         yield from planned(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
         return
@@ -151,6 +150,14 @@ def perceptual_term(config: TrainVAEConfig, device: torch.device, processes: Pro
     if processes.main:
         processes.gather(None)
     return lpips
+
+
+def captioned(config: TrainConfig) -> CaptionedImages:
+    """The pictures and captions that the options name. Raises LdmError."""
+    keys = Keys(config.image_key, config.caption_key) if config.image_key or config.caption_key else None
+    return load_captioned(
+        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
+    )
 
 
 def usable_pixels(

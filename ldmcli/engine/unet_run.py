@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import Rows, draw_views
+from ldmcli.data.text_file import read_text, text_lines
 from ldmcli.diffusion.objective import (
     add_noise,
     by_quartile,
@@ -25,16 +27,17 @@ from ldmcli.diffusion.objective import (
 )
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
+from ldmcli.engine.prompts_file import comments_said
 from ldmcli.engine.session import Session
 from ldmcli.engine.starting_point import Frozen
 from ldmcli.engine.trained import Trained, one_network
-from ldmcli.errors import LdmError, NotFound
+from ldmcli.errors import LdmError
 from ldmcli.images import to_pillow
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.networks.attention import TextContext
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Saved
+from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for, pick
@@ -191,11 +194,19 @@ def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[in
     """--prompts FILE, one a line, or the first captions of eight pictures of the data."""
     if config.prompts is None:
         return [data.images[row].captions[0] for row in rows[:: max(len(rows) // 8, 1)][:8]]
-    try:
-        lines = config.prompts.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise NotFound(f"--prompts {config.prompts}: no such file.") from error
-    prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    prompts = [line for line in _prompt_lines(config.prompts) if line and not line.startswith("#")]
     if not prompts:
         raise LdmError(f"--prompts {config.prompts} holds no prompt.")
     return prompts
+
+
+def prompts_notes(config: TrainUNetConfig) -> Iterator[Note]:
+    """What is to be said of --prompts FILE. Raises NotFound and LdmError, before anything is computed."""
+    if config.prompts is not None:
+        comments = [number for number, line in enumerate(_prompt_lines(config.prompts), 1) if line.startswith("#")]
+        if comments:
+            yield Note(comments_said(str(config.prompts), comments))
+
+
+def _prompt_lines(path: Path) -> list[str]:
+    return [line.strip() for line in text_lines(read_text(path))]

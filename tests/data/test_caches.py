@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ldmcli.data.cache import Entry, EntryWriter, data_fingerprint, decoded_pictures, filled, open_entry, to_unit_range
+from ldmcli.data.cache import Entry, EntryWriter, data_fingerprint, decoded_pictures, filled, open_entry, timed_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.pictures import read_square
 from ldmcli.records.notes import Progress
@@ -84,18 +84,31 @@ def shorten(data):
     return CaptionedImages(data.source, data.images[:2])
 
 
-@pytest.mark.parametrize("change", [touch, recaption, reorder, shorten])
+def repaint(data):
+    Image.new("RGB", (9, 9), "white").save(data.images[0].path)
+    return data
+
+
+def rename(data):
+    folder = data.images[0].path.parent
+    (folder / "a.png").rename(folder / "d.png")
+    return captioned(folder, {"d.png" if image.path.name == "a.png" else image.path.name: image.captions for image in data.images})
+
+
+@pytest.mark.parametrize("change", [recaption, reorder, shorten, repaint, rename])
 def test_the_fingerprint_of_the_data_changes_with(change, data):
-    before = data_fingerprint(data)
-    assert data_fingerprint(data) == before
-    assert data_fingerprint(change(data)) != before
+    before = data_fingerprint(data), timed_fingerprint(data)
+    assert (data_fingerprint(data), timed_fingerprint(data)) == before
+    changed = change(data)
+    assert data_fingerprint(changed) != before[0] and timed_fingerprint(changed) != before[1]
 
 
-def test_the_fingerprint_does_not_name_the_folder(data, tmp_path):
-    """A data set that was moved, times kept, is the same data set."""
+def test_a_fresh_copy_is_the_same_data_for_a_run_and_not_for_a_cache(data, tmp_path):
     shutil.copytree(data.images[0].path.parent, tmp_path / "moved")
     moved = captioned(tmp_path / "moved", {image.path.name: image.captions for image in data.images})
-    assert data_fingerprint(moved) == data_fingerprint(data)
+    assert (data_fingerprint(moved), timed_fingerprint(moved)) == (data_fingerprint(data), timed_fingerprint(data))
+    touch(moved)
+    assert data_fingerprint(moved) == data_fingerprint(data) and timed_fingerprint(moved) != timed_fingerprint(data)
 
 
 def rows(first: int, last: int) -> dict[str, torch.Tensor]:

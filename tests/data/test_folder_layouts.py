@@ -89,11 +89,17 @@ def test_text_beside_the_pictures_one_caption_a_line(tmp_path):
     assert data.layout == "pictures with .txt captions" and [s.id for s in data.skipped] == ["bare.webp"]
 
 
-def test_a_text_that_is_none_is_counted(tmp_path):
-    draw(tmp_path, "a.png", "b.png")
+def test_a_text_that_is_none_is_told_and_left_out_only_when_that_is_asked_for(tmp_path):
+    draw(tmp_path, "a.png", "b.png", "c.png")
     (tmp_path / "a.txt").write_text("a cat")
-    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00")
-    assert [s.reason for s in load_captioned(tmp_path).skipped] == ["picture whose .txt is not readable text"]
+    (tmp_path / "b.txt").write_bytes("a cat\na café".encode("cp1252"))
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LdmError, match=r"b\.txt, line 2: not UTF-8: byte 0xe9.*So are 1 more") as caught:
+        load_captioned(tmp_path)
+    assert "--allow-missing" in caught.value.hint
+    data = load_captioned(tmp_path, allow_missing=True)
+    assert found(data) == [("a.png", ("a cat",))] and data.problems == ("2 x picture whose .txt is not readable text, left out",)
+    assert [s.id for s in data.skipped] == ["b.png", "c.png"] and "b.txt, line 2: not UTF-8" in data.skipped[0].reason
 
 
 def test_a_karpathy_split_trains_on_restval_too(tmp_path):

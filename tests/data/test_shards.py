@@ -46,7 +46,7 @@ def colour(image) -> list[int]:
 def test_pictures_are_read_from_their_place_in_any_order(tmp_path, where):
     folder = tmp_path if where[0] in "{." else tmp_path / where
     write(folder / "000.tar", {**RED, **BLUE})
-    write(folder / "001.tar", {"deep/a.b.jpg.png": picture((0, 255, 0)), "deep/a.txt": b"a green one"})
+    write(folder / "001.tar", {"deep/a.PNG": picture((0, 255, 0)), "deep/a.txt": b"a green one"})
     data = load_captioned(tmp_path / where if where[0] == "{" else tmp_path)
     assert [image.captions for image in data.images] == [("a red one", "red"), ("a blue one",), ("a green one",)]
     assert [image.id for image in data.images] == ["000/000", "000/001", "001/deep/a"]
@@ -69,7 +69,7 @@ def test_samples_that_lack_something_are_counted(tmp_path):
     )
     assert set(data.problems) == {"1 x sample without a picture, left out", "1 x picture without a caption, left out"}
     assert [image.id for image in data.images] == ["a/000", "a/z"]  # z is found out when it is decoded
-    assert [skipped.id for skipped in data.skipped] == ["a/y"]
+    assert sorted(skipped.id for skipped in data.skipped) == ["a/x", "a/y"]
 
 
 def test_a_shard_that_was_cut_short_gives_what_it_still_holds(tmp_path):

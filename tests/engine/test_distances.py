@@ -57,6 +57,16 @@ def test_what_was_measured_twice_is_the_same(folder):
     assert measured(ours, real) == measured(ours, real)
 
 
+@pytest.mark.parametrize("damaged", ["real", "ours"])
+def test_a_damaged_picture_names_itself(folder, damaged):
+    real, ours = folder("real", 0), folder("ours", 9)
+    file = {"real": real, "ours": ours}[damaged] / "017.png"
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(LdmError, match=rf"{damaged}/017\.png cannot be read: ") as caught:
+        measured(ours, real)
+    assert caught.value.hint
+
+
 def test_fewer_than_2048_pictures_on_either_side_are_refused(folder, monkeypatch):
     real = folder("real", 0)
     files = sorted(real.iterdir())

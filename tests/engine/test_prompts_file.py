@@ -6,7 +6,7 @@ import pytest
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.prompts_file import KINDS, read_prompts
-from ldmcli.errors import NotFound, UsageError
+from ldmcli.errors import LdmError, NotFound, UsageError
 
 
 @pytest.fixture
@@ -16,7 +16,8 @@ def read(tmp_path):
     def run(content, **settings):
         file = tmp_path / "prompts.txt"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_prompts(str(file), GenerateConfig(**settings))
+        prompts = read_prompts(str(file), GenerateConfig(**settings))
+        return prompts.requests, prompts.failed
 
     return run
 
@@ -125,6 +126,31 @@ def test_strict_refuses_such_a_line_with_its_number(read, what):
     with pytest.raises(UsageError) as caught:
         read(b"a dog\n" + line + b"\na cat\n", strict=True)
     assert "prompts.txt, line 2: " in caught.value.message and words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a dog\n#1 best dog\na cat\n", ["line 2 begins with # and is a comment, not a prompt"]),
+        ("\ufeff# one\na dog\n  # two\n", ["2 lines begin with # and are comments, not prompts, line 1 for one"]),
+        ("a dog #2\n", []),
+    ],
+)
+def test_comments_are_counted_and_said(tmp_path, content, said):
+    (tmp_path / "p.txt").write_text(content, encoding="utf-8")
+    notes = read_prompts(str(tmp_path / "p.txt"), GenerateConfig()).notes
+    assert notes == [f"{tmp_path / 'p.txt'}: {text}" for text in said]
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_file_in_utf_16_with_its_mark_is_read(read, order):
+    requests, failed = read("\ufeffa café\r\n# no\r\n\u732b \u010a\r\n".encode(f"utf-16-{order}"))
+    assert prompts_and_lines(requests) == [("a café", 1), ("\u732b \u010a", 3)] and failed == []
+
+
+def test_a_file_in_broken_utf_16_is_refused_by_its_line(read):
+    with pytest.raises(LdmError, match=r"prompts\.txt, line 2: not UTF-16"):
+        read(b"\xff\xfea\0\n\0b")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"# only\n# comments\n", b"\xef\xbb\xbf"])

@@ -1,5 +1,6 @@
 """Whose folder it is, and what may change between a run and its resumption."""
 
+import json
 import shutil
 
 import pytest
@@ -51,9 +52,30 @@ def test_changed_data_are_refused(run, coco, model, tmp_path):
     kind, output = run
     other = shutil.copytree(coco, tmp_path / "coco")
     same = config_for(kind, other, model, output, resume="auto", max_steps=4)
-    shutil.copy2(coco / "train2017" / "000000000001.png", other / "train2017" / "000000000002.png")
+    with (other / "train2017" / "000000000002.png").open("ab") as picture:
+        picture.write(b"!")
     with pytest.raises(UsageError, match="data_fingerprint"):
         list(events_of(same))
+
+
+def test_a_fresh_copy_of_the_data_is_the_same_data_and_that_is_said(run, coco, model, tmp_path):
+    kind, output = run
+    other = shutil.copytree(coco, tmp_path / "coco", copy_function=shutil.copyfile)  # with dates of its own
+    events = list(events_of(config_for(kind, other, model, output, resume="auto", max_steps=4)))
+    assert isinstance(events[-1], TrainDone) and newest(output).step == 4
+    assert any("taken for a copy of the same data" in event.text for event in events if isinstance(event, Note))
+
+
+def test_a_run_that_only_noted_the_dates_goes_on_with_the_same_files(run, coco, model, tmp_path):
+    kind, output = run
+    for manifest in output.glob("checkpoints/*/manifest.json"):
+        facts = json.loads(manifest.read_text())
+        facts["settings"]["data_fingerprint"] = facts["settings"]["data_fingerprint"].split("-")[1]
+        manifest.write_text(json.dumps(facts))
+    other = shutil.copytree(coco, tmp_path / "coco", copy_function=shutil.copyfile)
+    with pytest.raises(UsageError, match="data_fingerprint"):
+        list(events_of(config_for(kind, other, model, output, resume="auto", max_steps=4)))
+    assert isinstance(list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))[-1], TrainDone)
 
 
 def test_an_average_can_be_added_by_force_and_starts_from_the_weights(coco, model, tmp_path):

@@ -89,6 +89,7 @@ def looked_at(train_rows: list[int], val_rows: list[int]) -> list[int]:
 
 def mean_and_deviation(parts: Sequence[Tensor]) -> tuple[Tensor, float]:
     """Of latents (B, C, h, w) in parts: the mean of each channel, (C,) float64, and the standard deviation of all without it."""
-    latents = torch.cat([*parts]).double()
-    mean = latents.mean(dim=(0, 2, 3))
-    return mean, latents.sub_(mean[:, None, None]).std().item()
+    count = sum(part[:, 0].numel() for part in parts)
+    mean = torch.stack([part.double().sum(dim=(0, 2, 3)) for part in parts]).sum(0) / count
+    squares = sum((part.double() - mean[:, None, None]).square().sum().item() for part in parts)
+    return mean, (squares / max(count * len(mean) - 1, 1)) ** 0.5

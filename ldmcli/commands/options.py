@@ -71,7 +71,9 @@ MixedPrecisionOption = Annotated[str | None, typer.Option("--mixed-precision", h
 EmaOption = Annotated[float | None, typer.Option("--ema", help="Decay of the weight average; 0 turns it off.")]
 SaveEveryOption = Annotated[int | None, typer.Option("--save-every", "--checkpointing-steps", help="Steps.")]
 KeepOption = Annotated[int | None, typer.Option("--keep", help="Checkpoints to keep.")]
-ResumeOption = Annotated[str | None, typer.Option("--resume", help="auto, or the path of a checkpoint.")]
+ResumeOption = Annotated[
+    str | None, typer.Option("--resume", help="auto or latest (of -o), a run, whose own options hold, or a checkpoint.")
+]
 ForceOption = Annotated[bool | None, typer.Option("--force", help="Resume although settings or data have changed.")]
 SampleEveryOption = Annotated[int | None, typer.Option("--sample-every", help="Steps.")]
 ValEveryOption = Annotated[int | None, typer.Option("--val-every", help="Steps.")]

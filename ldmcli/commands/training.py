@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from ldmcli.commands import options
+from ldmcli.commands.resumed import from_files, newest_of_itself
 from ldmcli.config.training import TrainConfig
-from ldmcli.config_file import read_config_file
 from ldmcli.errors import UsageError
 from ldmcli.runtime.launcher import process_count
 
@@ -80,21 +80,18 @@ C = TypeVar("C", bound=TrainConfig)
 
 
 def resolve_config(kind: type[C], given: dict[str, Any], command: str) -> C:
-    """Flags over the --config file over the defaults. Raises UsageError for a key or a type that is wrong."""
+    """Flags over the --config file over the record of the run that is resumed over the defaults. Raises UsageError for a key or a type that
+    is wrong."""
     flags = {key: value for key, value in given.items() if value is not None and key != "config"}
     if flags.get("seed") == -1:
         raise UsageError("--seed -1 draws a seed, and a training run must be repeatable; name one.")
-    from_file = read_config_file(given["config"]) if given.get("config") else {}
     hints = get_type_hints(kind)
-    known = {field.name for field in fields(kind)}
-    for key in from_file:
-        if key not in known:
-            raise UsageError(f"--config {given['config']}: {key!r} is not an option of {command}.")
+    from_file = from_files(flags, given.get("config"), {field.name for field in fields(kind)}, command)
     auto = {"auto_batch": True} if {**from_file, **flags}.get("batch_size") == options.AUTO_BATCH else {}
     for part in (from_file, flags):
         if part.get("batch_size") == options.AUTO_BATCH:
             del part["batch_size"]
-    merged = {**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags, **auto}
+    merged = newest_of_itself({**{key: _as(hints[key], value, key) for key, value in from_file.items()}, **flags, **auto})
     if "data" not in merged:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {command}.")
     if "output" not in merged and process_count() > 1:

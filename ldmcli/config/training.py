@@ -42,7 +42,7 @@ class TrainConfig:
     save_every: int = 500
     keep: int = 2
     resume: str | None = None
-    """None, "auto" (newest checkpoint of the output folder, if any) or the path of a checkpoint."""
+    """None, "auto" or "latest" (newest checkpoint of the output folder, if any), or the path of a run or a checkpoint."""
     force: bool = False
     sample_every: int = 500
     val_every: int = 500
@@ -71,6 +71,8 @@ class TrainConfig:
     """Only say what the run would need."""
 
     def __post_init__(self) -> None:
+        if self.resume == "latest":
+            object.__setattr__(self, "resume", "auto")
         for name in ("epochs", "batch_size", "grad_accum", "save_every", "sample_every", "val_every", "keep", "log_every"):
             check(getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}.")
         check(self.max_steps is None or self.max_steps >= 1, f"--max-steps must be at least 1, got {self.max_steps}.")

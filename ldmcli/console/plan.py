@@ -16,6 +16,7 @@ def plan_lines(plan: RunPlan) -> list[str]:
         ("parameters", f"{plan.parameters:,}"),
         ("steps", f"{plan.steps:,}, {plan.steps_per_epoch:,} an epoch"),
         ("seconds per step", f"{plan.seconds_per_step:.3g}, median of three real ones"),
+        ("looking at it", f"{plan.validate_s:.3g} seconds per validation, {plan.sample_s:.3g} per sheet of samples"),
         ("time", f"{_clock(plan.eta_s)}, of which {_clock(plan.prepare_s)} to fill the caches"),
         ("memory", f"{memory} at the peak of the trial"),
         ("disk", f"{plan.disk_bytes / 2**20:,.0f} MiB, of {plan.disk_free_bytes / 2**20:,.0f} MiB free"),

@@ -13,7 +13,8 @@ from ldmcli.engine.session import Session
 from ldmcli.engine.starting_point import Frozen
 from ldmcli.engine.trained import what_trains
 from ldmcli.engine.training_run import loop_config, make_accelerator, make_state, sample_ids
-from ldmcli.engine.unet_run import Cached, UNetRun
+from ldmcli.engine.unet_batches import Cached
+from ldmcli.engine.unet_run import UNetRun
 from ldmcli.metrics.spread import spread
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig

@@ -3,7 +3,7 @@
 import copy
 import gc
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.config.training import TrainConfig
+from ldmcli.engine.live_bytes import peak_bytes
 from ldmcli.engine.run_folder import asked_checkpoint
 from ldmcli.engine.training_run import adamw
 from ldmcli.errors import OutOfMemory
@@ -26,10 +27,12 @@ C = TypeVar("C", bound=TrainConfig)
 
 @dataclass(frozen=True)
 class Trial:
-    """The loss of a step and accumulation part, as `train` takes it, and what learns beside the network from the same steps."""
+    """The loss of a step and accumulation part, as `train` takes it, what learns beside the network from the same steps, and what is done
+    between steps without learning: a batch of the validation, a batch of samples."""
 
     loss: Callable[[int, int], Terms]
     opponent: Learner | None = None
+    looks: Sequence[Callable[[], object]] = ()
 
 
 MakeTrial = Callable[[C, Any], Trial]
@@ -40,6 +43,8 @@ SHARE = 0.5
 """Of the machine's memory that a run may be estimated to take: a fixed share of all of it, so that what else runs decides nothing."""
 COPIES = 5
 """Of weights that train: they themselves, gradients, two moments of AdamW, average (also where there is none)."""
+LOOKED_AT = 2, 4
+"""Batch sizes at which what is done without learning is measured: guidance makes two rows of one picture."""
 BACKWARD = 2
 """Bytes per byte that autograd keeps for the backward pass: that, and the gradients and buffers that come and go beside it."""
 
@@ -71,7 +76,7 @@ def fitted(
 
 
 def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
-    """The first of the falling sizes at which a copy of the network takes two real steps without running out of memory."""
+    """The first of the falling sizes at which a copy of the network takes two real steps and is looked at without running out of memory."""
     from accelerate.utils import find_executable_batch_size
 
     left = iter(sizes[1:])
@@ -89,6 +94,8 @@ def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any,
             for learner in learners:
                 learner.optimizer.step()
                 learner.optimizer.zero_grad(set_to_none=True)
+        for look in trial.looks:  # beside the moments
+            look()
         return batch_size
 
     try:
@@ -108,16 +115,18 @@ def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any,
 def by_counting(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
     """The first of the falling sizes whose bytes stay within SHARE of the machine's memory, shared by the processes on it.
 
-    Bytes: COPIES of the weights that train, the frozen ones once, and for each picture BACKWARD times what autograd keeps for the
-    backward pass of one more.
+    Bytes: COPIES of the weights that train, the frozen ones once, and what comes and goes, of steps or of looking at what they have made,
+    whichever is more. Steps: for each picture BACKWARD times what autograd keeps for the backward pass of one more.
     """
     trials = [make_trial(_of(config, size), network) for size in (1, 2)]
     learning = [network, *([trials[0].opponent.network] if trials[0].opponent else [])]
     kept = [_kept_bytes(trial.loss, network) for trial in trials]
     fixed = sum((COPIES if p.requires_grad else 1) * p.numel() * p.element_size() for part in learning for p in part.parameters())
     each = BACKWARD * (kept[1] - kept[0])
+    looked = [[peak_bytes(look) for look in make_trial(_of(config, size), network).looks] for size in LOOKED_AT]
+    looks = [_line(*LOOKED_AT, *peaks) for peaks in zip(*looked, strict=True)]
     room = SHARE * total_bytes() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    size = next((size for size in sizes if fixed + size * each <= room), 1)
+    size = next((size for size in sizes if fixed + max([size * each, *(look(size) for look in looks)]) <= room), 1)
     if size == sizes[0]:
         return size, _limit(size)
     return size, f"{each / 2**20:,.1f} MiB a picture, and half of this machine's memory is {room / 2**30:,.1f} GiB"
@@ -125,6 +134,12 @@ def by_counting(config: C, sizes: list[int], network: nn.Module, accelerator: An
 
 def _of(config: C, size: int) -> C:
     return replace(config, batch_size=size, auto_batch=False, compile=False)
+
+
+def _line(one: int, other: int, bytes_of_one: int, bytes_of_other: int) -> Callable[[int], float]:
+    """Through two points; what is drawn two at a time and so takes the same for both is flat below them."""
+    slope = (bytes_of_other - bytes_of_one) / (other - one)
+    return lambda size: bytes_of_one + max(size - one, 0) * slope
 
 
 def _limit(size: int) -> str:

@@ -4,7 +4,7 @@ import fcntl
 import json
 from collections.abc import Generator, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import data_fingerprint, timed_fingerprint
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.run_log import disk_errors, write_whole
+from ldmcli.engine.training_run import loop_config
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
+from ldmcli.training.loop import lr_at
 from ldmcli.training.state import TrainState
 
 MAY_CHANGE = {
@@ -134,14 +136,17 @@ def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]
         return checkpoints.newest(config.output / "checkpoints")
     path = Path(config.resume)
     if not path.is_dir():
-        raise NotFound(f"--resume {path}: no such checkpoint.")
-    return checkpoints.read(path), []
+        raise NotFound(f"--resume {path}: no such run or checkpoint.")
+    if not (path / "checkpoints").is_dir():
+        return checkpoints.read(path), []
+    found, warnings = checkpoints.newest(path / "checkpoints")
+    if found is None:
+        raise NotFound(f"--resume {path}: the run has no whole checkpoint.", hint=" ".join(warnings))
+    return found, warnings
 
 
 def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, Checkpoint | None]:
-    """The one that config.resume asks for; with `auto` the first process finds it for all."""
-    if config.resume != "auto":
-        return asked_checkpoint(config)[0]
+    """The one that config.resume asks for; the first process finds it for all."""
     found, warnings = asked_checkpoint(config) if processes.main else (None, [])
     yield from (Note(text, warning=True) for text in warnings)
     newest = processes.gather(found.path if found else None)[0]
@@ -151,8 +156,8 @@ def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, N
     return found or checkpoints.read(newest)
 
 
-def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], processes: Processes) -> Iterator[Event]:
-    """Restore the checkpoint that config.resume asks for, if there is one, and say so."""
+def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], processes: Processes, pictures: int) -> Iterator[Event]:
+    """Restore the checkpoint that config.resume asks for, if there is one, and say so. pictures: those trained on."""
     if config.resume is None:
         return
     found = yield from _checkpoint(config, processes)
@@ -172,8 +177,25 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], pro
         raise UsageError(f"{found.path} belongs to a run with other settings: {changed}", hint="--force resumes all the same.")
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
+    yield from _other_rates(config, before, found.step, pictures, processes.count)
     if left := checkpoints.later(config.output / "checkpoints", found.step):
         names = ", ".join(path.name for path in left)
         yield Note(f"{names}: of later steps than the one resumed; deleted when the next checkpoint is complete", warning=True)
     if cut := _differences(before, now, (before.keys() | now.keys()) - GLOBAL_BATCH, "then", "now"):
         yield Note(f"{cut}: the same pictures in every step, but other rounding")
+
+
+def _other_rates(config: TrainConfig, before: dict[str, Any], step: int, pictures: int, processes: int) -> Iterator[Note]:
+    """A warning where the run has another length than it had, and its learning rate therefore another course. before: the settings then."""
+    length = {"max_steps": before.get("max_steps"), "epochs": before["epochs"]}
+    now, then = (loop_config(one, pictures, processes) for one in (config, replace(config, **length)))
+    if now.max_steps == then.max_steps or step >= now.max_steps or config.lr_schedule == "constant":
+        return
+    if lr_at(now, step) == lr_at(then, step):  # still warming up
+        step = (step + now.max_steps) // 2
+    rate, planned = lr_at(now, step), lr_at(then, min(step, then.max_steps))
+    yield Note(
+        f"--lr-schedule {config.lr_schedule} ended at step {then.max_steps} and now ends at {now.max_steps}: "
+        f"the learning rate of step {step + 1} is {rate:.4g}, and would have been {planned:.4g}",
+        warning=True,
+    )

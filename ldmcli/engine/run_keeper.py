@@ -1,8 +1,10 @@
 """What a training run writes on the way, and in which order, so that whatever kills it finds nothing that cannot be gone on with."""
 
+import json
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from ldmcli.config.training import TrainConfig
 from ldmcli.engine.run_log import RunLog, disk_errors, write_whole
 from ldmcli.engine.tracker import Tracker
-from ldmcli.errors import LdmError
+from ldmcli.errors import LdmError, NonFinite
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.records.training import TrainStep
@@ -35,8 +37,9 @@ class Hooks:
 class RunKeeper:
     """Keeps a run's folder. Of several processes only the main one writes.
 
-    What is due at a step is done in this order: validation, samples, the line of the log, the checkpoint, RUN/model. So a checkpoint
-    that is complete vouches for everything before it, and a run that goes on from it does the rest again.
+    What is due at a step is done in this order: the line of the log, the checkpoint, RUN/model. So a checkpoint that is complete vouches
+    for everything before it, and a run that goes on from it does the rest again. Validation and samples, whose figures are in that line,
+    come last, so that what they take cannot cost the steps: until they are done, RUN/.owed.json has the step, for a run that goes on.
     """
 
     def __init__(
@@ -44,27 +47,51 @@ class RunKeeper:
     ) -> None:
         self.state, self.config, self.hooks, self.tracker = state, config, hooks, tracker
         self.main, self.facts = processes.main, {"settings": settings, "processes": processes.count}
-        self.run = config.output
+        self.run, self.owed = config.output, config.output / ".owed.json"
         self.saved = state.step
         if self.main:
             write_whole(self.run / "config.toml", tomli_w.dumps(settings))
             self.log = RunLog(self.run / "log.jsonl", state.step)
 
     def report(self, record: TrainStep, validating: bool, sampling: bool, device: torch.device) -> Iterator[Event]:
-        """Validate and sample if they are due after a step, and log it. The step's own record, completed, comes last."""
+        """Validate and sample if they are due after a step, and log it. The step's own record, completed, comes last.
+
+        Where one of the two fails, the step is saved all the same.
+        """
         if not self.main:
             return
-        figures = self.hooks.validate(self.state) if validating else {}
-        if sampling:
-            figures |= yield from self._sample(record.step)
+        try:
+            figures = self.hooks.validate(self.state) if validating else {}
+            if sampling:
+                figures |= yield from self._sample(record.step)
+        except NonFinite:
+            raise  # of weights that are not worth keeping
+        except Exception:
+            with suppress(LdmError):  # what failed first is what is told
+                yield from self.save(owed=record)
+            raise
         if figures or record.step == record.total or record.step % self.config.log_every == 0:
             self.tracker.scalars(self.log.write(record, figures))
+        self.owed.unlink(missing_ok=True)
         yield replace(record, terms={**record.terms, **figures}, memory=memory(device))
 
-    def save(self) -> Iterator[Event]:
-        """A checkpoint of this very step, if there is none yet, and RUN/model."""
+    def left(self) -> TrainStep | None:
+        """The step that was saved and not reported any more, where the run was ended between the two."""
+        if not (self.main and self.owed.is_file()):
+            return None
+        with suppress(ValueError, TypeError):
+            record = TrainStep(**json.loads(self.owed.read_text(encoding="utf-8")))
+            if self.log.last < record.step == self.state.step:
+                return record
+        self.owed.unlink()
+        return None
+
+    def save(self, *, owed: TrainStep | None = None) -> Iterator[Event]:
+        """A checkpoint of this very step, if there is none yet, and RUN/model. owed: the step, if it is still to be reported."""
         if not self.main or self.saved == self.state.step:
             return
+        if owed is not None:
+            write_whole(self.owed, json.dumps(asdict(owed)))
         self.log.flush()
         self.tracker.flush()
         yield Saved("checkpoint", self._checkpoint())

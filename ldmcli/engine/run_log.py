@@ -22,9 +22,12 @@ class RunLog:
     def __init__(self, path: Path, step: int) -> None:
         """Go on after `step`: lines of later steps, which will be done again, are dropped, and a line that a kill cut short."""
         self.path = path
+        self.last = 0.0
+        """Step of the last line."""
         if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            write_whole(path, "".join(f"{line}\n" for line in lines if _step(line) <= step))
+            lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if _step(line) <= step]
+            write_whole(path, "".join(f"{line}\n" for line in lines))
+            self.last = max(map(_step, lines), default=0.0)
 
     def write(self, record: TrainStep, figures: dict[str, float]) -> dict[str, float]:
         """Add a line. Returns it as it was written."""

@@ -18,6 +18,7 @@ from ldmcli.data.shards import Keys
 from ldmcli.engine.adversary import Adversary
 from ldmcli.engine.dry_run import planned
 from ldmcli.engine.fit_batch import Trial, fitted
+from ldmcli.engine.judged import Placed, centre_squares, check_enough, held_out_count, looked_at
 from ldmcli.engine.run_folder import agreed_settings, resume, run_folder, write_skipped
 from ldmcli.engine.run_keeper import Hooks
 from ldmcli.engine.together import by_all_processes
@@ -57,20 +58,28 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
     with run_folder(config, processes), Decoders(config.workers) as decoders:
         pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
+        check_enough(len(train_rows), len(val_rows), config, processes.count)
         yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
         yield from starting_notes(config, vae)
         order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
+        judged: Rows | None = None
+        if views > 1:
+            seen = looked_at(train_rows, val_rows)
+            judged = Placed((yield from centre_squares(data, seen, config, processes, decoders))[1], seen)
 
         def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: Adversary | None) -> VAERun:
             per_step = config.batch_size * config.grad_accum * accelerator.num_processes
-            return VAERun(config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views, perceptual, adversary)
+            return VAERun(
+                config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views, perceptual, adversary, judged
+            )
 
         def trial(config: TrainVAEConfig, vae: VAE) -> Trial:
             dearest = replace(config, adversarial_start=0)
             adversary = Adversary(dearest, accelerator, alone=True) if config.adversarial_weight else None
-            return Trial(made(config, vae, vae, adversary).loss, adversary.learner if adversary else None)
+            run = made(config, vae, vae, adversary)
+            return Trial(run.loss, adversary.learner if adversary else None, run.looks())
 
         config = yield from fitted(config, len(train_rows), vae, accelerator, processes, trial)
         settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
@@ -78,7 +87,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         state, prepared = make_state(vae, config, accelerator)
         adversary = Adversary(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
-        yield from resume(state, config, settings, processes)
+        yield from resume(state, config, settings, processes, len(train_rows))
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
         if adversary and adversary.start >= loop.max_steps:
             yield Note(f"the discriminator joins after step {adversary.start}, and the run has {loop.max_steps}", warning=True)
@@ -196,7 +205,7 @@ def usable_pixels(
 
 
 def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:
-    """(training, held-out) rows, by picture, as a function of the seed. Holds out at least one picture unless share is 0."""
-    count = min(max(round(len(rows) * share), 1), 256) if share else 0
+    """(training, held-out) rows, by picture, as a function of the seed; see held_out_count."""
+    count = held_out_count(len(rows), share)
     shuffled = [rows[i] for i in torch.randperm(len(rows), generator=generator_for(seed, "split")).tolist()]
     return sorted(shuffled[count:]), sorted(shuffled[:count])

@@ -1,8 +1,10 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.rows import DecodedOnDemand, Rows
+from ldmcli.engine.judged import check_enough
 from ldmcli.engine.run_keeper import Hooks, RunKeeper
 from ldmcli.engine.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
@@ -26,10 +29,14 @@ from ldmcli.training.order import SampleOrder
 from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
 
+LAUNCHERS_PARTS = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+"""What `accelerate launch --gradient_accumulation_steps` sets."""
+
 
 def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     """accelerate's Accelerator for the device and precision, and why these."""
     from accelerate import Accelerator
+    from accelerate.utils import GradientAccumulationPlugin
 
     device, reason = select_device(config.device)
     precision = config.mixed_precision
@@ -39,9 +46,13 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     if precision == "fp16" and device.type == "cpu":  # accelerate would go on in fp32 without a word
         raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
     slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
-    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
+    # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
+    alone = GradientAccumulationPlugin(num_steps=1)
+    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
+    asked = os.environ.get(LAUNCHERS_PARTS, "1")
+    other = "" if asked in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={asked} is not used: see --grad-accum"
     several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
-    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}")
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
 
 
 def make_state(
@@ -66,9 +77,8 @@ def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tupl
 
 def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:
     """Turn epochs into steps. Raises UsageError when there are fewer pictures than one batch holds."""
+    check_enough(pictures, 0, config, processes)
     per_step = config.batch_size * config.grad_accum * processes
-    if pictures < per_step:
-        raise UsageError(f"{pictures} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
     steps = config.max_steps or max(round(config.epochs * pictures / per_step), 1)
     return LoopConfig(
         max_steps=steps,
@@ -126,6 +136,9 @@ def run_loop(
     main, run = processes.main, config.output
     with tracking(config.tracker if main else None, run, state.step) as tracker:
         keeper = RunKeeper(state, config, settings, hooks, tracker, processes)
+        if left := keeper.left():
+            yield from keeper.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), accelerator.device)
+        processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
             yield from keeper.model()
         requests.preparing = False
@@ -133,13 +146,16 @@ def run_loop(
             with processes.needed():
                 for record in train(state, loss_of, loop, accelerator, describe):
                     last = record.step == loop.max_steps
-                    validating, sampling = (last or record.step % every == 0 for every in (config.val_every, config.sample_every))
+                    validating, sampling = _looking(config, record.step, loop)
+                    saving = last or record.step % config.save_every == 0
+                    if saving and (validating or sampling):
+                        yield from keeper.save(owed=record)
                     yield from keeper.report(record, validating, sampling, accelerator.device)
                     if validating or sampling:
                         processes.gather(None)
                     passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
                     stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
-                    if record.step % config.save_every == 0 or last or stop or wanted or late:
+                    if saving or stop or wanted or late:
                         yield from keeper.save()
                         processes.gather(None)
                     if stop:
@@ -154,3 +170,8 @@ def run_loop(
         except PeerLost:
             yield from keeper.save()  # the loss never came, so the weights are those of the last full step
             raise
+
+
+def _looking(config: TrainConfig, step: int, loop: LoopConfig) -> tuple[bool, bool]:
+    """Whether validation and samples are due after a step."""
+    return step == loop.max_steps or step % config.val_every == 0, step == loop.max_steps or step % config.sample_every == 0

@@ -1,20 +1,20 @@
 """One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.rows import Rows, draw_views
 from ldmcli.data.text_file import read_text, text_lines
+from ldmcli.diffusion.loop import last
 from ldmcli.diffusion.objective import (
-    add_noise,
     by_quartile,
     denoising_loss,
     draw_timesteps,
@@ -22,7 +22,6 @@ from ldmcli.diffusion.objective import (
     snr,
     spread_timesteps,
     squared_error,
-    target,
     variance_only_loss,
 )
 from ldmcli.diffusion.schedule import NoiseSchedule
@@ -31,42 +30,22 @@ from ldmcli.engine.prompts_file import comments_said
 from ldmcli.engine.session import Session
 from ldmcli.engine.starting_point import Frozen
 from ldmcli.engine.trained import Trained, one_network
+from ldmcli.engine.unet_batches import Batch, Cached, answered, draw_batch, shares
 from ldmcli.errors import LdmError
 from ldmcli.images import to_pillow
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.models.scorer import Scorer, load_scorer
-from ldmcli.networks.attention import TextContext
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
+from ldmcli.training.ema import kept
 from ldmcli.training.loop import Terms
-from ldmcli.training.order import SampleOrder, generator_for, pick
+from ldmcli.training.order import SampleOrder, generator_for
 from ldmcli.training.state import TrainState
 
-Timesteps = Callable[[NoiseSchedule, int, torch.Generator], Tensor]
-"""How the timesteps of a batch are drawn."""
-
 SAMPLE_STEPS, SAMPLE_GUIDANCE = 25, 4.0
-
-
-@dataclass(frozen=True)
-class Cached:
-    """What the loop draws from, fp16: memory-mapped, or computed on demand.
-
-    The views of picture n are rows n V to n V + V - 1 of mean and std.
-    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last, or where the
-    text tower trains along (M, L) int32, their tokens;
-    mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
-    """
-
-    mean: Rows
-    std: Rows
-    states: Rows
-    mask: Tensor | None
-    caption_rows: Tensor
-    first: Tensor
-    counts: Tensor
-    views: int = 1
+VALIDATED = 256
+"""Rows of a validation: held-out pictures, each as often as it takes."""
 
 
 class UNetRun:
@@ -86,11 +65,16 @@ class UNetRun:
         val_rows: list[int],
         order: SampleOrder,
         per_step: int,
+        judged: Cached | None = None,
     ) -> None:
+        """judged: the held-out pictures alone, in the order of val_rows, where they are not to be looked at as `cached` has them."""
         self.config, self.trained, self.accelerator, self.schedule = config, trained, accelerator, schedule
         self.network = torch.compile(prepared) if config.compile else prepared
         self.frozen, self.cached, self.order, self.per_step = frozen, cached, order, per_step
-        self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
+        self.train_rows = torch.tensor(train_rows)
+        self.judged, self.val_rows = (cached, torch.tensor(val_rows)) if judged is None else (judged, torch.arange(len(val_rows)))
+        self.validated: tuple[int, dict[str, float]] = (-1, {})
+        """Of which step, and what was found."""
         self.prompts = sample_prompts(config, data, val_rows or train_rows)
 
     def loss(self, step: int, part: int) -> Terms:
@@ -99,42 +83,43 @@ class UNetRun:
         first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
         rows = self.train_rows[self.order.batch(step, self.per_step)]
         generator = generator_for(self.config.seed, "unet", step)
-        share, gamma = slice(first, first + size), self.config.snr_gamma
-        answer, wanted, t = self._answer(self.network, rows, draw_timesteps, generator, self.config.cfg_dropout, share)
+        batch = draw_batch(self.cached, rows, self.schedule, draw_timesteps, generator, self.config.cfg_dropout)
+        gamma, share = self.config.snr_gamma, batch.share(slice(first, first + size))
+        answer, wanted, t = answered(self.network, self.cached, share, self.schedule, self.accelerator.device)
         weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
         return {"loss": denoising_loss(answer, wanted, weight)}
 
-    @torch.no_grad()
     def validate(self, state: TrainState) -> dict[str, float]:
         """Unweighted loss on held-out pictures, overall and per quarter of the timesteps, with the weights that would be shipped.
 
         Noise, timesteps and captions never change and come from a generator of their own: training is the same with and without.
-        Beside it the loss of a predictor that knows only the variance of the latents.
+        Beside it the loss of a predictor that knows only the variance of the latents. At the same step it is not done twice.
         """
         if not len(self.val_rows):
             return {}
-        generator = generator_for(self.config.seed, "validation")
-        rows = self.val_rows.repeat(-(-256 // len(self.val_rows)))[:256]
-        answer, wanted, t = self._answer(self._shipped(state), rows, spread_timesteps, generator, 0.0, slice(None))
-        errors = squared_error(answer, wanted)
-        quarters = by_quartile(errors, t, self.schedule.num_timesteps)
-        known = variance_only_loss(self.schedule, t).mean().item()
-        named = {f"val_loss_q{number}": value for number, value in enumerate(quarters, 1)}
-        return {"val_loss": errors.mean().item(), **named, "val_variance_only": known}
+        if self.validated[0] != state.step:
+            self.validated = state.step, self._figures(one_network(self.trained.shipped(state.weights())))
+        return self.validated[1]
+
+    def looks(self) -> list[Callable[[], object]]:
+        """What validation and samples need at once, done once each: a batch of held-out pictures, and pictures for as many prompts."""
+
+        def validating() -> None:
+            batch = self._held_out_batch()
+            self._errors(one_network(self._now()), batch.share(slice(self.config.batch_size)))
+
+        def sampling() -> None:
+            self._draw(self._session(self._now()), 0, steps=1)
+
+        return [*([validating] if len(self.val_rows) else []), sampling]
 
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
-        """The fixed prompts with fixed seeds. Returns their CLIPScore where --sample-clipscore names a scorer."""
-        shipped = self.trained.shipped(state.weights())
-        text = replace(self.frozen.text, encoder=shipped.get("text_encoder", self.frozen.text.encoder))
-        session = Session(shipped["unet"], self.frozen.vae, text, self.schedule, self.accelerator.device)
-        context = session.encode_prompts(self.prompts, [""] * len(self.prompts), guided=True)
-        solver = make_solver("ddim", self.schedule, SAMPLE_STEPS)
-        shape, seeds = session.latent_shape(self.config.size, self.config.size), range(len(self.prompts))
-        latents = None
-        for step in session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE):
-            latents = step.final
-        assert latents is not None
-        pictures = to_pillow(session.decode(latents))
+        """The fixed prompts with fixed seeds, as many at once as a training step has. Returns their CLIPScore where --sample-clipscore
+        names a scorer."""
+        session = self._session(self.trained.shipped(state.weights()))
+        pictures: list[Image.Image] = []
+        while len(pictures) < len(self.prompts):
+            pictures += self._draw(session, len(pictures), steps=SAMPLE_STEPS)
         sheet = contact_sheet(pictures, columns=8, labels=self.prompts)
         yield Saved("samples", save_sheet(sheet, self.config.output / "samples" / f"step-{state.step:06d}.png"))
         return {} if self.scorer is None else {"clip_score": 100 * self.scorer.score(pictures, self.prompts).mean().item()}
@@ -158,36 +143,45 @@ class UNetRun:
             save_pipeline_files(model, self.schedule.to_file(), {"_ldm": own})
         yield Saved("model", model)
 
-    def _answer(
-        self, network: Any, rows: Tensor, timesteps: Timesteps, generator: torch.Generator, dropout: float, share: slice
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network answers, what it should, and when, for `share` of a batch.
+    def _now(self) -> dict[str, Any]:
+        """The parts with the weights of this moment, as `Trained.shipped` has them."""
+        return self.trained.shipped(kept(self.trained.network))
 
-        Everything random is drawn for the whole batch, so that shares agree. rows: (B,) int64. Returns (b, C, h, w) twice and (b,) int64.
-        """
-        cached, device = self.cached, self.accelerator.device
-        captions = draw_captions(cached, rows, generator, dropout)[share]
-        shape = (len(rows), *cached.mean.shape[1:])
-        drawn, noise = torch.randn(shape, generator=generator)[share], torch.randn(shape, generator=generator)[share].to(device)
-        t = timesteps(self.schedule, len(rows), generator)[share].to(device)
-        seen = draw_views(rows, cached.views, generator)[share]
-        latents = (cached.mean[seen].float() + cached.std[seen].float() * drawn).to(device)
-        mask = None if cached.mask is None else cached.mask[captions].to(device)
-        text = cached.states[captions].to(device)
-        context = TextContext(text.float() if text.is_floating_point() else text, mask)
-        noisy = add_noise(self.schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
-        return network(noisy, t, context), target(self.schedule, latents, noise, t), t
+    def _held_out_batch(self) -> Batch:
+        """All rows of a validation; the same ones whenever it is asked for."""
+        rows = self.val_rows.repeat(-(-VALIDATED // len(self.val_rows)))[:VALIDATED]
+        return draw_batch(self.judged, rows, self.schedule, spread_timesteps, generator_for(self.config.seed, "validation"), 0.0)
 
-    def _shipped(self, state: TrainState) -> nn.Module:
-        """What `network` is, with the weights that would be shipped."""
-        return one_network(self.trained.shipped(state.weights()))
+    @torch.no_grad()
+    def _errors(self, network: Any, batch: Batch) -> Tensor:
+        """Squared error of each picture, (b,)."""
+        answer, wanted, _ = answered(network, self.judged, batch, self.schedule, self.accelerator.device)
+        return squared_error(answer, wanted)
 
+    def _figures(self, network: Any) -> dict[str, float]:
+        batch = self._held_out_batch()
+        parts = shares(len(batch.t), self.config.batch_size)
+        errors, t = torch.cat([self._errors(network, batch.share(part)) for part in parts]), batch.t.to(self.accelerator.device)
+        quarters = by_quartile(errors, t, self.schedule.num_timesteps)
+        named = {f"val_loss_q{number}": value for number, value in enumerate(quarters, 1)}
+        known = variance_only_loss(self.schedule, t).mean().item()
+        return {"val_loss": errors.mean().item(), **named, "val_variance_only": known}
 
-def draw_captions(cached: Cached, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
-    """One caption of each picture, the empty one with probability `dropout`. rows: (B,). Returns (B,) rows of cached.states."""
-    captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
-    dropped = torch.rand(len(rows), generator=generator) < dropout
-    return captions.masked_fill(dropped, len(cached.states) - 1)
+    def _session(self, parts: Mapping[str, Any]) -> Session:
+        """A model that samples. parts: the networks that train."""
+        text = replace(self.frozen.text, encoder=parts.get("text_encoder", self.frozen.text.encoder))
+        return Session(parts["unet"], self.frozen.vae, text, self.schedule, self.accelerator.device)
+
+    def _draw(self, session: Session, first: int, *, steps: int) -> list[Image.Image]:
+        """Pictures of the prompts from number `first` on, which is their seed too. Guidance doubles what the U-Net has at once, and a
+        decoder takes more than it: pictures are decoded one by one."""
+        seeds = range(first, min(first + max(self.config.batch_size // 2, 1), len(self.prompts)))
+        prompts = [self.prompts[seed] for seed in seeds]
+        context = session.encode_prompts(prompts, [""] * len(prompts), guided=True)
+        solver = make_solver("ddim", self.schedule, steps)
+        shape = session.latent_shape(self.config.size, self.config.size)
+        drawn = last(session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE))
+        return [to_pillow(session.decode(latents[None]))[0] for latents in drawn]
 
 
 def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[int]) -> list[str]:

@@ -1,7 +1,7 @@
 """One VAE training run from the inside: the loss of a step, validation, samples, saving."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.rows import Rows, draw_views, flip_some
 from ldmcli.engine.adversary import Adversary
+from ldmcli.engine.judged import MEAN_OF, mean_and_deviation, scale_rows
 from ldmcli.errors import NonFinite
 from ldmcli.images import to_pillow
 from ldmcli.metrics.psnr import block_mean, psnr
@@ -23,12 +24,15 @@ from ldmcli.networks.vae import VAE
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
+from ldmcli.training.ema import kept
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import SampleOrder, generator_for
 from ldmcli.training.state import TrainState
 
 COLLAPSED = 0.01
 """Nats per latent value below which a channel says nothing about the picture."""
+SAMPLED = 16
+"""Pictures of a sample sheet."""
 
 
 class VAERun:
@@ -48,12 +52,17 @@ class VAERun:
         views: int,
         perceptual: Perceptual | None,
         adversary: Adversary | None,
+        judged: Rows | None = None,
     ) -> None:
-        """pixels: `views` squares of every picture next to each other; rows are numbers of pictures."""
+        """pixels: `views` squares of every picture next to each other; rows are numbers of pictures. judged: one square of each picture
+        that `looked_at` names, where that is not what pixels has."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
         self.pixels, self.order, self.per_step, self.views = pixels, order, per_step, views
         self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
         self.perceptual, self.adversary = perceptual, adversary
+        self.judged = pixels if judged is None else judged
+        self.validated: tuple[int, dict[str, float]] = (-1, {})
+        """Of which step, and what was found."""
         self.scaling_factor: float | None = None
         """Of the model last saved."""
 
@@ -82,31 +91,43 @@ class VAERun:
             loss, terms = loss + contest["adversarial_weight"] * contest["adversarial"], {**terms, **contest}
         return {"loss": loss, **terms}
 
-    @torch.no_grad()
     def validate(self, state: TrainState) -> dict[str, float]:
         """PSNR of held-out pictures through mean latents, with the weights that would be shipped.
 
-        Beside it what needs no network: the mean picture, and three numbers (a colour) for every latent pixel.
+        Beside it what needs no network: the mean picture, and three numbers (a colour) for every latent pixel. At the same step it is
+        not done twice.
         """
         if not len(self.val_rows):
             return {}
-        pictures = to_unit_range(self.pixels[self.val_rows * self.views])
-        decoded = self._reconstruct(state, pictures)
-        seen = to_unit_range(self.pixels[self.train_rows[:256]]).mean(dim=0).expand_as(pictures)
-        carried = self.carried(state)
-        return {
-            "val_psnr": psnr(decoded, pictures).mean().item(),
-            "val_psnr_mean_picture": psnr(seen, pictures).mean().item(),
-            "val_psnr_block_mean": psnr(block_mean(pictures, self.vae.config.downscale), pictures).mean().item(),
-            "used_channels": float(sum(nats >= COLLAPSED for nats in carried)),
-        }
+        if self.validated[0] != state.step:
+            self.validated = state.step, self._figures(state)
+        return self.validated[1]
+
+    @torch.no_grad()
+    def _figures(self, state: TrainState) -> dict[str, float]:
+        shipped, downscale = self._shipped(state.weights()), self.vae.config.downscale
+        sums = torch.stack([self.judged[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
+        seen = to_unit_range(sums / len(self.train_rows[:MEAN_OF]))  # (3, H, W)
+        found = []
+        for rows in self._parts(self.val_rows):
+            pictures = to_unit_range(self.judged[rows])
+            ways = (self._reconstruct(shipped, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
+            found.append(torch.stack([psnr(way, pictures) for way in ways]))  # (3, b)
+        names = ("val_psnr", "val_psnr_mean_picture", "val_psnr_block_mean")
+        figures = dict(zip(names, torch.cat(found, dim=1).mean(dim=1).tolist(), strict=True))
+        return {**figures, "used_channels": float(sum(nats >= COLLAPSED for nats in self.carried(state)))}
 
     @torch.no_grad()
     def carried(self, state: TrainState) -> list[float]:
         """Nats per latent value of each channel, on the held-out pictures."""
-        shipped = self._shipped(state)
-        parts = [shipped.encode(to_unit_range(self.pixels[rows]).to(self.accelerator.device)) for rows in self.val_rows.split(64)]
+        shipped = self._shipped(state.weights())
+        parts = [shipped.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
         return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
+
+    def looks(self) -> list[Callable[[], object]]:
+        """What validation, samples and the measured scale need at once, done once: pictures of a batch, there and back."""
+        pictures = (self.val_rows if len(self.val_rows) else self.train_rows)[: self.config.batch_size]
+        return [lambda: self._reconstruct(self._shipped(kept(self.vae)), to_unit_range(self.judged[pictures]))]
 
     def collapse(self, state: TrainState) -> Iterator[Note]:
         """What each channel carries; a warning when one carries nothing, or the mean of all pictures is as good as the decoder."""
@@ -123,8 +144,12 @@ class VAERun:
     @torch.no_grad()
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
         """Pictures, held out where there are such, above their reconstructions. Returns no figures: validation has them."""
-        pictures = to_unit_range(self.pixels[(self.val_rows if len(self.val_rows) else self.train_rows)[:16] * self.views])
-        sheet = contact_sheet(to_pillow(torch.cat([pictures, self._reconstruct(state, pictures)])), columns=len(pictures))
+        rows = (self.val_rows if len(self.val_rows) else self.train_rows)[:SAMPLED]
+        shipped, pairs = self._shipped(state.weights()), []
+        for part in self._parts(rows):
+            pictures = to_unit_range(self.judged[part])
+            pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(shipped, pictures)), strict=True))
+        sheet = contact_sheet([picture for row in zip(*pairs, strict=True) for picture in row], columns=len(rows))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
         yield Saved("samples", save_sheet(sheet, path))
         return {}
@@ -137,10 +162,14 @@ class VAERun:
         save_component(model, "vae", config, centred(state.weights(), mean))
         yield Saved("model", model)
 
-    def _reconstruct(self, state: TrainState, pictures: Tensor) -> Tensor:
-        shipped = self._shipped(state)
-        parts = [shipped.decode(shipped.encode(p.to(self.accelerator.device)).mean).clamp(-1, 1).cpu() for p in pictures.split(64)]
-        return torch.cat(parts)
+    @torch.no_grad()
+    def _reconstruct(self, shipped: VAE, pictures: Tensor) -> Tensor:
+        """Through mean latents. pictures: (B, 3, H, W), no more than fit at once."""
+        return shipped.decode(shipped.encode(pictures.to(self.accelerator.device)).mean).clamp(-1, 1).cpu()
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """As many pictures at a time as a training step has."""
+        return rows.split(self.config.batch_size)
 
     def latent_frame(self, state: TrainState) -> tuple[Tensor, float]:
         """The mean that is taken from the latents, (C,), and their scaling factor: measured, or those of --init, whose U-Net knows them."""
@@ -152,22 +181,21 @@ class VAERun:
     def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:
         """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
         without it (Rombach et al. 2022, app. G)."""
-        shipped, generator = self._shipped(state), generator_for(self.config.seed, "scale")
+        shipped, generator = self._shipped(state.weights()), generator_for(self.config.seed, "scale")
         drawn = []
-        for rows in self.train_rows[:: max(len(self.train_rows) // 1024, 1)][:1024].split(64):
-            posterior = shipped.encode(to_unit_range(self.pixels[rows * self.views]).to(self.accelerator.device))
-            noise = torch.randn(posterior.mean.shape, generator=generator)
-            drawn.append(posterior.sample(noise.to(self.accelerator.device)).cpu())
-        latents = torch.cat(drawn).double()
-        mean = latents.mean(dim=(0, 2, 3))
-        deviation = (latents - mean.view(-1, 1, 1)).std().item()
+        for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
+            noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
+            for part, own in zip(self._parts(rows), noise.split(self.config.batch_size), strict=True):
+                posterior = shipped.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
+                drawn.append(posterior.sample(own.to(self.accelerator.device)).cpu())
+        mean, deviation = mean_and_deviation(drawn)
         if not (math.isfinite(deviation) and deviation > 0):
             raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
         return mean, 1 / deviation
 
-    def _shipped(self, state: TrainState) -> VAE:
+    def _shipped(self, weights: Mapping[str, Tensor]) -> VAE:
         shipped = VAE(self.vae.config).to(self.accelerator.device).eval()
-        shipped.load_state_dict(state.weights())
+        shipped.load_state_dict(weights)
         return shipped
 
     def _latent_side(self) -> tuple[int, int]:

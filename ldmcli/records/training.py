@@ -31,7 +31,7 @@ class TrainDone:
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What a training run would need: the answer to --dry-run. Sizes in bytes, times in seconds.
+    """What a training run would need: the answer to --dry-run. Sizes in bytes, times in seconds, of one step, validation and sample sheet.
 
     tried, bad: pictures that were really decoded, and how many of them are unusable; problems: what the data set lacks.
     """
@@ -46,6 +46,8 @@ class RunPlan:
     steps: int
     seconds_per_step: float
     prepare_s: float
+    validate_s: float
+    sample_s: float
     eta_s: float
     peak_rss_bytes: int
     peak_vram_bytes: int | None

@@ -1,5 +1,6 @@
 """What a training run is, apart from its settings: weights, their average, the optimizer and the position."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ldmcli.errors import LdmError
+from ldmcli.errors import UsageError
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.ema import EMA, kept
@@ -74,7 +75,7 @@ class TrainState:
         return checkpoints.save(folder, self.step, self.tensors(), {**facts, "state": own})
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue exactly where the checkpoint was taken. Raises LdmError when it is one of another network."""
+        """Continue exactly where the checkpoint was taken. Raises UsageError when it is one of another network."""
         _load_network(self.network, "network", checkpoint)
         _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
         if self.opponent and self.opponent.name in checkpoint.names:  # else the run had no opponent until now
@@ -91,11 +92,29 @@ class TrainState:
 
 
 def _load_network(network: nn.Module, name: str, checkpoint: Checkpoint) -> None:
-    frozen = {key: value for key, value in network.state_dict().items() if key not in kept(network)}
-    try:
-        network.load_state_dict({**frozen, **checkpoint.tensors(name)})
-    except RuntimeError as error:
-        raise LdmError(f"{checkpoint.path} holds the weights of another {name}: {str(error).splitlines()[-1].strip()}") from error
+    saved, here = checkpoint.tensors(name), kept(network)
+    if apart := _other_shapes(saved, here):
+        raise UsageError(
+            f"{checkpoint.path} holds the weights of another {name}: {apart}.",
+            hint="A run goes on with the network that it began with: give the options and models that it was started with, or another -o.",
+        )
+    frozen = {key: value for key, value in network.state_dict().items() if key not in here}
+    network.load_state_dict({**frozen, **saved})
+
+
+def _other_shapes(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
+    """What is not the same in two state dicts, the first of each kind of difference by name and shape; "" if nothing is."""
+    changed = [key for key in here if key in saved and saved[key].shape != here[key].shape]
+    kinds = [
+        (changed, lambda key: f"{key} is {_shape(saved[key])} there and {_shape(here[key])} here"),
+        ([key for key in saved if key not in here], lambda key: f"{key} {_shape(saved[key])} is only there"),
+        ([key for key in here if key not in saved], lambda key: f"{key} {_shape(here[key])} is only here"),
+    ]
+    return "; ".join(f"{said(keys[0])}" + (f", and {len(keys) - 1} more" if len(keys) > 1 else "") for keys, said in kinds if keys)
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

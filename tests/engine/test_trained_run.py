@@ -15,10 +15,10 @@ from ldmcli.data.cache import to_unit_range
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule
-from ldmcli.engine import unet_run
+from ldmcli.engine import unet_batches
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.training_run import sample_ids
-from ldmcli.engine.unet_run import Cached, draw_captions
+from ldmcli.engine.unet_batches import Cached, draw_captions
 from ldmcli.models.loading import load_vae
 from ldmcli.records.training import TrainDone
 from ldmcli.training import checkpoints
@@ -151,7 +151,7 @@ def test_training_drops_captions_at_the_configured_rate_and_validation_never(coc
         asked.append((len(rows), dropout))
         return draw_captions(cached, rows, generator, dropout)
 
-    monkeypatch.setattr(unet_run, "draw_captions", watched)
+    monkeypatch.setattr(unet_batches, "draw_captions", watched)
     list(events_of(config_for("unet", coco, model, tmp_path, max_steps=2, cfg_dropout=0.25)))
     assert (8, 0.25) in asked and (256, 0.0) in asked and len(set(asked)) == 2
 

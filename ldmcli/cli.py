@@ -12,6 +12,7 @@ from ldmcli import __version__
 from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
 from ldmcli.console import output
 from ldmcli.errors import LdmError, ToldElsewhere
+from ldmcli.runtime import signals
 
 EPILOG = (
     "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
@@ -72,11 +73,20 @@ def root(
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments, debug = without_debug(sys.argv[1:] if argv is None else argv)
+    with signals.heard():
+        return answered(arguments, debug=debug)
+
+
+def answered(arguments: list[str], *, debug: bool) -> int:
+    """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
         code = app(arguments, prog_name="ldm", standalone_mode=False) or 0
         if code == 130:  # how Typer reports Ctrl-C
             output.show_error("interrupted.", "")
         return code
+    except signals.Interrupted as stop:
+        output.show_error("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "")
+        return stop.exit_code
     except BadCommandLine as error:
         if not arguments:
             error.show()  # a bare `ldm` shows the help
@@ -96,10 +106,22 @@ def main(argv: list[str] | None = None) -> int:
         output.show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
     except Exception as error:
+        if not debug and isinstance(error, OSError) and not in_a_folder():
+            output.show_error("the working directory is gone.", "Go to a folder that exists: cd")
+            return 6
         if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
         output.show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
+
+
+def in_a_folder() -> bool:
+    """Whether the working directory still exists."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

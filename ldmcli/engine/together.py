@@ -9,8 +9,8 @@ from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes, joined
-from ldmcli.training import signals
-from ldmcli.training.signals import Requests
+from ldmcli.runtime import signals
+from ldmcli.runtime.signals import Requests
 
 C = TypeVar("C", bound=TrainConfig)
 

@@ -35,7 +35,7 @@ from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
-from ldmcli.training.signals import Requests
+from ldmcli.runtime.signals import Requests
 
 
 @by_all_processes

@@ -34,7 +34,7 @@ from ldmcli.records.training import TrainDone
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
-from ldmcli.training.signals import Requests
+from ldmcli.runtime.signals import Requests
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""

@@ -18,12 +18,12 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes
-from ldmcli.training import signals
+from ldmcli.runtime import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
-from ldmcli.training.signals import Requests
+from ldmcli.runtime.signals import Requests
 from ldmcli.training.state import TrainState
 
 

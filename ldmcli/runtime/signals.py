@@ -1,0 +1,247 @@
+"""The one place where signals are heard. Imports nothing that is slow: hearing is the first thing that a process of ours does.
+
+What SIGINT, SIGTERM and SIGHUP do depends on what is under way:
+
+- nothing yet (imports, options): the process ends at once;
+- a run (`relayed`, `interruptible`): Interrupted is raised in it. It may be inside one call into torch that takes minutes, where Python
+  hears nothing, so a thread waits for GRACE_S and then ends the process; a second signal ends it at once;
+- training (`listening`): a flag that the loop looks at after every step.
+"""
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+
+GRACE_S = 1.4
+"""From the signal until the process ends, whatever it is doing."""
+
+SAME_S = 0.3
+"""Job managers and launchers send a signal to the process and again to its group: closer than this, two are one."""
+
+WRITING_S = 0.4
+"""For the file that is just being written."""
+
+T = TypeVar("T")
+
+
+class Interrupted(BaseException):
+    """A signal ends the run. No Exception: what goes on after a failure must not go on after this."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.signal, self.exit_code = number, EXIT_CODES[number]
+
+
+class Requests:
+    """What signals have asked training for so far. preparing: there is nothing to save yet, so a stop need not wait; started:
+    time.monotonic()."""
+
+    def __init__(self, *, preparing: bool = False) -> None:
+        self.stop: signal.Signals | None = None
+        self.save = False
+        self.preparing = preparing
+        self.started = time.monotonic()
+
+    def take_save(self) -> bool:
+        """True once per SIGUSR1."""
+        wanted, self.save = self.save, False
+        return wanted
+
+
+class _Hearing:
+    """What the process is doing as far as signals are concerned, and what it has heard."""
+
+    def __init__(self, *, raising: bool) -> None:
+        self.raising = raising
+        """Interrupted is raised; otherwise there is nothing to put in order."""
+        self.showing = False
+        """An event of the run is being shown: Interrupted has to wait and be raised in the run."""
+        self.asked: signal.Signals | None = None
+        self.raised = False
+        self.requests: Requests | None = None
+        self.parting = ""
+
+    @property
+    def training(self) -> Requests | None:
+        """What is told instead, where a step may be under way that is to be saved."""
+        return self.requests if self.requests is not None and not self.requests.preparing else None
+
+    def on_stop(self, number: int, frame: FrameType | None) -> None:
+        """In the main thread, between two of Python's instructions."""
+        heard = signal.Signals(number)
+        if self.training is not None:
+            again = heard == self.training.stop == signal.SIGINT
+            if heard == signal.SIGINT or self.training.stop is None:
+                self.training.stop = heard
+            if not again:
+                return
+        elif not self.raising:
+            _end(heard, self.parting)
+        self.asked = self.asked or heard
+        if not self.showing and (stop := self.due()):
+            raise stop
+
+    def due(self) -> Interrupted | None:
+        """What is to be raised, once."""
+        if self.asked is None or self.raised:
+            return None
+        self.raised = True
+        return Interrupted(self.asked)
+
+
+_hearing: _Hearing | None = None
+_undisturbed = threading.Lock()
+
+
+def _forget() -> None:
+    """In a process that was forked while this one listened: its signals are not ours."""
+    global _hearing
+    if _hearing is not None:
+        signal.set_wakeup_fd(-1)
+        for number in EXIT_CODES:
+            signal.signal(number, signal.SIG_DFL)
+        _hearing = None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+@contextmanager
+def heard(*, whole_process: bool = False) -> Iterator[None]:
+    """Listen until the end of the block; inside another one, and outside the main thread, change nothing.
+
+    whole_process: nothing but a run is worth an orderly end. A SIGHUP that is ignored stays so: that is what nohup is for. SIGINT is
+    heard even where a shell started a script's background job without it, which `kill -INT` could not end otherwise.
+    """
+    global _hearing
+    if _hearing is not None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _hearing = hearing = _Hearing(raising=not whole_process)
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    wanted = [number for number in EXIT_CODES if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hearing.on_stop) for number in wanted}
+    watcher = threading.Thread(target=_watch, args=(hearing, read), name="signals", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.close(write)  # the end of the file ends the thread
+        watcher.join()
+        os.close(read)
+        _hearing = None
+
+
+def _watch(hearing: _Hearing, read: int) -> None:
+    """End the process where the main thread does not: GRACE_S after a signal, or at the second one."""
+    first: tuple[float, signal.Signals] | None = None
+    ctrl_c: float | None = None
+    while True:
+        left = None if first is None else max(first[0] + GRACE_S - time.monotonic(), 0)
+        if not select.select([read], [], [], left)[0] and first is not None:
+            _end(first[1], hearing.parting)
+        numbers = os.read(read, 64)
+        if not numbers:
+            return
+        for number in (signal.Signals(number) for number in numbers if number in EXIT_CODES):
+            now = time.monotonic()
+            if hearing.training is not None and (number != signal.SIGINT or ctrl_c is None):  # the step may take its time
+                ctrl_c = now if number == signal.SIGINT else ctrl_c
+            elif first is None:
+                first = now, number
+            elif now - first[0] > SAME_S:
+                _end(number, hearing.parting)
+
+
+def _end(number: signal.Signals, parting: str) -> NoReturn:
+    """End the process from whichever thread, with one line on stderr if that can take it."""
+    _undisturbed.acquire(timeout=WRITING_S)
+    said = "interrupted." if number == signal.SIGINT else f"stopped by {number.name}."
+    clean = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar may have hidden the cursor
+    try:
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, f"{clean}error: {said}{' ' + parting if parting else ''}\n".encode())
+    except (OSError, ValueError):  # closed, or full
+        pass
+    os._exit(EXIT_CODES[number])
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Write something that should not be left half-written; the process ends afterwards, if WRITING_S is enough for it."""
+    with _undisturbed:
+        yield
+
+
+@contextmanager
+def interruptible(parting: str = "") -> Iterator[None]:
+    """What is under way has something to put in order: a signal raises Interrupted in it. parting: what is said where even that fails."""
+    hearing = _hearing
+    if hearing is None:
+        yield
+        return
+    before = hearing.raising, hearing.parting
+    hearing.raising, hearing.parting = True, parting or hearing.parting
+    try:
+        yield
+    finally:
+        hearing.raising, hearing.parting = before
+
+
+def relayed(events: Iterable[T]) -> Iterator[T]:
+    """Pass a run's events on. Interrupted is raised in the run, also where the signal comes while an event is being shown."""
+    with interruptible():
+        hearing, run, stop = _hearing or _Hearing(raising=True), _passed(events), None
+        while True:
+            try:
+                event = next(run) if stop is None else run.throw(stop)
+            except StopIteration:
+                return
+            hearing.showing = True
+            try:
+                yield event
+            finally:
+                hearing.showing = False
+            stop = hearing.due()
+
+
+def _passed(events: Iterable[T]) -> Generator[T]:
+    """As a generator, into which an error can be thrown."""
+    yield from events
+
+
+@contextmanager
+def listening(*, preparing: bool = False) -> Iterator[Requests]:
+    """For training: SIGINT, SIGTERM and SIGHUP set `stop`, SIGUSR1 sets `save`. What was before comes back at the end.
+
+    A second SIGINT, or the first signal while `preparing`, is Interrupted. A second SIGTERM is not: job managers and launchers
+    send it to the process and again to its group.
+    """
+    requests = Requests(preparing=preparing)
+
+    def on_save(number: int, frame: FrameType | None) -> None:
+        requests.save = True
+
+    with heard():
+        before: Any = signal.signal(signal.SIGUSR1, on_save)
+        if _hearing is not None:
+            _hearing.requests = requests
+        try:
+            yield requests
+        finally:
+            if _hearing is not None:
+                _hearing.requests = None
+            signal.signal(signal.SIGUSR1, before)

@@ -11,7 +11,7 @@ import typer
 from ldmcli import __version__
 from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
 from ldmcli.console import output
-from ldmcli.errors import LdmError, ToldElsewhere
+from ldmcli.errors import LdmError, NotFound, ToldElsewhere
 from ldmcli.runtime import signals
 
 EPILOG = (
@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 def answered(arguments: list[str], *, debug: bool) -> int:
     """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
+        check_folder(arguments)
         code = app(arguments, prog_name="ldm", standalone_mode=False) or 0
         if code == 130:  # how Typer reports Ctrl-C
             output.show_error("interrupted.", "")
@@ -106,22 +107,19 @@ def answered(arguments: list[str], *, debug: bool) -> int:
         output.show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
     except Exception as error:
-        if not debug and isinstance(error, OSError) and not in_a_folder():
-            output.show_error("the working directory is gone.", "Go to a folder that exists: cd")
-            return 6
         if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
         output.show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
 
 
-def in_a_folder() -> bool:
-    """Whether the working directory still exists."""
+def check_folder(arguments: list[str]) -> None:
+    """Raise NotFound where the working directory has been deleted: torch's libraries would end the process with a riddle."""
     try:
         os.getcwd()
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        if not {"-h", "--help", "--version"} & {*arguments}:
+            raise NotFound("the working directory is gone.", hint="Go to a folder that exists: cd") from error
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

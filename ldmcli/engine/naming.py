@@ -12,6 +12,9 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import UsageError
 
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpg", ".jpeg": "jpg"}
+OTHERS = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".svg", ".pdf", ".ico", ".tga", ".ppm", ".exr"}
+"""Of pictures that are not written here: no name for a folder."""
+
 NUMBERED = "{number:05}_seed{seed}"
 """The names in a folder where no template is given."""
 
@@ -50,7 +53,7 @@ class Target:
 def find_target(config: GenerateConfig, count: int) -> Target:
     """What the options mean for so many pictures. Makes nothing. Raises UsageError for a target that cannot be."""
     typed, target = config.output, Path(os.path.expanduser(config.output))
-    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target)  # False, not an error, for a name that is too long
+    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target) or _names_folder(target)
     if any("{" + field in str(target if is_folder else target.parent) for field in FIELDS):
         hint = 'Such as -o "out/{prompt}-{seed}.png".'
         raise UsageError(f"-o {typed}: fields belong in the name of the file, not of a folder.", hint=hint)
@@ -99,6 +102,11 @@ def numbers_taken(target: Target, names: list[str]) -> list[int]:
 def progress_target(kind: str, picture: Path) -> Path:
     """What lies beside NAME.png: NAME.progress.png for a strip, NAME.progress.gif, or the folder NAME.progress."""
     return picture.with_name(picture.stem + {"strip": ".progress.png", "gif": ".progress.gif", "frames": ".progress"}[kind])
+
+
+def _names_folder(path: Path) -> bool:
+    """What neither ends as a picture does nor holds a field of a template."""
+    return path.suffix.lower() not in {*ENDINGS, *OTHERS} and "{" not in path.name
 
 
 def _fields(template: str) -> list[str]:

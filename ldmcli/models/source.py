@@ -4,14 +4,13 @@ Imports no torch, so that a typo fails at once.
 """
 
 import importlib.util
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import read_header, recognise
-from ldmcli.models.hub import hub_folder
+from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, PICKLES, check_index
 from ldmcli.models.lora_source import LoraSource, find_loras
 
@@ -125,8 +124,7 @@ def _locate(text: str, parts: tuple[str, ...], *, allow_pickle: bool) -> tuple[s
         return path.stem, path
     if there:
         return path.resolve().name, path / "model" if (path / "model").is_dir() else path
-    # a folder that is here in front of the slash makes it a path that was mistyped
-    if len(text) < 200 and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not path.parent.is_dir():
+    if names_repository(text):
         return text, hub_folder(text, parts, allow_pickle=allow_pickle)
     raise NotFound(f"no model at {text!r}.", hint=ACCEPTED)
 

@@ -1,21 +1,20 @@
 """python -m ldmcli, also what `accelerate launch -m ldmcli` and torchrun start."""
 
+import gc
 import os
 import signal
-
-for early in (signal.SIGINT, signal.SIGTERM):  # until `heard`: there is nothing yet that a traceback could be of use for
-    signal.signal(early, lambda number, frame: os._exit(128 + number))
-
-import gc
 import sys
-
-from ldmcli.console import streams
-from ldmcli.runtime import signals
-from ldmcli.runtime.launcher import process_count
 
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # until `heard`: there is nothing yet that a traceback could be of use for
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+    from ldmcli.console import streams
+    from ldmcli.runtime import signals
+    from ldmcli.runtime.launcher import process_count
+
     streams.secure()
     with signals.heard(whole_process=True):
         code = streams.settled(_run())

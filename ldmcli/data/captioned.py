@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.records.words import counted
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What a file with one of these endings is taken for."""
@@ -86,7 +87,7 @@ class Collector:
         few = len(self.missing) <= 0.01 * self.seen or allow_missing
         if self.missing and not (self.images and few):
             raise NotFound(
-                f"{len(self.missing)} of {self.seen} pictures of {source} are not in {pictures}, {self.missing[0].name} for one.",
+                f"{len(self.missing)} of {counted(self.seen, 'picture')} of {source} not in {pictures}, {self.missing[0].name} for one.",
                 hint="Is --images right? --allow-missing goes on with those that are there.",
             )
         if not self.images:

@@ -15,6 +15,7 @@ from ldmcli.data.captioned import PICTURES
 from ldmcli.data.coco import find_coco, load_coco
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts
+from ldmcli.records.words import counted
 
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
 CAPTION_KEYS = ("caption", "captions", "prompt", "text")
@@ -75,8 +76,10 @@ def _joined(files: Sequence[Path], known: dict[str, list[str]] | None, source: s
             bare.append(path)
         pairs += [Pair(path, text) for text in texts]
     if not pairs:
-        raise NotFound(f"none of {len(files)} pictures has a caption in {source}.", hint="Name the captions with --captions FILE.")
-    left_out = (f"{len(bare)} pictures without a caption left out, {bare[0].name} for one.",) if bare else ()
+        raise NotFound(
+            f"none of {counted(len(files), 'picture')} has a caption in {source}.", hint="Name the captions with --captions FILE."
+        )
+    left_out = (f"{counted(len(bare), 'picture')} without a caption left out, {bare[0].name} for one.",) if bare else ()
     return Pairs(tuple(pairs), left_out, models.pop() if len(models) == 1 else None)
 
 
@@ -145,7 +148,7 @@ def read_references(path: Path, files: Sequence[Path]) -> dict[Path, list[str]]:
     found = {file: next((known[key] for key in (str(file), file.name, file.stem) if key in known), []) for file in files}
     bare = [file for file, texts in found.items() if not texts]
     if bare:
-        raise LdmError(f"{path} has no reference for {len(bare)} of {len(files)} pictures, {bare[0].name} for one.")
+        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.")
     return found
 
 
@@ -187,7 +190,7 @@ def _rows(path: Path, text: str, files: Sequence[Path]) -> Iterable[tuple[str, l
             if all("\t" in line for line in lines):
                 return [(name.strip(), [caption.strip()]) for name, _, caption in (line.partition("\t") for line in lines)]
             if len(lines) != len(files):
-                raise ValueError(f"{len(lines)} lines without names for {len(files)} pictures")
+                raise ValueError(f"{counted(len(lines), 'line')} without names for {counted(len(files), 'picture')}")
             return [(str(file), [line.strip()]) for file, line in zip(files, lines, strict=True)]
     raise ValueError(f"a {path.suffix or 'nameless'} file")
 

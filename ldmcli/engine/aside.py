@@ -17,7 +17,8 @@ class Aside(Generic[Result]):
     """At most `limit` pieces wait at a time. Results come back in the order in which the work was handed over.
 
     What a piece raises is raised here, where its result is asked for. Leaving by an error drops what has not begun, and waits for
-    what has: nothing is ever half done. A signal drops nothing. threads: torch's in the other thread, so that it computes the same numbers as this one.
+    what has: nothing is ever half done. A signal drops nothing. threads: torch's in the other thread, so that it computes the same
+    numbers as this one.
     """
 
     def __init__(self, limit: int, threads: int) -> None:

@@ -18,6 +18,7 @@ from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Progress
 from ldmcli.records.training import RunPlan, TrainStep
+from ldmcli.records.words import counted
 from ldmcli.training import checkpoints
 
 WARMUP, MEASURED = 1, 3
@@ -31,7 +32,10 @@ def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], I
         per_step = min(per_step, len(data))
     tried = min(len(data), round(1.25 * per_step / (1 - config.held_out)) + 8)  # some may be unusable, some are held out
     if len(data) < per_step:
-        raise UsageError(f"{len(data)} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
+        raise UsageError(
+            f"{counted(len(data), 'picture')} {'does' if len(data) == 1 else 'do'} not fill one batch of {per_step}.",
+            hint="Use a smaller --batch-size or more data.",
+        )
     steps: list[TrainStep] = []
     started, prepare_s = time.perf_counter(), 0.0
     with tempfile.TemporaryDirectory(prefix="ldm-dry-run-") as folder:

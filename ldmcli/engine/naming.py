@@ -10,9 +10,10 @@ from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import UsageError
+from ldmcli.records.words import counted
 
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpg", ".jpeg": "jpg"}
-OTHERS = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".svg", ".pdf", ".ico", ".tga", ".ppm", ".exr"}
+OTHERS = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".svg", ".pdf", ".ico", ".tga", ".ppm"}
 """Of pictures that are not written here: no name for a folder."""
 
 NUMBERED = "{number:05}_seed{seed}"
@@ -136,7 +137,8 @@ def _check_template(typed: str, template: str) -> bool:
 def _check_file(config: GenerateConfig, file: Path, count: int) -> None:
     if count > 1:
         raise UsageError(
-            f"-o {config.output} names one file for {count} pictures.", hint="Name a folder, with / at its end, or a template: {seed}.png."
+            f"-o {config.output} names one file for {counted(count, 'picture')}.",
+            hint="Name a folder, with / at its end, or a template: {seed}.png.",
         )
     if config.resume:
         raise UsageError(f"--resume reads the manifest of a folder, and -o {config.output} is a file.", hint="Name a folder.")

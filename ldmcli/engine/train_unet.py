@@ -32,10 +32,11 @@ from ldmcli.engine.unet_run import Cached, UNetRun
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
+from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
-from ldmcli.training.order import SampleOrder
 from ldmcli.runtime.signals import Requests
+from ldmcli.training.order import SampleOrder
 
 
 @by_all_processes
@@ -56,7 +57,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests
     with run_folder(config, processes), Decoders(config.workers) as decoders:
         pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
-        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
+        yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         cached = yield from build_caches(data, pixels, frozen, config, accelerator, processes)
         torch.manual_seed(config.seed)  # initial weights
         unet = starting_unet(config, frozen)

@@ -16,14 +16,15 @@ from ldmcli.engine.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
+from ldmcli.records.words import counted
+from ldmcli.runtime import signals
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime import signals
+from ldmcli.runtime.signals import Requests
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
-from ldmcli.runtime.signals import Requests
 from ldmcli.training.state import TrainState
 
 
@@ -68,7 +69,10 @@ def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfi
     """Turn epochs into steps. Raises UsageError when there are fewer pictures than one batch holds."""
     per_step = config.batch_size * config.grad_accum * processes
     if pictures < per_step:
-        raise UsageError(f"{pictures} pictures do not fill one batch of {per_step}.", hint="Use a smaller --batch-size or more data.")
+        raise UsageError(
+            f"{counted(pictures, 'picture')} {'does' if pictures == 1 else 'do'} not fill one batch of {per_step}.",
+            hint="Use a smaller --batch-size or more data.",
+        )
     steps = config.max_steps or max(round(config.epochs * pictures / per_step), 1)
     return LoopConfig(
         max_steps=steps,

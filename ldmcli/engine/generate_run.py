@@ -43,6 +43,8 @@ class Run:
         self.other_weights: dict[str, Any] = {}
         if source.vae != source.path:
             self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+        if source.tokenizer != source.path / "tokenizer":
+            self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
         if source.loras:
             self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}

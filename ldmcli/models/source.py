@@ -86,6 +86,8 @@ def find_tokenizer(text: str | None) -> Path:
     """The folder with CLIP's tokenizer files: the one that is named, else one that is on this machine already."""
     if text is not None:
         folder = Path(text).expanduser()
+        if folder.name == OPEN_CLIP_VOCABULARY and folder.is_file():
+            return folder
         if not folder.is_dir():
             raise NotFound(f"--tokenizer {text}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
         return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder

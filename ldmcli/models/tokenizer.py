@@ -1,6 +1,7 @@
 """CLIP's byte-pair tokenizer by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -59,6 +60,13 @@ class ClipTokenizer:
             ]
         )
         self._tokenizer.add_special_tokens(special)
+
+    @property
+    def sha256(self) -> str:
+        """Of the words, their numbers and the merges, in hex: the same in whatever files they come."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+        return hashlib.sha256(json.dumps([model["vocab"], merges], sort_keys=True).encode()).hexdigest()
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""

@@ -74,7 +74,7 @@ def run_generate(
     sheet = None
     if config.grid and run.done:
         if len(run.done) > MOST_PICTURES:
-            yield Note(f"the grid shows the first {MOST_PICTURES} of {len(run.done)} pictures")
+            yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(run.done), 'picture')}")
         sheet = writer.write_grid([run.done[number] for number in sorted(run.done)], len(jobs))
     page = run.trace(session, jobs[0]) if isinstance(session, TracedSession) and run.done else None
     if page:

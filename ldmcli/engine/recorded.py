@@ -51,7 +51,8 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 class Recorded:
     """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
 
-    vae_sha256, tokenizer_sha256: where it was another than the model's own, or the model is a file, which has no tokenizer. loras: (name, sha256, scale) of each that was merged.
+    vae_sha256, tokenizer_sha256: where it was another than the model's own, or the model is a file, which has no tokenizer.
+    loras: (name, sha256, scale) of each that was merged.
     """
 
     options: dict[str, Any]

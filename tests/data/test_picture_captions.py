@@ -80,7 +80,7 @@ def test_a_picture_may_have_several_captions_and_a_caption_several_pictures(fold
     (folder / "c.csv").write_text("image,caption\na.png,one\na.png,two\nb.png,two\n")
     pairs = find_pairs([folder], captions=folder / "c.csv")
     assert named(pairs) == [("a.png", "one"), ("a.png", "two"), ("b.png", "two")]
-    assert pairs.left_out == ("1 pictures without a caption left out, c.png for one.",)
+    assert pairs.left_out == ("1 picture without a caption left out, c.png for one.",)
 
 
 def test_the_prompt_is_read_from_our_chunk_and_from_that_of_web_uis(folder):

@@ -18,8 +18,9 @@ def run() -> None:
     streams.secure()
     with signals.heard(whole_process=True):
         code = streams.settled(_run())
-    if process_count() > 1:
-        # torch is taken down under gloo's threads where something still holds the connections, and the process would abort.
+    if process_count() > 1 or code in signals.EXIT_CODES.values():
+        # torch is taken down under gloo's threads where something still holds the connections, and the process would abort. And while
+        # Python takes itself down, a second signal would kill it: another code.
         os._exit(code)
     gc.freeze()
     sys.exit(code)

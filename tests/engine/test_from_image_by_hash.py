@@ -36,7 +36,7 @@ def drawn(single, tmp_path_factory):
 def picture(drawn, tmp_path, monkeypatch):
     """A copy in a folder of its own, on a machine whose hub cache is empty, without a package that ships CLIP's vocabulary."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("ldmcli.models.source.TOKENIZERS", ())
+    monkeypatch.setattr("ldmcli.models.source.TOKENIZERS", (("no/such", ""),))
     monkeypatch.setattr("ldmcli.models.source.OPEN_CLIP_VOCABULARY", "none")
     (tmp_path / "out").mkdir()
     return shutil.copy(drawn, tmp_path / "out")

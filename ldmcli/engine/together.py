@@ -7,10 +7,10 @@ from typing import TypeVar
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
-from ldmcli.runtime import signals
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes, joined
-from ldmcli.runtime.signals import Requests
+from ldmcli.training import signals
+from ldmcli.training.signals import Requests
 
 C = TypeVar("C", bound=TrainConfig)
 

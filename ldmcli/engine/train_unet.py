@@ -35,8 +35,8 @@ from ldmcli.records.training import TrainDone
 from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime.signals import Requests
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 
 
 @by_all_processes

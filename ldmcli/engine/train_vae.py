@@ -34,8 +34,8 @@ from ldmcli.records.training import TrainDone
 from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime.signals import Requests
 from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.signals import Requests
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""

@@ -17,14 +17,14 @@ from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
-from ldmcli.runtime import signals
 from ldmcli.runtime.device import select_device
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime.signals import Requests
+from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
 
 

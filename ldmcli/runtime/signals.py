@@ -5,7 +5,7 @@ What SIGINT, SIGTERM and SIGHUP do depends on what is under way:
 - nothing yet (imports, options): the process ends at once;
 - a run (`relayed`, `interruptible`): Interrupted is raised in it. It may be inside one call into torch that takes minutes, where Python
   hears nothing, so a thread waits for GRACE_S and then ends the process; a second signal ends it at once;
-- training (`listening`): a flag that the loop looks at after every step.
+- training (`telling`): a flag that the loop looks at after every step.
 """
 
 import os
@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
@@ -40,20 +40,11 @@ class Interrupted(BaseException):
         self.signal, self.exit_code = number, EXIT_CODES[number]
 
 
-class Requests:
-    """What signals have asked training for so far. preparing: there is nothing to save yet, so a stop need not wait; started:
-    time.monotonic()."""
+class Told(Protocol):
+    """Who is told of a stop, where a step may be under way that is to be saved. preparing: there is nothing to save yet."""
 
-    def __init__(self, *, preparing: bool = False) -> None:
-        self.stop: signal.Signals | None = None
-        self.save = False
-        self.preparing = preparing
-        self.started = time.monotonic()
-
-    def take_save(self) -> bool:
-        """True once per SIGUSR1."""
-        wanted, self.save = self.save, False
-        return wanted
+    stop: signal.Signals | None
+    preparing: bool
 
 
 class _Hearing:
@@ -66,13 +57,13 @@ class _Hearing:
         """An event of the run is being shown: Interrupted has to wait and be raised in the run."""
         self.asked: signal.Signals | None = None
         self.raised = False
-        self.requests: Requests | None = None
+        self.told: Told | None = None
         self.parting = ""
 
     @property
-    def training(self) -> Requests | None:
-        """What is told instead, where a step may be under way that is to be saved."""
-        return self.requests if self.requests is not None and not self.requests.preparing else None
+    def training(self) -> Told | None:
+        """Who is told, instead of anything being ended."""
+        return self.told if self.told is not None and not self.told.preparing else None
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, between two of Python's instructions."""
@@ -224,24 +215,14 @@ def _passed(events: Iterable[T]) -> Generator[T]:
 
 
 @contextmanager
-def listening(*, preparing: bool = False) -> Iterator[Requests]:
-    """For training: SIGINT, SIGTERM and SIGHUP set `stop`, SIGUSR1 sets `save`. What was before comes back at the end.
-
-    A second SIGINT, or the first signal while `preparing`, is Interrupted. A second SIGTERM is not: job managers and launchers
-    send it to the process and again to its group.
-    """
-    requests = Requests(preparing=preparing)
-
-    def on_save(number: int, frame: FrameType | None) -> None:
-        requests.save = True
-
+def telling(told: Told) -> Iterator[None]:
+    """A stop is told, and ends nothing: `stop` is the last SIGINT, or else the first signal that came. A second SIGINT is Interrupted."""
     with heard():
-        before: Any = signal.signal(signal.SIGUSR1, on_save)
-        if _hearing is not None:
-            _hearing.requests = requests
+        hearing = _hearing
+        if hearing is not None:
+            hearing.told = told
         try:
-            yield requests
+            yield
         finally:
-            if _hearing is not None:
-                _hearing.requests = None
-            signal.signal(signal.SIGUSR1, before)
+            if hearing is not None:
+                hearing.told = None

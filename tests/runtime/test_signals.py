@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from ldmcli.runtime import signals
+from ldmcli.training.signals import listening
 
 
 def run(seen):
@@ -53,7 +54,7 @@ def test_a_signal_while_the_run_works_is_raised_there():
     ],
 )
 def test_training_is_told_and_goes_on(first, second, left):
-    with signals.listening() as requests:
+    with listening() as requests:
         signal.raise_signal(first)
         assert requests.stop == first
         signal.raise_signal(second)
@@ -61,12 +62,12 @@ def test_training_is_told_and_goes_on(first, second, left):
 
 
 def test_a_second_ctrl_c_and_any_signal_while_training_prepares_are_raised():
-    with signals.listening() as requests:
+    with listening() as requests:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(signals.Interrupted):
             signal.raise_signal(signal.SIGINT)
     for number in signals.EXIT_CODES:
-        with signals.listening(preparing=True) as requests, pytest.raises(signals.Interrupted):
+        with listening(preparing=True) as requests, pytest.raises(signals.Interrupted):
             signal.raise_signal(number)
         assert requests.stop is None
 

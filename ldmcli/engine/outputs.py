@@ -12,7 +12,7 @@ from typing import Any
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.runtime import signals
+from ldmcli.runtime.ending import undisturbed
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _temporary(body: bytes, path: Path, where: object) -> Iterator[Path]:
 
     Raises LdmError for what the system refuses. where: what could not be written.
     """
-    with signals.undisturbed():
+    with undisturbed():
         try:
             path.write_bytes(body)
             yield path

@@ -16,18 +16,15 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
+from ldmcli.runtime.ending import EXIT_CODES, end_process
 
 GRACE_S = 1.4
 """From the signal until the process ends, whatever it is doing."""
 
 SAME_S = 0.3
 """Job managers and launchers send a signal to the process and again to its group: closer than this, two are one."""
-
-WRITING_S = 0.4
-"""For the file that is just being written."""
 
 T = TypeVar("T")
 
@@ -75,7 +72,7 @@ class _Hearing:
             if not again:
                 return
         elif not self.raising:
-            _end(heard, self.parting)
+            end_process(heard, self.parting)
         self.asked = self.asked or heard
         if not self.showing and (stop := self.due()):
             raise stop
@@ -89,7 +86,6 @@ class _Hearing:
 
 
 _hearing: _Hearing | None = None
-_undisturbed = threading.Lock()
 
 
 def _forget() -> None:
@@ -143,7 +139,7 @@ def _watch(hearing: _Hearing, read: int) -> None:
     while True:
         left = None if first is None else max(first[0] + GRACE_S - time.monotonic(), 0)
         if not select.select([read], [], [], left)[0] and first is not None:
-            _end(first[1], hearing.parting)
+            end_process(first[1], hearing.parting)
         numbers = os.read(read, 64)
         if not numbers:
             return
@@ -154,27 +150,7 @@ def _watch(hearing: _Hearing, read: int) -> None:
             elif first is None:
                 first = now, number
             elif now - first[0] > SAME_S:
-                _end(number, hearing.parting)
-
-
-def _end(number: signal.Signals, parting: str) -> NoReturn:
-    """End the process from whichever thread, with one line on stderr if that can take it."""
-    _undisturbed.acquire(timeout=WRITING_S)
-    said = "interrupted." if number == signal.SIGINT else f"stopped by {number.name}."
-    clean = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar may have hidden the cursor
-    try:
-        if select.select([], [2], [], 0)[1]:
-            os.write(2, f"{clean}error: {said}{' ' + parting if parting else ''}\n".encode())
-    except (OSError, ValueError):  # closed, or full
-        pass
-    os._exit(EXIT_CODES[number])
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Write something that should not be left half-written; the process ends afterwards, if WRITING_S is enough for it."""
-    with _undisturbed:
-        yield
+                end_process(number, hearing.parting)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from ldmcli.runtime.signals import EXIT_CODES, telling
+from ldmcli.runtime.ending import EXIT_CODES
+from ldmcli.runtime.signals import telling
 
 __all__ = ["EXIT_CODES", "Requests", "listening"]
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from ldmcli.runtime import signals
+from ldmcli.runtime.ending import EXIT_CODES
 from ldmcli.training.signals import listening
 
 
@@ -66,7 +67,7 @@ def test_a_second_ctrl_c_and_any_signal_while_training_prepares_are_raised():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(signals.Interrupted):
             signal.raise_signal(signal.SIGINT)
-    for number in signals.EXIT_CODES:
+    for number in EXIT_CODES:
         with listening(preparing=True) as requests, pytest.raises(signals.Interrupted):
             signal.raise_signal(number)
         assert requests.stop is None
@@ -75,11 +76,11 @@ def test_a_second_ctrl_c_and_any_signal_while_training_prepares_are_raised():
 def test_what_was_there_before_comes_back_and_nohup_is_respected():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        handlers = [signal.getsignal(number) for number in signals.EXIT_CODES]
+        handlers = [signal.getsignal(number) for number in EXIT_CODES]
         with signals.heard():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             signal.raise_signal(signal.SIGHUP)
-        assert [signal.getsignal(number) for number in signals.EXIT_CODES] == handlers
+        assert [signal.getsignal(number) for number in EXIT_CODES] == handlers
     finally:
         signal.signal(signal.SIGHUP, before)
 

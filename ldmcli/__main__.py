@@ -2,14 +2,34 @@
 
 import gc
 import os
+import signal
 import sys
 
-from ldmcli.runtime.launcher import process_count
 from ldmcli.runtime.threads import wait_briefly
 
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # until `heard`: there is nothing yet that a traceback could be of use for
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+
+    from ldmcli.console import streams
+    from ldmcli.runtime import signals
+    from ldmcli.runtime.ending import EXIT_CODES
+    from ldmcli.runtime.launcher import process_count
+
+    streams.secure()
+    with signals.heard(whole_process=True):
+        code = streams.settled(_run())
+    if process_count() > 1 or code in EXIT_CODES.values():
+        # torch is taken down under gloo's threads where something still holds the connections, and the process would abort. And while
+        # Python takes itself down, a second signal would kill it: another code.
+        os._exit(code)
+    gc.freeze()
+    sys.exit(code)
+
+
+def _run() -> int:
     # Importing torch makes hundreds of thousands of objects that stay; looking for garbage among them after every 700, and once more
     # at the end, costs half as much again as the import (mypy does the same).
     gc.set_threshold(50_000)
@@ -17,14 +37,7 @@ def run() -> None:
 
     from ldmcli.cli import main
 
-    code = main()
-    if process_count() > 1:
-        # torch is taken down under gloo's threads where something still holds the connections, and the process would abort.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    gc.freeze()
-    sys.exit(code)
+    return main()
 
 
 if __name__ == "__main__":

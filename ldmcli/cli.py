@@ -11,7 +11,8 @@ import typer
 from ldmcli import __version__
 from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
 from ldmcli.console import output
-from ldmcli.errors import LdmError, ToldElsewhere
+from ldmcli.errors import LdmError, NotFound, ToldElsewhere
+from ldmcli.runtime import signals
 
 EPILOG = (
     "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
@@ -72,11 +73,21 @@ def root(
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments, debug = without_debug(sys.argv[1:] if argv is None else argv)
+    with signals.heard():
+        return answered(arguments, debug=debug)
+
+
+def answered(arguments: list[str], *, debug: bool) -> int:
+    """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
+        check_folder(arguments)
         code = app(arguments, prog_name="ldm", standalone_mode=False) or 0
         if code == 130:  # how Typer reports Ctrl-C
             output.show_error("interrupted.", "")
         return code
+    except signals.Interrupted as stop:
+        output.show_error("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "")
+        return stop.exit_code
     except BadCommandLine as error:
         if not arguments:
             error.show()  # a bare `ldm` shows the help
@@ -100,6 +111,15 @@ def main(argv: list[str] | None = None) -> int:
             raise
         output.show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
+
+
+def check_folder(arguments: list[str]) -> None:
+    """Raise NotFound where the working directory has been deleted: torch's libraries would end the process with a riddle."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        if not {"-h", "--help", "--version"} & {*arguments}:
+            raise NotFound("the working directory is gone.", hint="Go to a folder that exists: cd") from error
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

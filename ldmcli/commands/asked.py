@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Request, changed, swept
 from ldmcli.engine.prompts_file import read_prompts
@@ -10,6 +11,8 @@ from ldmcli.errors import UsageError
 from ldmcli.models.source import Source, find_model
 from ldmcli.records.notes import Note
 from ldmcli.records.pictures import FailedItem
+
+STDIN = "-"
 
 
 def settled(given: dict[str, Any]) -> GenerateConfig:
@@ -30,18 +33,23 @@ def asked_for(
 ) -> tuple[list[Request], list[FailedItem], list[Note]]:
     """Prompts of the command line, then those of the file; standard input when there are none and something is piped in.
 
-    With them the lines that cannot be used, and what is to be said before anything is drawn.
+    A prompt that is - stands for the prompts on standard input. With them the lines that cannot be used, and what is to be said
+    before anything is drawn.
     """
     piped = sys.stdin is not None and not sys.stdin.isatty()
     if not typed and prompts_file is None and piped:
-        prompts_file = "-"
-    requests = [Request(prompt, changed(config, {"prompts": (prompt,)})) for prompt in typed]
+        prompts_file = STDIN
+    named = [*typed, *([prompts_file] if prompts_file else [])].count(STDIN)
+    check(named < 2, "standard input is named twice, and can be read once.", "Leave out one -.")
+    requests: list[Request] = []
     unusable: list[FailedItem] = []
     notes: list[Note] = []
-    if prompts_file is not None:
-        read = read_prompts(prompts_file, config)
-        requests += read.requests
-        unusable, notes = read.failed, [Note(text) for text in read.notes]
+    for prompt in typed:
+        if prompt != STDIN:
+            requests.append(Request(prompt, changed(config, {"prompts": (prompt,)})))
+    for prompt_file in [*([STDIN] if STDIN in typed else []), *([prompts_file] if prompts_file is not None else [])]:
+        read = read_prompts(prompt_file, config)
+        requests, unusable, notes = [*requests, *read.requests], [*unusable, *read.failed], [*notes, *map(Note, read.notes)]
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
     return swept(requests, sweep), unusable, notes

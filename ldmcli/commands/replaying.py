@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ldmcli.commands.asked import find_source, settled
+from ldmcli.commands.asked import settled
 from ldmcli.console import output
 from ldmcli.engine.jobs import Request, changed, check_trace
 from ldmcli.engine.naming import find_target
-from ldmcli.errors import NotFound, UsageError
+from ldmcli.errors import UsageError
 
 REPLAYABLE = {
     "model", "vae", "tokenizer", "loras", "variant", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory",
@@ -24,6 +24,7 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
         )
 
     from ldmcli.engine.recorded import read_record
+    from ldmcli.engine.replay_source import find_recorded
 
     recorded = read_record(path)
     if verify and recorded.lossy:
@@ -37,11 +38,9 @@ def replay(path: Path, given: dict[str, Any], *, verify: bool, as_json: bool, qu
     if "dtype" in given:  # likewise
         options = {key: value for key, value in options.items() if key != "vae_dtype"}
     config = settled({"model": recorded.model, "batch_size": 1, **options, **given})
-    if "model" not in given and Path(recorded.model).name != recorded.model:
-        raise NotFound(f"{path} names the model {recorded.model!r}, which is not looked up.", hint="Name it with -m.")
     if not verify:
         find_target(config, config.num_images)
-    source = find_source(config)
+    source = find_recorded(path, recorded, config, model_given="model" in given)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
     check_trace(config, [request])
 

@@ -11,6 +11,8 @@ from ldmcli.errors import UsageError
 TILED_ABOVE = 1024 * 1024
 """Pixels of a picture beyond which it is decoded in tiles unless --no-tiled-decode. A fixed number: what is free must not decide pixels."""
 
+LARGEST_UPSCALE = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
@@ -114,7 +116,7 @@ class GenerateConfig:
             "Add --progressive strip, gif or frames.",
         )
         check(self.format in (None, "png", "webp", "jpg"), f"--format {self.format}: png, webp or jpg.")
-        check(1 <= self.upscale <= 32, f"--upscale must be between 1 and 32, got {self.upscale}.")
+        check(1 <= self.upscale <= LARGEST_UPSCALE, f"--upscale must be between 1 and {LARGEST_UPSCALE}, got {self.upscale}.")
         check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
 
 

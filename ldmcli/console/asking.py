@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ldmcli.console.text import printable
 from ldmcli.errors import UsageError
+from ldmcli.runtime import signals
 
 
 def on_terminal() -> bool:
@@ -25,7 +26,8 @@ def ask_prompt(examples: Sequence[str], model: str | None) -> str:
     for example in examples:
         print(f'  ldm generate "{example}"{flag}', file=sys.stderr)
     try:
-        answer = input(f"Prompt (Enter for {examples[0]}): ")
+        with signals.interruptible():  # the terminal has to be set right again
+            answer = input(f"Prompt (Enter for {examples[0]}): ")
     except EOFError:
         print(file=sys.stderr)
         raise UsageError("no prompt was given.", hint=f'Try: ldm generate "{examples[0]}"') from None

@@ -2,6 +2,7 @@
 
 from ldmcli.console.text import printable
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
+from ldmcli.records.words import counted
 
 COLUMNS = f"{'scheduler':19} {'steps':>5} {'calls':>5} {'seconds':>8} {'ms/call':>8} {'CLIP':>6} {'RMSE':>7} {'of sd':>7} {'PSNR':>6}"
 
@@ -9,7 +10,8 @@ COLUMNS = f"{'scheduler':19} {'steps':>5} {'calls':>5} {'seconds':>8} {'ms/call'
 def show_table(report: ComparisonReport) -> None:
     """What was measured, in words and figures."""
     env = report.env
-    print(f"{env['pictures']} pictures, cfg {env['cfg']:g}; errors against {env['reference']['steps']} steps of ddim from the same noise")
+    pictures, steps = counted(env["pictures"], "picture"), counted(env["reference"]["steps"], "step")
+    print(f"{pictures}, cfg {env['cfg']:g}; errors against {steps} of ddim from the same noise")
     print(COLUMNS)
     for row in report.rows:
         print(table_line(row))

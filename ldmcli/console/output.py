@@ -17,6 +17,8 @@ from ldmcli.records.notes import Note, Saved
 from ldmcli.records.pictures import GenerateReport, ImageRecord, Verified
 from ldmcli.records.scores import ClipScoreReport
 from ldmcli.records.training import RunPlan, TrainDone
+from ldmcli.records.words import counted
+from ldmcli.runtime import signals
 
 
 def show_error(message: str, hint: str) -> None:
@@ -86,7 +88,7 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
             if not quiet:
                 timing = event.timing
                 print(
-                    f"{len(event.images)} pictures in {timing['total_s']:.2f} s: load {timing['load_s']:.2f}, "
+                    f"{counted(len(event.images), 'picture')} in {timing['total_s']:.2f} s: load {timing['load_s']:.2f}, "
                     f"encode {timing['encode_s']:.2f}, "
                     f"denoise {timing['denoise_s']:.2f}, decode {timing['decode_s']:.2f}; peak memory {_peak(event.memory)}",
                     file=sys.stderr,
@@ -175,7 +177,7 @@ def shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
     from ldmcli.console.progress import LiveProgress
 
     with LiveProgress(enabled=not quiet) as live:
-        for event in events:
+        for event in signals.relayed(events):
             if isinstance(event, Note):
                 if event.warning or not quiet:
                     live.aside(event)

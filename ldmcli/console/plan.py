@@ -2,6 +2,7 @@
 
 from ldmcli.console.text import printable
 from ldmcli.records.training import RunPlan
+from ldmcli.records.words import counted
 
 
 def plan_lines(plan: RunPlan) -> list[str]:
@@ -10,8 +11,8 @@ def plan_lines(plan: RunPlan) -> list[str]:
     if plan.peak_vram_bytes is not None:
         memory += f", {plan.peak_vram_bytes / 2**20:,.0f} MiB VRAM"
     rows = [
-        ("data", f"{plan.pictures:,} pictures in {plan.source}"),
-        ("tried", f"{plan.tried:,} pictures, {plan.bad:,} of them unusable"),
+        ("data", f"{counted(plan.pictures, 'picture')} in {plan.source}"),
+        ("tried", f"{counted(plan.tried, 'picture')}, {plan.bad:,} of them unusable"),
         *(("missing", problem) for problem in plan.problems),
         ("parameters", f"{plan.parameters:,}"),
         ("steps", f"{plan.steps:,}, {plan.steps_per_epoch:,} an epoch"),

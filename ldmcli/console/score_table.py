@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from ldmcli.records.scores import ClipScoreReport
+from ldmcli.records.words import counted
 
 
 def clipscore_json(report: ClipScoreReport) -> dict[str, Any]:
@@ -17,10 +18,10 @@ def score_table(report: ClipScoreReport) -> list[tuple[str, str]]:
     """(name, value) of every line."""
     low, high = report.ci95
     prefix = f', prefix "{report.prefix}"' if report.prefix else ""
-    cut = f", {report.truncated} captions cut" if report.truncated else ""
+    cut = f", {counted(report.truncated, 'caption')} cut" if report.truncated else ""
     rows = [
         ("scorer", f"{report.clip_model} ({report.preprocessing}{prefix})"),
-        ("pairs", f"{report.n:,}: {report.pictures:,} pictures, {report.captions:,} captions{cut}"),
+        ("pairs", f"{report.n:,}: {counted(report.pictures, 'picture')}, {counted(report.captions, 'caption')}{cut}"),
         ("CLIPScore", f"{report.clip_score:8.3f}   95 % {low:.3f} .. {high:.3f}   SD {report.sd:.3f}"),
         ("", "           100 x cosine, as torchmetrics states it"),
         ("CLIPScore w=2.5", f"{report.clipscore_w25:8.4f}   2.5 x max(cosine, 0), Hessel et al. 2021"),
@@ -34,15 +35,15 @@ def score_table(report: ClipScoreReport) -> list[tuple[str, str]]:
         other = report.compare
         low, high = other.ci95
         verdict = ("higher" if other.difference > 0 else "lower") if other.shown else "no difference shown"
-        unpaired = f", {other.unpaired} captions in one set only" if other.unpaired else ""
+        unpaired = f", {counted(other.unpaired, 'caption')} in one set only" if other.unpaired else ""
         rows += [
             ("minus the other", f"{other.difference:+8.3f}   95 % {low:+.3f} .. {high:+.3f}   {verdict}"),
-            ("", f"           {other.other}: {other.n:,} captions in common{unpaired}"),
+            ("", f"           {other.other}: {counted(other.n, 'caption')} in common{unpaired}"),
         ]
     if report.distance is not None:
         far = report.distance
         rows += [
-            ("FID", f"{far.fid:8.3f}   {far.pictures:,} pictures against {far.real_pictures:,}"),
+            ("FID", f"{far.fid:8.3f}   {counted(far.pictures, 'picture')} against {far.real_pictures:,}"),
             ("KID", f"{far.kid_mean:8.5f}   SD {far.kid_sd:.5f} over subsets"),
         ]
     return rows

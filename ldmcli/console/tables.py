@@ -6,6 +6,7 @@ from ldmcli.console.output import show_json, shown
 from ldmcli.console.text import printable
 from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, Spread, TrainingRow
 from ldmcli.records.events import Event
+from ldmcli.records.words import counted
 
 
 def show_bench(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
@@ -31,7 +32,7 @@ def _bench_tables(report: BenchReport) -> None:
     lines = [
         [str(place), ", ".join(part for part in _asked(row) if part not in shared), *_bench_cells(row)] for place, row in enumerate(rows, 1)
     ]
-    _table(f"{env['model']}, {said}: medians of {env['runs']} runs", head, [line[: len(head)] for line in lines])
+    _table(f"{env['model']}, {said}: medians of {counted(env['runs'], 'run')}", head, [line[: len(head)] for line in lines])
     for place, row in enumerate(rows, 1):
         if row.error:
             _talk(f"{place}: {row.error}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.records.words import counted
 
 NAME_KEYS = ("file_name", "image", "filename", "path", "file")
 CAPTION_KEYS = ("text", "caption", "captions", "prompt")
@@ -88,7 +89,7 @@ class Collector:
         few = len(self.missing) <= 0.01 * self.seen or allow_missing
         if self.missing and not (self.images and few):
             raise NotFound(
-                f"{len(self.missing)} of {self.seen} pictures of {source} are not in {pictures}, {self.missing[0].name} for one.",
+                f"{len(self.missing)} of {counted(self.seen, 'picture')} of {source} not in {pictures}, {self.missing[0].name} for one.",
                 hint="Is --images right? --allow-missing goes on with those that are there.",
             )
         problems = tuple(f"{count} x {what}, left out" for what, count in self.dropped.items() if count)

@@ -21,7 +21,7 @@ from ldmcli.errors import LdmError
 Squares = NDArray[np.uint8] | str
 """(V, 3, size, size), or why there are none."""
 
-STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+STOPS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 
 
 class Decoders:

@@ -14,6 +14,7 @@ from ldmcli.data.endings import is_picture
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
+from ldmcli.records.words import counted
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
         bare += [] if texts else [path]
         pairs += [Pair(path, text) for text in texts]
     if not pairs:
-        raise NotFound(f"none of {len(files)} pictures has a caption in {source}.", hint="Name the captions with --captions FILE.")
+        raise NotFound(
+            f"none of {counted(len(files), 'picture')} has a caption in {source}.", hint="Name the captions with --captions FILE."
+        )
     notes = [f"captions of {source}: {given.told}"] if given.how else []
     if bare:
-        notes.append(f"{len(bare)} {'picture' if len(bare) == 1 else 'pictures'} without a caption left out, {bare[0].name} for one.")
+        notes.append(f"{counted(len(bare), 'picture')} without a caption left out, {bare[0].name} for one.")
     models = {origins[pair.path].model for pair in pairs}
     return Pairs(tuple(pairs), tuple(pictures.files), (*notes, *pictures.told), models.pop() if len(models) == 1 else None)
 
@@ -164,7 +167,7 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
     files = list(dict.fromkeys(pair.path for pair in pairs.pairs))
     bare = [file for file in files if not paired.captions.get(file)]
     if bare:
-        raise LdmError(f"{path} has no reference for {len(bare)} of {len(files)} pictures, {bare[0].name} for one.")
+        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.")
     return {file: paired.captions[file] for file in files}, f"references of {path}: {paired.told}"
 
 
@@ -174,7 +177,7 @@ def _from_file(path: Path, files: Sequence[Path]) -> Paired:
     if file.lines is None:
         return pair_names(file.rows, files, str(path))
     if len(file.lines) != len(files):
-        counts = f"{len(file.lines)} lines without names for {len(files)} pictures"
+        counts = f"{counted(len(file.lines), 'line')} without names for {counted(len(files), 'picture')}"
         raise LdmError(f"{path} cannot be read as captions: {counts}", hint=WHAT_FITS)
     order = f"order, {files[0].name} first and {files[-1].name} last"
     return Paired({picture: [line] for picture, line in zip(files, file.lines, strict=True)}, Counter({order: len(files)}))

@@ -17,6 +17,7 @@ from ldmcli.data.captioned import MAX_CAPTION_CHARS, CaptionedImages, Collector,
 from ldmcli.data.endings import openable
 from ldmcli.data.text_file import decoded, text_lines
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.records.words import counted
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_TEXT_BYTES = 64 * MAX_CAPTION_CHARS
@@ -64,7 +65,7 @@ def find_shards(root: Path, split: str) -> list[Path]:
         gone = [path for path in paths if not path.is_file()]
         if gone:
             raise NotFound(
-                f"--data {root}: {len(gone)} of {len(paths)} shards are not there, {gone[0]} for one.", hint="Correct the range."
+                f"--data {root}: {len(gone)} of {counted(len(paths), 'shard')} not there, {gone[0]} for one.", hint="Correct the range."
             )
         return paths
     if root.is_file() and root.suffix == ".tar":

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from ldmcli.runtime.device import use_threads
+from ldmcli.runtime.signals import Interrupted
 
 Result = TypeVar("Result")
 
@@ -15,7 +16,8 @@ class Aside(Generic[Result]):
     """At most `limit` pieces wait at a time. Results come back in the order in which the work was handed over.
 
     What a piece raises is raised here, where its result is asked for. Leaving by an error drops what has not begun, and waits for
-    what has: nothing is ever half done. threads: torch's in the other thread, so that it computes the same numbers as this one.
+    what has: nothing is ever half done. A signal drops nothing. threads: torch's in the other thread, so that it computes the same
+    numbers as this one.
     """
 
     def __init__(self, limit: int, threads: int) -> None:
@@ -27,7 +29,7 @@ class Aside(Generic[Result]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.pool.shutdown(cancel_futures=kind is not None)
+        self.pool.shutdown(cancel_futures=kind not in (None, Interrupted, GeneratorExit))
 
     def add(self, work: Callable[[], Result]) -> Iterator[Result]:
         """Hand over. Yields results that had to be waited for, because there was no room."""

@@ -11,6 +11,7 @@ from ldmcli.errors import PartlyFailed
 from ldmcli.models.source import Source
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
+from ldmcli.records.words import counted
 from ldmcli.runtime.device import select_runtime, set_threads
 
 
@@ -20,11 +21,11 @@ def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
     Raises PartlyFailed after the report when some configurations could not be measured, or what stopped the first when none could.
     """
     cells = plan_cells(config)
-    bench = Bench(config, source, set_threads())
+    bench = Bench(config, source, set_threads(), len(cells))
     wanted = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
     runtime = select_runtime(config.device, "fp32")
     bench.env |= describe_machine(runtime.device, bench.threads)
-    yield Note(f"device {runtime.device}: {runtime.device_reason}; {bench.threads} threads")
+    yield Note(f"device {runtime.device}: {runtime.device_reason}; {counted(bench.threads, 'thread')}")
     # fp32 first: the others are compared with its pictures
     for dtype in sorted(dict.fromkeys(wanted.values()), key=lambda name: name != "fp32"):
         if dtype != "fp32":

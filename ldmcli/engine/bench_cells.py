@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,15 +14,16 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.bench_machine import matmul_peak
 from ldmcli.engine.bench_run import Run, asked_row, draw_batch, measured_row
-from ldmcli.engine.drawing import resolve_settings
+from ldmcli.engine.drawing import Settings, resolve_settings
+from ldmcli.engine.native_size import too_large
 from ldmcli.engine.session import Session, open_session
-from ldmcli.errors import LdmError, OutOfMemory
+from ldmcli.errors import LdmError, OutOfMemory, UsageError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, TrainingRow
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note, Progress
+from ldmcli.records.notes import Note, Place, Progress
 from ldmcli.reports.bench_files import save_bench
 from ldmcli.runtime.device import Runtime, half_precision, select_runtime
 from ldmcli.runtime.memory import memory, reset_peak
@@ -40,8 +42,9 @@ def label(row: BenchRow) -> str:
 class Bench:
     """One command under way: what it is told, what it has found out about the machine, and the rows so far."""
 
-    def __init__(self, config: BenchConfig, source: Source, threads: int) -> None:
-        self.config, self.source, self.threads = config, source, threads
+    def __init__(self, config: BenchConfig, source: Source, threads: int, count: int) -> None:
+        """count: of configurations."""
+        self.config, self.source, self.threads, self.count = config, source, threads, count
         self.own = own_settings(source.path)
         self.seed = secrets.randbelow(2**32) if config.seed is None else config.seed
         self.rows: list[BenchRow] = []
@@ -104,6 +107,7 @@ class Bench:
         yield from map(Note, session.notes if not first else ())
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]
+        yield from too_large(session, self.resolvable(session, cells))
         for cell in cells:
             try:
                 self.rows.append((yield from self.measure_cell(session, runtime, cell, load_s)))
@@ -130,6 +134,12 @@ class Bench:
                     self.rows[place] = replace(row, error=f"{self.config.compare}: {self.note_failure(error)}")
                 self.save()
 
+    def resolvable(self, session: Session, cells: list[GenerateConfig]) -> Iterator[Settings]:
+        """The settings of those configurations that can be measured at all."""
+        for cell in cells:
+            with suppress(UsageError):  # the cell itself will tell
+                yield resolve_settings(cell, session, self.own)
+
     def measure_cell(self, session: Session, runtime: Runtime, cell: GenerateConfig, load_s: float) -> Generator[Event, None, BenchRow]:
         """Warm up, time the runs, and hold the result against fp32 and the machine. Returns the row."""
         settings = resolve_settings(cell, session, self.own)
@@ -137,7 +147,9 @@ class Bench:
         reset_peak(session.device)
         runs: list[Run] = []
         for number in range(-self.config.warmup, self.config.runs):
-            yield Progress(label(row), max(number, 0), self.config.runs, memory(session.device))
+            before = number + self.config.warmup
+            place = Place(len(self.rows) + 1, self.count, len(self.rows) + before / (self.config.runs + self.config.warmup))
+            yield Progress(label(row), max(number, 0), self.config.runs, memory(session.device), place)
             run = draw_batch(session, settings, cell.prompts[0], self.seed, cell.batch_size)
             if number >= 0:
                 runs.append(run)

@@ -22,6 +22,7 @@ from ldmcli.models.scorer_source import DEFAULT_CLIP, ScorerSource, find_scorer
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
+from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
 
@@ -83,7 +84,7 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     yield report
     if embedded.unreadable:
         path, why = next(iter(embedded.unreadable.items()))
-        raise PartlyFailed(f"{len(embedded.unreadable)} pictures could not be read: {path}: {why}")
+        raise PartlyFailed(f"{counted(len(embedded.unreadable), 'picture')} could not be read: {path}: {why}")
 
 
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:
@@ -174,7 +175,9 @@ def difference(ours: Embedded, other: Embedded, name: str, seed: int) -> ScoreDi
     first, second = _by_caption(ours), _by_caption(other)
     both = [caption for caption in first if caption in second]
     if len(both) < 2:
-        raise UsageError(f"--compare {name}: {len(both)} captions in common; two sets of pictures of the same prompts are needed.")
+        raise UsageError(
+            f"--compare {name}: {counted(len(both), 'caption')} in common; two sets of pictures of the same prompts are needed."
+        )
     apart = torch.tensor([first[caption] - second[caption] for caption in both], dtype=torch.float64)
     low, high = bootstrap_interval(apart, seed=seed)
     unpaired = len(first.keys() ^ second.keys())

@@ -19,6 +19,7 @@ from ldmcli.engine.compare_plan import Cell
 from ldmcli.engine.compare_walk import reference_latents, walk
 from ldmcli.engine.drawing import Latents, Settings, decoded, picture_facts, resolve_settings
 from ldmcli.engine.jobs import Job
+from ldmcli.engine.native_size import too_large
 from ldmcli.engine.session import Session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
@@ -30,7 +31,8 @@ from ldmcli.picture_files import encode_picture, picture_texts
 from ldmcli.prompts.weighting import words
 from ldmcli.records.comparison import ComparedRow
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note
+from ldmcli.records.notes import Note, Place
+from ldmcli.records.words import counted
 from ldmcli.reports.comparison_grid import Shown
 from ldmcli.runtime.device import Runtime
 
@@ -57,12 +59,13 @@ class Workbench:
         """Walk the reference, or read it; warm up; write down what was settled."""
         drawing = self.config.drawing
         settings = self._settings("ddim", self.config.reference_steps, spacing=None)
+        yield from too_large(self.session, [settings])
         facts = [{**self._facts(job, settings), "text_encoder_sha256": self.hashes["text_encoder"]} for job in self.jobs]
         began = time.perf_counter()
         kept = self.folder / "references"
         self.truth, found = yield from reference_latents(self.session, settings, self.jobs, drawing.batch_size, facts, kept)
         took = "read from disk" if found else f"walked in {time.perf_counter() - began:.1f} s"
-        yield Note(f"reference: ddim at {settings.steps} steps, {took}")
+        yield Note(f"reference: ddim at {counted(settings.steps, 'step')}, {took}")
         self.deviation = float(self.truth.double().std())
         self.shown.reference.extend(self._pictures(self.truth))
         scores = self._cosines(self.shown.reference)
@@ -99,10 +102,11 @@ class Workbench:
             },
         }
 
-    def measure(self, cell: Cell, stage: str) -> Generator[Event, None, ComparedRow]:
+    def measure(self, cell: Cell, place: Place) -> Generator[Event, None, ComparedRow]:
         """Draw every job by this solver, save the pictures, work out the row. Yields progress."""
         settings = self._settings(cell.scheduler.name, cell.steps, spacing=self.config.drawing.spacing)
-        walked = yield from walk(self.session, settings, self.jobs, self.config.drawing.batch_size, stage)
+        stage = f"{cell.scheduler.name} {cell.steps}"
+        walked = yield from walk(self.session, settings, self.jobs, self.config.drawing.batch_size, stage, place=place)
         pictures = self._pictures(walked.latents)
         cosines = self._cosines(pictures)
         items: dict[str, list[float]] = {} if cosines is None else {"cosine": cosines.tolist()}

@@ -16,7 +16,8 @@ from ldmcli.errors import LdmError, PartlyFailed
 from ldmcli.models.source import Source
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note
+from ldmcli.records.notes import Note, Place
+from ldmcli.records.words import counted
 from ldmcli.reports.comparison import write_comparison
 from ldmcli.runtime.device import select_runtime, set_threads
 
@@ -43,9 +44,8 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     rows: list[ComparedRow] = []
     first_error: LdmError | None = None
     for number, cell in enumerate(cells, 1):
-        stage = f"{number}/{len(cells)} {cell.scheduler.name} {cell.steps}"
         try:
-            row = yield from bench.measure(cell, stage)
+            row = yield from bench.measure(cell, Place(number, len(cells), number - 1))
         except (LdmError, RuntimeError, MemoryError) as error:  # torch's out-of-memory error is a RuntimeError
             known = error if isinstance(error, LdmError) else LdmError(str(error).splitlines()[0] if str(error) else repr(error))
             first_error = first_error or known
@@ -53,7 +53,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
                 scheduler=cell.scheduler.name, steps=cell.steps, num_unet_calls=cell.scheduler.calls(cell.steps), budget=cell.budget,
                 error=known.message,
             )  # fmt: skip
-            yield Note(f"{row.scheduler} at {row.steps} steps: {known.message}", warning=True)
+            yield Note(f"{row.scheduler} at {counted(row.steps, 'step')}: {known.message}", warning=True)
         rows.append(row)
         yield row
     report = ComparisonReport(
@@ -67,4 +67,6 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     if first_error and len(failed) == len(rows):
         raise first_error
     if failed:
-        raise PartlyFailed(f"{len(failed)} of {len(rows)} configurations failed, the first: {failed[0].scheduler}: {failed[0].error}")
+        raise PartlyFailed(
+            f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
+        )

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ldmcli.engine.jobs import Job
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Progress
+from ldmcli.records.notes import Place, Progress
+from ldmcli.records.words import counted
 from ldmcli.runtime.memory import memory
 
 # N pictures, C latent channels, h w latent size
@@ -37,18 +38,20 @@ class Walked:
 
 
 def walk(
-    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None
-) -> Generator[Event, None, Walked]:
+    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None,
+    place: Place | None = None,
+) -> Generator[Event, None, Walked]:  # fmt: skip
     """Denoise every job. Yields progress, which is not timed. Raises NonFinite.
 
-    calls: stop each batch after so many, to warm up; the latents are then those of the last call's input.
+    calls: stop each batch after so many, to warm up; the latents are then those of the last call's input. place: in the whole
+    comparison, before this.
     """
-    latents, seconds, counted = [], 0.0, 0
+    latents, seconds, seen = [], 0.0, 0
     parts = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
 
     def count(*_: Any) -> None:
-        nonlocal counted
-        counted += 1
+        nonlocal seen
+        seen += 1
 
     hook = session.unet.register_forward_hook(count)
     try:
@@ -62,14 +65,17 @@ def walk(
                 step, took = timed_next(steps, session.device)
                 seconds += took
                 done, total = number * step.total + i + 1, len(parts) * step.total
-                yield Progress(stage, done, total, memory(session.device))
+                now = place and replace(place, done=place.done + done / total)
+                yield Progress(stage, done, total, memory(session.device), now)
             final = step.latents if step.final is None else step.final
             if not final.isfinite().all():
-                raise NonFinite(f"{settings.solver.name} at {settings.steps} steps gives NaN or infinity.", hint="Try --dtype fp32.")
+                raise NonFinite(
+                    f"{settings.solver.name} at {counted(settings.steps, 'step')} gives NaN or infinity.", hint="Try --dtype fp32."
+                )
             latents.append(final.float().cpu())
     finally:
         hook.remove()
-    return Walked(torch.cat(latents), seconds, counted // len(parts), len(parts))
+    return Walked(torch.cat(latents), seconds, seen // len(parts), len(parts))
 
 
 def timed_next(steps: Any, device: torch.device) -> tuple[DenoiseStep, float]:

@@ -4,7 +4,7 @@ import platform
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ from ldmcli.errors import NonFinite, UsageError
 from ldmcli.images import to_pillow
 from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note, Progress
+from ldmcli.records.notes import Note, Place, Progress
+from ldmcli.records.words import counted
 from ldmcli.reports.progressive import wanted_calls
 from ldmcli.runtime.device import Runtime
 from ldmcli.runtime.memory import memory
@@ -99,7 +100,7 @@ def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iter
         windows = session.text.windows(text, weighting=weighting, long=long)
         over = windows[0].dropped_tokens
         if over:
-            message = f"the prompt has {over} tokens too many; this was left out: {windows[0].dropped[:200]!r}"
+            message = f"the prompt has {counted(over, 'token')} too many; this was left out: {windows[0].dropped[:200]!r}"
             if strict:
                 raise UsageError(message, hint="Shorten it, use --long-prompts, or leave out --strict.")
             yield Note(message, warning=True)
@@ -122,8 +123,13 @@ class Latents:
     tiled: bool = False
 
 
-def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[str, float]) -> Generator[Event, None, list[Latents]]:
-    """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job."""
+def draw(
+    session: Session, settings: Settings, batch: list[Job], timing: dict[str, float], place: Place | None = None
+) -> Generator[Event, None, list[Latents]]:
+    """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job.
+
+    place: in the whole command, before the batch.
+    """
     clock, config = time.perf_counter(), batch[0].config
     context = session.encode_prompts(
         [job.prompt for job in batch], [config.negative_prompt] * len(batch),
@@ -145,7 +151,9 @@ def draw(session: Session, settings: Settings, batch: list[Job], timing: dict[st
             on_the_way.append((step.timestep, step.latents if noisy else step.denoised))
         if watch is not None and final is None:
             yield from watch.look(step)
-        yield Progress(f"denoise {batch[0].number + 1}-{batch[-1].number + 1}", step.index + 1, step.total, memory(session.device))
+        now = place and replace(place, done=place.done + len(batch) * (step.index + 1) / step.total)
+        stage = f"denoise {batch[0].number + 1}-{batch[-1].number + 1}"
+        yield Progress(stage, step.index + 1, step.total, memory(session.device), now)
     assert final is not None
     timing["denoise_s"] += time.perf_counter() - clock
     last = 0.0 if noisy else settings.solver.timesteps[-1]  # there x0 was predicted; the picture itself is x_0

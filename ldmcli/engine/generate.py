@@ -8,7 +8,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.drawing import prompt_notes
 from ldmcli.engine.estimate import memory_notes
 from ldmcli.engine.generate_run import Run
-from ldmcli.engine.jobs import Request, batches, digest, plan_jobs
+from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.manifest import Manifest
 from ldmcli.engine.outputs import plan_outputs
 from ldmcli.engine.picture_writer import PictureWriter
@@ -20,10 +20,11 @@ from ldmcli.models.source import Source
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress, Saved
 from ldmcli.records.pictures import FailedItem, GenerateReport
+from ldmcli.records.words import counted
 from ldmcli.reports.grid import MOST_PICTURES
+from ldmcli.runtime import signals
 from ldmcli.runtime.device import select_runtime, set_threads
 from ldmcli.runtime.memory import memory
-from ldmcli.training import signals
 
 
 def run_generate(
@@ -70,27 +71,11 @@ def run_generate(
     if manifest and not before and run.settings:
         manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
-    with signals.listening() as wishes, run.aside:
-        for batch in batches(jobs, config.batch_size, lambda job: len(run.tokens(job))):
-            for event in run.batch(batch):
-                yield event
-                if not isinstance(event, Progress):
-                    continue
-                yield from run.noted(run.aside.finished())
-                # between two steps, not between the pictures of a batch, which are drawn by then
-                if wishes.stop is not None:
-                    yield from run.noted(run.aside.rest())
-                    done = f"{len(run.done)} of {len(jobs)} pictures are finished"
-                    raise Stopped(
-                        f"stopped by {wishes.stop.name}; {done}.",
-                        exit_code=signals.EXIT_CODES[wishes.stop],
-                        hint="--resume goes on." if manifest else "",
-                    )
-        yield from run.noted(run.aside.rest())
+    yield from _drawn(run, jobs, resumable=manifest is not None)
     sheet = None
     if config.grid and run.done:
         if len(run.done) > MOST_PICTURES:
-            yield Note(f"the grid shows the first {MOST_PICTURES} of {len(run.done)} pictures")
+            yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(run.done), 'picture')}")
         sheet = writer.write_grid([run.done[number] for number in sorted(run.done)], len(jobs))
     page = run.trace(session, jobs[0]) if isinstance(session, TracedSession) and run.done else None
     if page:
@@ -114,6 +99,24 @@ def run_generate(
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
     if run.first_error:
         raise run.first_error
+
+
+def _drawn(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Event]:
+    """Draw and write everything. Raises Stopped after a signal, when what had been drawn by then is written."""
+    hint = "--resume goes on." if resumable else ""
+    with signals.interruptible(hint):
+        try:
+            with run.aside:
+                for batch in batches(jobs, run.config.batch_size, lambda job: len(run.tokens(job))):
+                    for event in run.batch(batch):
+                        yield event
+                        if isinstance(event, Progress):
+                            yield from run.noted(run.aside.finished())
+                yield from run.noted(run.aside.rest())
+        except signals.Interrupted as stop:
+            yield from run.noted(run.aside.rest())
+            done = f"{len(run.done)} of {counted(len(jobs), 'picture')} {'is' if len(jobs) == 1 else 'are'} finished"
+            raise Stopped(f"stopped by {stop.signal.name}; {done}.", exit_code=stop.exit_code, hint=hint) from None
 
 
 def in_words(failed: Sequence[FailedItem]) -> str:

@@ -14,7 +14,9 @@ from ldmcli.engine.drawing import Drawn, Latents, Settings, decoded, draw, pictu
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.measure import Measuring, approximate_choices
 from ldmcli.engine.measure import in_words as measured_in_words
+from ldmcli.engine.native_size import too_large
 from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
+from ldmcli.engine.preview import as_png
 from ldmcli.engine.session import Session
 from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, UsageError
@@ -23,8 +25,8 @@ from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note
-from ldmcli.records.pictures import FailedItem, ImageRecord
+from ldmcli.records.notes import Note, Place
+from ldmcli.records.pictures import FailedItem, ImageRecord, Preview
 from ldmcli.runtime.device import Runtime
 
 
@@ -41,10 +43,14 @@ class Run:
         self.other_weights: dict[str, Any] = {**source.asked()}
         if source.vae != source.path:
             self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
+        if source.tokenizer != source.path / "tokenizer":
+            self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
         if source.loras:
             self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
+        self.pictures, self.passed = 0, 0
+        """Of the whole command, and how many of them have had their turn."""
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
@@ -54,6 +60,7 @@ class Run:
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
+        self.pictures = len(jobs)
         for config in dict.fromkeys(job.config for job in jobs):
             try:
                 self.settings[config] = resolve_settings(config, self.session, self.own)
@@ -62,6 +69,7 @@ class Run:
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
+        yield from too_large(self.session, self.settings.values())
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
         if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
             yield Note("nothing to measure: nothing here is approximate")
@@ -72,6 +80,8 @@ class Run:
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
+        place = Place(self.passed + 1, self.pictures, self.passed)
+        self.passed += len(jobs)
         if jobs[0].config in self.refused:
             for job in jobs:
                 yield from self.noted(self.aside.add(partial(self.writer.failed, job, self.refused[job.config], noted=bool(self.settings))))
@@ -92,14 +102,16 @@ class Run:
         if len(there) == len(jobs):
             return
         began = time.perf_counter()
-        latents = yield from draw(self.session, settings, jobs, self.timing)
+        latents = yield from draw(self.session, settings, jobs, self.timing, place)
         seconds = (time.perf_counter() - began) / len(jobs)
         pictures: dict[int, Image.Image] = {}
         for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
             if job.number not in there:
                 # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
-                at_once = self.config.measure or self.config.low_memory or self.runtime.device.type != "cuda"
+                at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
                 drawn = self._decoded(one) if at_once else None
+                if self.config.preview and drawn and drawn.picture and not pictures:
+                    yield Preview(as_png(drawn.picture), finished=True)
                 if drawn and drawn.picture is not None:
                     pictures[job.number] = drawn.picture
                 finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)

@@ -11,6 +11,7 @@ from ldmcli.config.checks import MAX_SEED, check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
+from ldmcli.records.words import counted
 
 SWEEPABLE: dict[str, type] = {
     "scheduler": str,
@@ -97,7 +98,7 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
         key = (request.prompt, settings, first)
         before = used.get(key, 0)
         used[key] = after = before + request.config.num_images
-        check(first + after - 1 <= MAX_SEED, f"--seed {first} with {after} pictures goes beyond 2**64 - 1.")
+        check(first + after - 1 <= MAX_SEED, f"--seed {first} with {counted(after, 'picture')} goes beyond 2**64 - 1.")
         jobs += [Job(len(jobs) + i, request.prompt, first + before + i, settings, request.line) for i in range(after - before)]
     return jobs
 

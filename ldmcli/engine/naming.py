@@ -10,8 +10,12 @@ from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import UsageError
+from ldmcli.records.words import counted
 
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpg", ".jpeg": "jpg"}
+OTHERS = {".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".svg", ".pdf", ".ico", ".tga", ".ppm"}
+"""Of pictures that are not written here: no name for a folder."""
+
 NUMBERED = "{number:05}_seed{seed}"
 """The names in a folder where no template is given."""
 
@@ -50,7 +54,7 @@ class Target:
 def find_target(config: GenerateConfig, count: int) -> Target:
     """What the options mean for so many pictures. Makes nothing. Raises UsageError for a target that cannot be."""
     typed, target = config.output, Path(os.path.expanduser(config.output))
-    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target)  # False, not an error, for a name that is too long
+    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target) or _names_folder(target)
     if any("{" + field in str(target if is_folder else target.parent) for field in FIELDS):
         hint = 'Such as -o "out/{prompt}-{seed}.png".'
         raise UsageError(f"-o {typed}: fields belong in the name of the file, not of a folder.", hint=hint)
@@ -101,6 +105,11 @@ def progress_target(kind: str, picture: Path) -> Path:
     return picture.with_name(picture.stem + {"strip": ".progress.png", "gif": ".progress.gif", "frames": ".progress"}[kind])
 
 
+def _names_folder(path: Path) -> bool:
+    """What neither ends as a picture does nor holds a field of a template."""
+    return path.suffix.lower() not in {*ENDINGS, *OTHERS} and "{" not in path.name
+
+
 def _fields(template: str) -> list[str]:
     return [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
 
@@ -128,7 +137,8 @@ def _check_template(typed: str, template: str) -> bool:
 def _check_file(config: GenerateConfig, file: Path, count: int) -> None:
     if count > 1:
         raise UsageError(
-            f"-o {config.output} names one file for {count} pictures.", hint="Name a folder, with / at its end, or a template: {seed}.png."
+            f"-o {config.output} names one file for {counted(count, 'picture')}.",
+            hint="Name a folder, with / at its end, or a template: {seed}.png.",
         )
     if config.resume:
         raise UsageError(f"--resume reads the manifest of a folder, and -o {config.output} is a file.", hint="Name a folder.")

@@ -3,7 +3,8 @@
 import dataclasses
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.errors import LdmError, UsageError
+from ldmcli.runtime.ending import undisturbed
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,7 @@ def write_new(
     resumed: the same bytes under this name are this picture, from a run that ended before it could note so; replace: the name of a
     file that this command made and that has changed since.
     """
-    temporary = plan.folder / f".ldm-{os.getpid()}-{number}.tmp"
-    try:
-        temporary.write_bytes(body)
+    with _temporary(body, plan.folder / f".ldm-{os.getpid()}-{number}.tmp", f"in {plan.folder}") as temporary:
         path = plan.path(number, values, copy) if replace is None else plan.folder / replace
         if replace is not None or (plan.file is not None and plan.overwrite):
             os.replace(temporary, path)
@@ -108,17 +108,12 @@ def write_new(
             number, copy = plan.free_or_next(number, copy)
             path = plan.path(number, values, copy)
         return path
-    except OSError as error:
-        raise LdmError(f"cannot write in {plan.folder}: {error.strerror}.", hint="Is the disk full?") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
     """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
-    temporary, free, copy = path.with_name(f".ldm-{os.getpid()}.tmp"), path, 1
-    try:
-        temporary.write_bytes(body)
+    free, copy = path, 1
+    with _temporary(body, path.with_name(f".ldm-{os.getpid()}.tmp"), path) as temporary:
         if replace:
             os.replace(temporary, path)
             return path
@@ -126,10 +121,22 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
             copy += 1
             free = path.with_stem(f"{path.stem}-{copy}")
         return free
-    except OSError as error:
-        raise LdmError(f"cannot write {path}: {error.strerror}.", hint="Is the disk full?") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary(body: bytes, path: Path, where: object) -> Iterator[Path]:
+    """A file with these bytes, to be given its name in the block; what is left of it goes. Signals that end the process wait for that.
+
+    Raises LdmError for what the system refuses. where: what could not be written.
+    """
+    with undisturbed():
+        try:
+            path.write_bytes(body)
+            yield path
+        except OSError as error:
+            raise LdmError(f"cannot write {where}: {error.strerror}.", hint="Is the disk full?") from error
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:

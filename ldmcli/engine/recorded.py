@@ -56,7 +56,8 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 class Recorded:
     """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
 
-    vae_sha256: of the VAE, where it was another than the model's own. loras: (name, sha256, scale) of each that was merged.
+    vae_sha256, tokenizer_sha256: where it was another than the model's own, or the model is a file, which has no tokenizer.
+    loras: (name, sha256, scale) of each that was merged.
     """
 
     options: dict[str, Any]
@@ -66,6 +67,7 @@ class Recorded:
     lossy: bool
     """The file does not hold the pixels that were drawn."""
     vae_sha256: str | None = None
+    tokenizer_sha256: str | None = None
     loras: tuple[tuple[str, str, float], ...] = ()
 
 
@@ -113,9 +115,9 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
     changed(GenerateConfig(), {**options, "prompts": (values["prompt"],)})
     if options["dtype"] not in ("fp32", "fp16", "bf16"):
         raise UsageError(f"dtype {options['dtype']!r}.")
-    other_vae = _typed(facts, {"vae_sha256": (str,)})["vae_sha256"] if "vae_sha256" in facts else None
+    others = _typed(facts, {key: (str,) for key in ("vae_sha256", "tokenizer_sha256") if key in facts})
     loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
-    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, other_vae, loras)
+    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, **others)
 
 
 def _lora(entry: Any) -> tuple[str, str, float]:

@@ -15,6 +15,7 @@ from ldmcli.engine.recorded import Recorded
 from ldmcli.errors import LdmError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.source import Source
+from ldmcli.models.tokenizer import load_tokenizer
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.pictures import Verified
@@ -46,7 +47,7 @@ def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
     """A sentence when the model's weights are not those that drew the picture, else nothing."""
     found = weights_hash(source.path, "unet", **source.picking)
     if found == recorded.unet_sha256:
-        return other_vae(path, recorded, source) or other_loras(path, recorded, source)
+        return other_vae(path, recorded, source) or other_tokenizer(path, recorded, source) or other_loras(path, recorded, source)
     return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
 
 
@@ -58,6 +59,13 @@ def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
     if recorded.vae_sha256 is None:
         return f"{path} was drawn with the model's own VAE, not with the one of --vae."
     return f"{path} was drawn with another VAE (sha256 {recorded.vae_sha256[:10]}); it must be named with --vae."
+
+
+def other_tokenizer(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the picture's prompt was cut into words by another tokenizer than this one."""
+    if recorded.tokenizer_sha256 is None or load_tokenizer(source.tokenizer, 77).sha256 == recorded.tokenizer_sha256:
+        return ""
+    return f"{path} was drawn with another tokenizer (sha256 {recorded.tokenizer_sha256[:10]}); it must be named with --tokenizer."
 
 
 def other_loras(path: Path, recorded: Recorded, source: Source) -> str:

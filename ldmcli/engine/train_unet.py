@@ -26,6 +26,7 @@ from ldmcli.engine.unet_run import UNetRun, prompts_notes
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
+from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder
@@ -50,7 +51,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests
         pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         check_enough(len(train_rows), len(val_rows), config, processes.count)
-        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
+        yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         cached = yield from build_caches(data, pixels, frozen, config, accelerator, processes)
         judged = yield from judged_caches(cached, data, val_rows, frozen, config, accelerator, processes, decoders)
         torch.manual_seed(config.seed)  # initial weights

@@ -34,6 +34,7 @@ from ldmcli.networks.vae import VAE
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
+from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.order import SampleOrder, generator_for
@@ -59,7 +60,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         pixels, usable = yield from usable_pixels(data, config, processes, decoders)
         train_rows, val_rows = split(usable, config.seed, config.held_out)
         check_enough(len(train_rows), len(val_rows), config, processes.count)
-        yield Note(f"{len(train_rows)} pictures to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
+        yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
         vae = starting_vae(config)
         yield from starting_notes(config, vae)
@@ -195,7 +196,7 @@ def usable_pixels(
         write_skipped(config.output, data, bad)
     if len(bad) > config.max_bad:
         raise LdmError(
-            f"{len(bad)} unusable pictures, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]),
+            f"{counted(len(bad), 'unusable picture')}, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]),
             hint=f"{config.output / 'skipped.jsonl'} lists them.",
         )
     yield from (Note(f"left out {reason}", warning=True) for reason in list(bad.values())[:SAID])

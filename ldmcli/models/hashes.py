@@ -1,6 +1,7 @@
 """Checksums of weights, as recorded in pictures."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Unpack
 
@@ -12,10 +13,14 @@ def weights_hash(model: Path, name: str, **picking: Unpack[Picking]) -> str:
 
     Of a checkpoint file it is that of the whole file, of sharded weights that of the shards' own, one after the other.
     """
-    found = [_sha256(path) for path in weight_files(model, name, **picking)]
+    found = [file_hash(path) for path in weight_files(model, name, **picking)]
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hex. The hub's cache has it as the name of what it keeps, so that gigabytes need not be read."""
+    kept = path.resolve()
+    if kept.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", kept.name):
+        return kept.name
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

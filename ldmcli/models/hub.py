@@ -1,12 +1,16 @@
 """Models by their id on the hub: the cache first, then the network, and only the files that are read. Imports no torch."""
 
 import os
+import queue
+import re
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.layout import (
+    PICKLES,
     STEMS,
     Picking,
     best_weights,
@@ -18,6 +22,10 @@ from ldmcli.models.layout import (
 )
 
 WITHOUT_NETWORK = "Pass a folder or a .safetensors file, or get it where there is a network: hf download {repo}"
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+ANSWER_S = 3.5
+"""What is not reached in this time is not reached."""
 
 
 def offline() -> bool:
@@ -74,13 +82,13 @@ def _is_whole(folder: Path, parts: Collection[str], **picking: Unpack[Picking]) 
 
 
 def _downloaded(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        if "model_index.json" in parts:  # before gigabytes of another kind of model are got
+        there = files_on_hub(repo)
+        if "model_index.json" in parts and "model_index.json" in there:  # before gigabytes of another kind of model are got
             check_index(Path(hf_hub_download(repo, "model_index.json")).parent)
-        there = [file.rfilename for file in HfApi().model_info(repo).siblings or ()]
         wanted = []
         for name in files_to_get(there, parts, repo, **picking):
             wanted.append(name)
@@ -97,6 +105,40 @@ def _downloaded(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -
     except Exception as error:  # the hub's client and the network below it have no common family
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise NotFound(f"{repo} could not be got from the hub: {reason}", hint=f"{WITHOUT_NETWORK.format(repo=repo)}.") from error
+
+
+def names_repository(text: str) -> bool:
+    """Whether a text that is no path here may be an id on the hub. A path that was mistyped is not: its folder is here, or it ends as
+    weights do."""
+    if len(text) >= 200 or not HUB_ID.fullmatch(text):
+        return False
+    path = Path(text)
+    return not path.parent.is_dir() and path.suffix.lower() not in (".safetensors", *PICKLES)
+
+
+def files_on_hub(repo: str) -> list[str]:
+    """Names of a repository's files. Raises what the hub's client does, and TimeoutError where there is no answer after ANSWER_S.
+
+    It is asked once, by another thread: the client would try again and again, and looking up a name cannot be cut short.
+    """
+    from huggingface_hub import HfApi
+
+    answers: queue.Queue[list[str] | Exception] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers.put([file.rfilename for file in HfApi().model_info(repo, timeout=ANSWER_S).siblings or ()])
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def files_to_get(there: Collection[str], parts: Collection[str], repo: str, **picking: Unpack[Picking]) -> Iterator[str]:

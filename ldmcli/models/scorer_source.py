@@ -1,17 +1,16 @@
 """What a `--clip-model` means: which folder holds the CLIP. Imports no torch, so that a typo fails at once."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.models.hub import files_on_hub, names_repository
 
 BUNDLED_SCORER = Path(__file__).parent / "bundled_scorer"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 
 READ_FILES = ("*.json", "*.txt", "*.safetensors")
 """All that is fetched of a repository: no pickled weights, no code."""
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def find_scorer(text: str, *, offline: bool = False) -> ScorerSource:
         if not (path / "config.json").is_file():
             raise NotFound(f"--clip-model {text} has no config.json.", hint="Pass a folder that CLIPModel.save_pretrained has written.")
         return ScorerSource(path.resolve().name, path)
-    if not HUB_ID.fullmatch(text):
+    if not names_repository(text):
         raise NotFound(f"no CLIP model at {text!r}.", hint="Pass `bundled`, a folder or a hub id such as openai/clip-vit-base-patch32.")
     return ScorerSource(text, _fetched(text, offline=offline))
 
@@ -41,7 +40,7 @@ def _fetched(hub_id: str, *, offline: bool) -> Path:
 
     advice = "Use --clip-model bundled or a folder; or fetch it where there is a network: "
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(READ_FILES), local_files_only=offline))
+        return Path(snapshot_download(hub_id, allow_patterns=list(READ_FILES), local_files_only=offline or not _answers(hub_id)))
     except OSError as error:
         answer = getattr(error, "response", None)
         if answer is not None and answer.status_code in (401, 403, 404):
@@ -50,3 +49,14 @@ def _fetched(hub_id: str, *, offline: bool) -> Path:
         raise NotFound(f"the CLIP model {hub_id} is not in the cache, and {why}.", hint=f"{advice}hf download {hub_id}") from error
     except ValueError as error:
         raise LdmError(f"--clip-model {hub_id}: {error}") from error
+
+
+def _answers(hub_id: str) -> bool:
+    """Whether the hub can be reached; if not, the cache alone is looked at. Raises what the hub answers instead of files."""
+    try:
+        files_on_hub(hub_id)
+    except Exception as error:  # the hub's client and the network below it have no common family
+        if getattr(error, "response", None) is not None:
+            raise
+        return False
+    return True

@@ -4,7 +4,6 @@ Imports no torch, so that a typo fails at once.
 """
 
 import importlib.util
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Unpack
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
 from ldmcli.models.header import read_header
-from ldmcli.models.hub import hub_folder
+from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 
@@ -107,6 +106,8 @@ def find_tokenizer(text: str | None) -> Path:
     """The folder with CLIP's tokenizer files: the one that is named, else one that is on this machine already."""
     if text is not None:
         folder = Path(text).expanduser()
+        if folder.name == OPEN_CLIP_VOCABULARY and folder.is_file():
+            return folder
         if not folder.is_dir():
             raise NotFound(f"--tokenizer {text}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
         return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
@@ -145,8 +146,7 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
         return path.stem, path
     if there:
         return path.resolve().name, path / "model" if (path / "model").is_dir() else path
-    # a folder that is here in front of the slash makes it a path that was mistyped
-    if len(text) < 200 and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text) and not path.parent.is_dir():
+    if names_repository(text):
         return text, hub_folder(text, parts, **picking)
     raise NotFound(f"no model at {text!r}.", hint=ACCEPTED)
 

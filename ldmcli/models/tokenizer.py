@@ -1,5 +1,6 @@
 """CLIP's byte-pair tokenizer by the `tokenizers` library; the same ids as transformers' CLIPTokenizer."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,13 @@ class ClipTokenizer:
                 raise ValueError(f"{token.content} cannot be number {number}")
         self.vocab_size = max([*vocab.values(), *(learned or ())]) + 1
         self._vectors = vectors(sorted(beyond))
+
+    @property
+    def sha256(self) -> str:
+        """Of the words, their numbers and the merges, in hex: the same in whatever files they come."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+        return hashlib.sha256(json.dumps([model["vocab"], merges], sort_keys=True).encode()).hexdigest()
 
     def encode(self, text: str) -> Tokens:
         """Cut after length - 2 tokens, the end token kept."""

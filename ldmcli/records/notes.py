@@ -23,13 +23,24 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a run is in its whole job. number: of the piece under way, from 1; total: pieces; done: how many are finished, with what
+    is done of the piece under way."""
+
+    number: int
+    total: int
+    done: float
+
+
+@dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of a named stage."""
+    """`done` of `total` units of a named stage. place: in the whole job, where the stage is one of many of its kind."""
 
     stage: str
     done: int
     total: int
     memory: Memory | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

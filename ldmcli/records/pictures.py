@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture on its way. png: the bytes of a file."""
+    """A picture on its way, or as it was finished. png: the bytes of a file."""
 
     png: bytes
+    finished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ldmcli.errors import LdmError
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
+from ldmcli.records.words import counted
 from ldmcli.reports.comparison_grid import Shown, labelled_grid
 from ldmcli.reports.curves import Chart, Series, log_chart
 from ldmcli.reports.html import data_uri, render_page, write_text
@@ -81,7 +82,7 @@ def as_page(report: ComparisonReport, shown: Shown) -> str:
         blocks=_blocks(report, shown, names),
         enough=ENOUGH,
         settings={key: _plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
-        solvers={f"{row.scheduler} at {row.steps} steps": (row.settings, row.notes) for row in report.rows if row.settings},
+        solvers={f"{row.scheduler} at {counted(row.steps, 'step')}": (row.settings, row.notes) for row in report.rows if row.settings},
     )
 
 

@@ -1,13 +1,15 @@
 """The pictures of a command on one sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, sqrt
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from ldmcli.errors import LdmError
 from ldmcli.records.pictures import ImageRecord
+from ldmcli.records.words import counted
 from ldmcli.reports.sheets import contact_sheet
 
 MOST_PICTURES, CELL = 100, 256
@@ -43,6 +45,8 @@ def _fitted(picture: Image.Image, scale: float, side: int) -> Image.Image:
 
 def _labels(records: Sequence[ImageRecord]) -> list[str]:
     """The settings that are not the same for all, the prompt at the end because it is the longest."""
-    shown = {"seed": "{}", "scheduler": "{}", "steps": "{} steps", "cfg": "cfg {:g}", "prompt": "{}"}
+    shown: dict[str, Callable[[Any], str]] = {
+        "seed": str, "scheduler": str, "steps": lambda steps: counted(steps, "step"), "cfg": "cfg {:g}".format, "prompt": str,
+    }  # fmt: skip
     differing = [name for name in shown if len({getattr(record, name) for record in records}) > 1] or ["prompt"]
-    return [" ".join(shown[name].format(getattr(record, name)) for name in differing) for record in records]
+    return [" ".join(shown[name](getattr(record, name)) for name in differing) for record in records]

@@ -1,4 +1,4 @@
-"""A stop that waits for the end of the step: handlers only set a flag."""
+"""A stop that waits for the end of the step: signals only set a flag."""
 
 import signal
 import time
@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+from ldmcli.runtime.ending import EXIT_CODES
+from ldmcli.runtime.signals import telling
+
+__all__ = ["EXIT_CODES", "Requests", "listening"]
 
 
 @dataclass
@@ -27,30 +30,19 @@ class Requests:
 
 @contextmanager
 def listening(*, preparing: bool = False) -> Iterator[Requests]:
-    """SIGINT and SIGTERM set `stop`, SIGUSR1 sets `save`. The old handlers come back at the end.
+    """SIGINT, SIGTERM and SIGHUP set `stop`, SIGUSR1 sets `save`. What was before comes back at the end.
 
-    A second SIGINT, or the first while `preparing`, ends the process at once. A second SIGTERM does not: job managers and launchers
+    A second SIGINT, or the first signal while `preparing`, is Interrupted. A second SIGTERM is not: job managers and launchers
     send it to the process and again to its group.
     """
     requests = Requests(preparing=preparing)
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if requests.preparing or requests.stop == signal.SIGINT:
-            raise KeyboardInterrupt
-        requests.stop = signal.SIGINT
-
-    def on_terminate(number: int, frame: FrameType | None) -> None:
-        if requests.preparing:
-            raise SystemExit(EXIT_CODES[signal.SIGTERM])
-        requests.stop = requests.stop or signal.SIGTERM
-
     def on_save(number: int, frame: FrameType | None) -> None:
         requests.save = True
 
-    wanted = {signal.SIGINT: on_interrupt, signal.SIGTERM: on_terminate, signal.SIGUSR1: on_save}
-    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
-    try:
-        yield requests
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with telling(requests):
+        before = signal.signal(signal.SIGUSR1, on_save)
+        try:
+            yield requests
+        finally:
+            signal.signal(signal.SIGUSR1, before)

@@ -45,7 +45,7 @@ def test_quiet_prints_bare_paths_and_no_talk(generate, tmp_path):
 def test_otherwise_paths_stay_on_stdout_and_the_talk_goes_to_stderr(generate, tmp_path):
     code, out, err = generate("a dog")
     assert code == 0 and out == f"{tmp_path}/out/00000_seed5.png\n"
-    assert "device cpu: as asked; dtype fp32: " in err and "1 pictures in" in err and "MiB RSS" in err
+    assert "device cpu: as asked; dtype fp32: " in err and "1 picture in" in err and "MiB RSS" in err
 
 
 def test_json_keeps_control_characters_of_a_prompt_escaped(generate):

@@ -1,14 +1,16 @@
 """Records in, text out."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ldmcli.console import output, progress
 from ldmcli.console.text import printable
-from ldmcli.records.notes import Memory, Note, Progress, Saved
+from ldmcli.records.notes import Memory, Note, Place, Progress, Saved
 from ldmcli.records.training import TrainDone, TrainStep
+from ldmcli.records.words import counted
 
 STEP = TrainStep(step=3, total=9, terms={"loss": 0.51234, "kl": 7.0, "grad_norm": 1.0}, lr=0.1, images_per_s=123.4, seconds=0.1)
 
@@ -63,6 +65,54 @@ def test_without_a_terminal_a_plain_line_comes_now_and_then(capsys, monkeypatch)
         live.update(Progress("encode", 1, 4))
         live.update(step)
     assert capsys.readouterr().err == "encode 1/4\ntrain 3/9 loss 0.5123 kl 7 123 img/s 1.5 GiB RSS\n"
+
+
+def test_where_the_whole_job_is_and_what_is_left_of_it(capsys, monkeypatch):
+    """A clock of our own: 8 of 72 pictures take 8 s."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.LiveProgress(enabled=True) as live:
+        for first in (8, 16, 24):
+            live.update(Progress(f"denoise {first + 1}-{first + 8}", 10, 20, place=Place(first + 1, 72, first + 4)))
+            now[0] += 8
+            if first == 16:  # another stage in between has a clock of its own
+                live.update(Progress("denoise 1-8", 1, 20))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "denoise 9-16 10/20 9 of 72",
+        "denoise 17-24 10/20 17 of 72, 0:52",
+        "denoise 1-8 1/20",
+        "denoise 25-32 10/20 25 of 72, 0:44",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0:00"), (41.4, "0:41"), (59.6, "1:00"), (725, "12:05"), (3723, "1:02:03")])
+def test_time_left_as_a_clock_shows_it(seconds, said):
+    assert progress.as_clock(seconds) == said
+
+
+COUNTED = [((1, "picture"), "1 picture"), ((0, "picture"), "0 pictures"), ((3, "picture"), "3 pictures"), ((1500, "step"), "1,500 steps"),
+           ((2, "entry", "entries"), "2 entries"), ((1, "entry", "entries"), "1 entry")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), COUNTED)
+def test_one_is_singular(arguments, said):
+    assert counted(*arguments) == said
+
+
+def test_pictures_captions_and_the_like_are_counted_in_one_place_only():
+    nouns = "|".join(f"{noun}s" for noun in ("picture", "caption", "thread", "shard", "token", "configuration"))
+    by_hand = re.compile(r"\{[^{}\"']*\} (?:unusable )?(?:" + nouns + r")\b")
+    package = Path(progress.__file__).parents[1]
+    found = [f"{path.name}: {match[0]}" for path in package.rglob("*.py") for match in by_hand.finditer(path.read_text(encoding="utf-8"))]
+    # numbers that are never 1
+    assert sorted(found) == [
+        "compare_figures.py: {FEWEST} pictures",
+        "distances.py: {count:,} pictures",
+        "scorer.py: {len(captions)} captions",
+        "scorer.py: {len(pictures)} pictures",
+    ]
 
 
 def test_lines_do_not_come_faster_than_that(capsys):

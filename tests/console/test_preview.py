@@ -35,6 +35,17 @@ def test_the_picture_is_drawn_in_half_blocks_where_the_terminal_can_do_no_better
     assert "denoise 1-2" in screen and "denoise 3-3" in screen
 
 
+def test_the_finished_picture_stays_when_the_bar_is_gone(shown):
+    screen, _ = shown
+    last = screen[screen.rindex("\x1b[2K") :]
+    assert last.count(BLOCK) > 20 and "━" not in last
+
+
+def test_the_place_in_the_whole_job_is_shown(shown):
+    screen, _ = shown
+    assert "1 of 3" in screen and re.search(r"3 of 3, \d:\d\d", screen)
+
+
 def test_pictures_are_the_same_bytes_with_and_without(shown, command, tmp_path):
     _, folder = shown
     done = finished([*command, f"{tmp_path}/", "-q"], env=environment())

@@ -75,7 +75,7 @@ def test_a_dangling_link_is_refused_too(generate, tmp_path):
     assert not (tmp_path / "nowhere.png").exists()
 
 
-@pytest.mark.parametrize("name", ["dog.gif", "dog", "dog.tar.gz"])
+@pytest.mark.parametrize("name", ["dog.gif", "dog.TIFF"])
 def test_a_name_that_is_no_picture_is_refused(generate, tmp_path, name):
     assert refused(generate(tmp_path / name), ".png")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,180 @@
+"""What a shell does to a command: streams that are closed, full or left, encodings, signals, folders that vanish, - and -o."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tiny import environment
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.naming import find_target
+from ldmcli.errors import UsageError
+
+DEADLINE_S = 120
+"""For a process on a machine with much else to do."""
+
+
+def in_shell(line, *arguments, **variables):
+    """Run a line of bash in which "$@" is `ldm ARGUMENTS`."""
+    command = ["bash", "-c", f"set -o pipefail; {line}", "bash", sys.executable, "-m", "ldmcli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env={**environment(), **variables}, timeout=DEADLINE_S)
+
+
+FULL = "error: standard output could not be written: No space left on device.\n"
+
+STREAMS = {  # line, exit code, does stdout hold a path, what stderr ends with
+    "a full device": ('"$@" >/dev/full', 1, False, FULL),
+    "a full device for talk": ('"$@" 2>/dev/full', 0, True, ""),
+    "nothing is open": ('"$@" >&- 2>&- <&-', 0, False, ""),
+    "closed stderr": ('"$@" 2>&-', 0, True, ""),
+    "a reader that left": ('"$@" | head -1', 0, True, ""),
+    "an encoding without the characters": ('PYTHONIOENCODING=cp1252 "$@"', 0, True, ""),
+}
+
+
+@pytest.mark.parametrize("what", STREAMS)
+def test_whatever_becomes_of_the_streams_all_pictures_are_written(what, model, tmp_path):
+    line, code, told, last = STREAMS[what]
+    drawing = ("generate", "\u6f22\u5b57", "-n", 3, "--batch-size", 1, "--steps", 2, "-s", 1, "-m", model, "--device", "cpu")
+    done = in_shell(line, *drawing, "-o", f"{tmp_path}/{{prompt}}.png")
+    assert done.returncode == code, done.stderr
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert "Traceback" not in done.stderr and done.stderr.endswith(last)
+    assert bool(done.stdout) is told
+    if "encoding" in what:
+        assert "\\u6f22\\u5b57.png" in done.stdout
+
+
+def test_help_into_a_full_device_is_told_in_one_line():
+    done = in_shell('"$@" >/dev/full', "--help")
+    assert (done.returncode, done.stderr) == (1, FULL)
+
+
+def test_a_working_directory_that_is_gone_is_told_in_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = in_shell(f'cd "{gone}"; rmdir "{gone}"; "$@"', "generate", "a dog", PYTHONPATH=os.getcwd())
+    assert done.returncode == 6 and done.stdout == ""
+    assert done.stderr.startswith("error: the working directory is gone.\n") and done.stderr.count("\n") == 2
+
+
+@pytest.fixture
+def started():
+    """Start `python ARGUMENTS`; gone when the test is over."""
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def said(process, words):
+    """Read stderr until a line has these words."""
+    while words not in (line := process.stderr.readline()):
+        assert line, "it ended before it said so"
+
+
+def ended(process):
+    """(exit code, seconds until then, what else was said)."""
+    began = time.monotonic()
+    _, talk = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, time.monotonic() - began, talk
+
+
+LARGE = ("-W", 2048, "-H", 2048, "--steps", 20)
+"""A call of the U-Net's attention at this size takes much longer than a signal may."""
+
+INSIDE_A_STEP = {  # arguments, the last words before the network runs, signals, exit code
+    "Ctrl-C": (("generate", "a dog", *LARGE), "in tiles", [signal.SIGINT], 130),
+    "SIGTERM": (("generate", "a dog", *LARGE), "in tiles", [signal.SIGTERM], 143),
+    "SIGHUP": (("generate", "a dog", *LARGE), "in tiles", [signal.SIGHUP], 143),
+    "SIGTERM twice": (("generate", "a dog", *LARGE), "in tiles", [signal.SIGTERM] * 2, 143),
+    "bench": (("bench", "--size", "2048", "--steps", 20), "far beyond", [signal.SIGINT], 130),
+    "compare-schedulers": (("compare-schedulers", "a dog", "-W", 2048, "-H", 2048, "--clip-model", "none"), "far beyond",
+                           [signal.SIGTERM], 143),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", INSIDE_A_STEP)
+def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, tmp_path, started):
+    arguments, words, signals, code = INSIDE_A_STEP[what]
+    folder = () if arguments[0] == "bench" else ("-o", f"{tmp_path}/out/")
+    process = started("-m", "ldmcli", *arguments, "-m", model, "--device", "cpu", *folder)
+    said(process, words)
+    time.sleep(0.7)  # well into the step; where that is late, the signal comes before it, which is no harm
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.4 * (len(signals) - 1))
+    found, seconds, talk = ended(process)
+    assert found == code and "error: " in talk and "Traceback" not in talk
+    assert seconds < 3, "2 s, and one for a busy machine"
+    if len(signals) > 1:
+        assert seconds < 1.2
+    assert not list(tmp_path.rglob(".ldm-*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["ldmcli.console.streams", "ldmcli.errors", "ldmcli.cli"])
+def test_a_signal_while_modules_are_imported_has_its_code_and_no_traceback(module, number, started):
+    process = started("-X", "importtime", "-m", "ldmcli", "generate", "a dog")
+    said(process, f"| {module}\n" if "." not in module else module)
+    process.send_signal(number)
+    code, _, talk = ended(process)
+    assert code == 128 + number and "Traceback" not in talk
+
+
+PROMPTS = {
+    "alone": (["-"], ["a cat", "a bird"]),
+    "among others": (["a dog", "-", "a fish"], ["a dog", "a cat", "a bird", "a fish"]),
+    "by its option": (["-p", "-"], ["a cat", "a bird"]),
+    "of a comparison": (["-"], ["a cat", "a bird"]),
+}
+
+
+@pytest.mark.parametrize("what", PROMPTS)
+def test_a_dash_is_standard_input(what, model, monkeypatch, tmp_path):
+    from ldmcli.commands.asked import asked_for
+
+    typed, expected = PROMPTS[what]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a cat\n# no prompt\na bird\n")))
+    requests, unusable = asked_for([text for text in typed if text != "-p"], None, [], GenerateConfig())
+    assert [request.prompt for request in requests] == expected and unusable == []
+
+
+def test_standard_input_is_read_once(ldm):
+    for arguments in (["-", "-"], ["-", "-f", "-"]):
+        code, out, err = ldm("generate", *arguments)
+        assert (code, out) == (2, "") and err.startswith("error: standard input is named twice")
+
+
+TARGETS = {  # -o, the folder, whether it names one file
+    "new": ("new", False),
+    "new/": ("new", False),
+    "deep/new": ("deep/new", False),
+    "model.v2": ("model.v2", False),
+    "a.png": (".", True),
+    "deep/a.JPG": ("deep", True),
+}
+
+
+@pytest.mark.parametrize("typed", TARGETS)
+def test_a_target_that_is_not_there_is_a_folder_unless_it_ends_as_a_picture(typed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    target, (folder, named) = find_target(GenerateConfig(output=typed), 1), TARGETS[typed]
+    assert (str(target.folder), target.file is not None) == (folder, named)
+
+
+@pytest.mark.parametrize("typed", ["a.gif", "deep/a.tiff", "{seed}", "out/{prompt}"])
+def test_a_picture_that_cannot_be_written_and_a_template_without_an_ending_are_no_folder(typed):
+    with pytest.raises(UsageError, match="ends in .png, .webp or .jpg"):
+        find_target(GenerateConfig(output=typed), 1)

@@ -40,12 +40,12 @@ app = typer.Typer(
         "token_normalize_func": lambda name: name.replace("_", "-"),  # names of options and commands, never values
     },
 )
-app.command("generate", epilog=EPILOG, cls=DeclaredCommand)(generate.generate)
-app.command("compare-schedulers", epilog=EPILOG)(compare_schedulers.compare_schedulers)
-app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
-app.command("train-unet", epilog=EPILOG)(train_unet.train_unet_command)
-app.command("clipscore", epilog=EPILOG)(clipscore.clipscore)
-app.command("bench", epilog=EPILOG)(bench.bench)
+COMMANDS = (
+    generate.generate, compare_schedulers.compare_schedulers, train_vae.train_vae_command, train_unet.train_unet_command,
+    clipscore.clipscore, bench.bench,
+)  # fmt: skip
+for function in COMMANDS:
+    app.command(function.__name__, epilog=EPILOG, cls=DeclaredCommand)(function)
 
 
 def show_version(wanted: bool) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ldmcli.commands.help import help_lines, metavar
 from ldmcli.commands.settings import Asked
-from ldmcli.config.option import GROUPS, Option, Options, declared
+from ldmcli.config.option import Option, Options, declared
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
@@ -39,7 +40,7 @@ def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Call
         own = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         run.__signature__ = inspect.Signature([*own, *map(_parameter, options)])  # type: ignore[attr-defined]  # what Typer reads
         run.__annotations__ = {each.name: each.annotation for each in run.__signature__.parameters.values()}  # type: ignore[attr-defined]
-        run.__doc__, run.__module__, run.__name__ = function.__doc__, function.__module__, function.__name__
+        run.__doc__, run.__module__, run.__name__ = function.__doc__, function.__module__, name
         run.kinds, run.options, run.examples = kinds, options, examples  # type: ignore[attr-defined]
         return run
 
@@ -55,18 +56,11 @@ def _sources(asked: Asked, context: typer.Context) -> AbstractContextManager[Non
 def _parameter(each: Option) -> inspect.Parameter:
     """What Typer has to know: names, and whether words follow. Reading the words is left to config/reading.py."""
     annotation: Any = list[str] | None if each.repeat else bool | None if each.kind.scalar is bool else str | None
-    words = {} if each.kind.scalar is bool and not each.repeat else {"metavar": metavar(each), "autocompletion": completer(each)}
+    words: dict[str, Any] = {}
+    if each.repeat or each.kind.scalar is not bool:
+        words = {"metavar": metavar(each), "autocompletion": completer(each)}
     what: Any = typer.Argument(**words) if each.argument else typer.Option(*each.flags, **words)
     return inspect.Parameter(each.field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, what])
-
-
-def metavar(each: Option) -> str:
-    """What stands for the value: the choices, where there are any."""
-    if each.metavar:
-        return each.metavar
-    if each.kind.choices:
-        return "|".join(each.kind.choices)
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(each.kind.scalar, "PATH")
 
 
 def completer(each: Option) -> Callable[[str], list[str]] | None:
@@ -82,34 +76,7 @@ def completer(each: Option) -> Callable[[str], list[str]] | None:
     return complete
 
 
-def shown_default(each: Option) -> str:
-    """What holds when nobody says anything; nothing where that is nothing."""
-    if each.default_is:
-        return each.default_is
-    if each.kind.scalar is bool and not each.kind.optional:
-        opposite = any("/" in flag for flag in each.flags)
-        return ("on" if each.default else "off") if opposite else ""
-    if each.default in (None, (), "") or not isinstance(each.default, str | int | float | tuple):
-        return ""
-    if isinstance(each.default, float):
-        return f"{each.default:g}"
-    return ",".join(map(str, each.default)) if isinstance(each.default, tuple) else f"{each.default}"
-
-
-def help_row(each: Option) -> tuple[str, str]:
-    """(names and value, what it does, its default and its other names)."""
-    if each.argument:
-        return f"[{each.metavar}]", each.help
-    short = [flag for flag in each.flags if not flag.startswith("--")]
-    long = [flag for flag in each.flags if flag.startswith("--")]
-    first = f"{', '.join([*short, long[0].replace('/', ' / ')])}"
-    value = "" if each.kind.scalar is bool else f" {metavar(each)}"
-    aside = [f"default: {said}"] if (said := shown_default(each)) else []
-    aside += [f"also {', '.join(flag.replace('/', ' / ') for flag in long[1:])}"] if long[1:] else []
-    return first + value, each.help + (f" [{'; '.join(aside)}]" if aside else "")
-
-
-def _unread(context: typer.Context, value: Any) -> Any:
+def _unread(context: Any, value: Any) -> Any:
     return value
 
 
@@ -119,7 +86,7 @@ class DeclaredCommand(TyperCommand):
     def __init__(self, *args: Any, **facts: Any) -> None:
         super().__init__(*args, **facts)
         for parameter in self.params:
-            parameter.process_value = _unread  # type: ignore[method-assign]
+            parameter.process_value = _unread  # type: ignore[method-assign, assignment]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         """The first paragraph, and what to type."""
@@ -130,13 +97,7 @@ class DeclaredCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Group by group."""
-        options: list[Option] = self.callback.options  # type: ignore[union-attr]
-        for group in GROUPS:
-            rows = [help_row(each) for each in options if each.group == group]
-            rows += [("-h, --help", "Show this message and exit.")] if group == "General" else []
-            if rows:
-                with formatter.section(group):
-                    formatter.write_dl(rows)
+        formatter.write("\n".join(help_lines(self.callback.options, formatter.width)))  # type: ignore[union-attr]
 
 
 class DeclaredGroup(TyperGroup):

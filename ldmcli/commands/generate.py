@@ -37,7 +37,7 @@ def generate(asked: Asked) -> None:
     if lists.list_models:
         return output.show_models(listing.list_models(), as_json=report.as_json, quiet=report.quiet)
     wanted = asked.options(RequestOptions)
-    if asked.typed.get("preview"):
+    if asked.given(GenerateConfig).get("preview"):
         check_preview(quiet=report.quiet)
     typed = [*wanted.prompts, *wanted.more_prompts]
     if wanted.from_image is not None:
@@ -53,7 +53,7 @@ def generate(asked: Asked) -> None:
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
-    asked.model_said = {"size", "spacing", *own_settings(source.path).get("defaults", {})}
+    asked.model_said = {"size", "spacing", "prediction", *own_settings(source.path).get("defaults", {})}
 
     from ldmcli.engine.generate import run_generate
 

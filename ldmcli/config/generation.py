@@ -17,7 +17,9 @@ TILED_ABOVE = 1024 * 1024
 class PictureOptions(Options, group="Picture"):
     """What is made of the latents, and what is shown of the way there."""
 
-    upscale: int = option(1, "--upscale", metavar="1..32", help="Enlarge so many times, for looking.", at_least=1, at_most=32, recorded=True)
+    upscale: int = option(
+        1, "--upscale", metavar="1..32", help="Enlarge so many times, for looking.", at_least=1, at_most=32, recorded=True
+    )
     resample: Literal["nearest", "lanczos"] = option(
         "nearest", "--resample", help="How --upscale enlarges.", recorded=True, conflicts=(
             Conflict(
@@ -71,9 +73,7 @@ class OutputOptions(Options, group="Output"):
     num_images: int = option(
         1, "-n", "--num-images", metavar="N", help="Pictures per prompt.", at_least=1, at_most=10**6, per_prompt=True, group="Prompts"
     )
-    output: str = option(
-        "outputs/", "-o", "--output", metavar="PATH", help="A file, a folder/, or a template: out/{prompt}-{seed}.png."
-    )
+    output: str = option("outputs/", "-o", "--output", metavar="PATH", help="A file, a folder/, or a template: out/{prompt}-{seed}.png.")
     format: Literal["png", "webp", "jpg"] | None = option(
         None, "--format", help="Of the files; webp is lossless.", default_is="what --output says, else png",
         convert=lambda text: text.lower().replace("jpeg", "jpg"),

@@ -1,13 +1,12 @@
 """How an option is declared: once, as a field of a frozen dataclass. Shell, TOML, environment, prompts file and help read it from here.
 
-    class SamplingOptions(Options, group="Sampling"):
-        steps: int | None = option(None, "--steps", help="Steps of the scheduler.", default_is="the model's", at_least=1)
+class SamplingOptions(Options, group="Sampling"):
+    steps: int | None = option(None, "--steps", help="Steps of the scheduler.", default_is="the model's", at_least=1)
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, ClassVar
 
 from ldmcli.config.kinds import Kind, kind_of
@@ -126,9 +125,14 @@ class Options:
             check_value(each, getattr(self, each.field))
 
 
-@cache
+_DECLARED: dict[Any, dict[str, Option]] = {}
+_LIMITED: dict[Any, tuple[Option, ...]] = {}
+
+
 def declared(kind: type[Options]) -> Mapping[str, Option]:
-    """Field name -> Option, with its group, kind and default, in the order in which they were written."""
+    """Field name -> Option of a subclass of Options, with its group, kind and default, in the order in which they were written."""
+    if kind in _DECLARED:
+        return _DECLARED[kind]
     found: dict[str, Option] = {}
     known: dict[str, dataclasses.Field[Any]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
     for base in reversed(kind.__mro__):
@@ -142,17 +146,21 @@ def declared(kind: type[Options]) -> Mapping[str, Option]:
                 )  # fmt: skip
             else:
                 found.pop(name, None)  # a plain field takes the place of an option
+    _DECLARED[kind] = found
     return found
 
 
-@cache
 def _limited(kind: type[Options]) -> tuple[Option, ...]:
-    """Those whose values can be wrong."""
-    return tuple(
-        each for name, each in declared(kind).items()
-        if each.kind.choices or (each.kind.scalar is float and not each.kind.pair) or (each.at_least, each.above, each.at_most, each.below) != (None,) * 4
-        if name in kind.__dataclass_fields__  # type: ignore[attr-defined]
-    )  # fmt: skip
+    """Those whose values can be wrong; the values of a config are checked whenever it is changed, which must be quick."""
+    if kind not in _LIMITED:
+        known = kind.__dataclass_fields__  # type: ignore[attr-defined]
+        _LIMITED[kind] = tuple(each for name, each in declared(kind).items() if name in known and _has_limits(each))
+    return _LIMITED[kind]
+
+
+def _has_limits(each: Option) -> bool:
+    bounds = (each.at_least, each.above, each.at_most, each.below, each.multiple_of)
+    return bool(each.kind.choices) or (each.kind.scalar is float and not each.kind.pair) or any(bound is not None for bound in bounds)
 
 
 def find_key(kind: type[Options], key: str) -> Option | None:

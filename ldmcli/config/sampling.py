@@ -59,6 +59,7 @@ class SchedulerOptions(Options, group="Sampling"):
         per_prompt=True, sweep=True, own="steps",
     )  # fmt: skip
 
+
 @dataclass(frozen=True, kw_only=True)
 class GuidanceOptions(Options, group="Sampling"):
     """What generate, bench and compare-schedulers share."""
@@ -85,9 +86,7 @@ class GuidanceOptions(Options, group="Sampling"):
             ),
         ),
     )  # fmt: skip
-    spacing: Spacing | None = option(
-        None, "--spacing", help="Which timesteps are visited.", default_is="the scheduler's", own="spacing"
-    )
+    spacing: Spacing | None = option(None, "--spacing", help="Which timesteps are visited.", default_is="the scheduler's", own="spacing")
     sigma_clip: bool = option(True, "--sigma-clip/--no-sigma-clip", help="Start cosine models at sigma 164.")
     seed: int | None = option(None, "-s", "--seed", help="Picture i has seed + i; -1 draws one.", default_is="drawn and printed",
                               per_prompt=True, recorded=True, **DRAWN_SEED)  # fmt: skip

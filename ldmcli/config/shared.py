@@ -61,7 +61,7 @@ class ModelOptions(OfflineOptions, group="Model"):
         (), "--lora", metavar="FILE[:SCALE]", repeat=True, how=True, help="A LoRA file, or a folder or run with one; repeatable.",
     )  # fmt: skip
     prediction: Literal["epsilon", "v"] | None = option(
-        None, "--prediction", default_is="what the model says", help="What the U-Net predicts, whatever the model says.",
+        None, "--prediction", default_is="what the model says", own="prediction", help="What the U-Net predicts, whatever the model says.",
     )  # fmt: skip
     variant: str | None = option(
         None, "--variant", metavar="NAME", how=True, default_is="weights without one", help="Which weights of a folder: fp16, non_ema, ...",

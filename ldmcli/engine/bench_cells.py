@@ -16,7 +16,7 @@ from ldmcli.engine.bench_run import Run, asked_row, draw_batch, measured_row
 from ldmcli.engine.drawing import resolve_settings
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, OutOfMemory
-from ldmcli.models.hashes import weights_hash
+from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, TrainingRow
@@ -53,6 +53,7 @@ class Bench:
         self.first_error: LdmError | None = None
         self.env: dict[str, Any] = {
             "model": source.name, "unet_sha256": weights_hash(source.path, "unet", allow_pickle=source.allow_pickle),
+            **other_weights(source),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
         }  # fmt: skip
 

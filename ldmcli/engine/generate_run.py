@@ -18,7 +18,7 @@ from ldmcli.engine.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.session import Session
 from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.models.hashes import weights_hash
+from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
@@ -38,11 +38,7 @@ class Run:
         self.writer, self.threads = writer, threads
         self.own = own_settings(source.path)
         self.unet_sha256 = weights_hash(source.path, "unet", allow_pickle=source.allow_pickle)
-        self.other_weights: dict[str, Any] = {}
-        if source.vae != source.path:
-            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
-        if source.loras:
-            self.other_weights["loras"] = [lora.facts() for lora in source.loras]
+        self.other_weights = other_weights(source)
         self.settings: dict[GenerateConfig, Settings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
         self.done: dict[int, ImageRecord] = {}

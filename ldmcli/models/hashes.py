@@ -2,8 +2,10 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from ldmcli.models.layout import weight_files
+from ldmcli.models.source import Source
 
 
 def weights_hash(model: Path, name: str, *, allow_pickle: bool = False) -> str:
@@ -18,3 +20,13 @@ def weights_hash(model: Path, name: str, *, allow_pickle: bool = False) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def other_weights(source: Source) -> dict[str, Any]:
+    """What draws beside the model's own weights: vae_sha256 and loras, each only where --vae and --lora named one."""
+    other: dict[str, Any] = {}
+    if source.vae != source.path:
+        other["vae_sha256"] = weights_hash(source.vae, "vae", allow_pickle=source.allow_pickle)
+    if source.loras:
+        other["loras"] = [lora.facts() for lora in source.loras]
+    return other

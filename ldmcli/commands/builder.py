@@ -11,7 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from ldmcli.commands.help import help_lines, metavar
 from ldmcli.commands.settings import Asked
-from ldmcli.config.option import Option, Options, declared
+from ldmcli.config.option import Option
+from ldmcli.config.options import Options, declared
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError

@@ -9,7 +9,7 @@ from ldmcli.commands.builder import command
 from ldmcli.commands.replaying import replay
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
-from ldmcli.config.option import declared
+from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.console import output
 from ldmcli.console.asking import ask_prompt, on_terminal

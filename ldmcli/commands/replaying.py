@@ -5,7 +5,7 @@ from pathlib import Path
 from ldmcli.commands.asked import find_source, settled
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.config.option import declared
+from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.console import output
 from ldmcli.engine.jobs import Request, changed, check_trace

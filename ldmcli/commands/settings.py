@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from ldmcli.config.option import Options, declared
+from ldmcli.config.options import Options, declared
 from ldmcli.config.reading import fields_of, read_environment, read_flags, read_keys
 from ldmcli.config_file import read_config_file
 from ldmcli.errors import UsageError

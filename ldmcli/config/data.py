@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ldmcli.config.option import Options, option
+from ldmcli.config.option import option
+from ldmcli.config.options import Options
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from ldmcli.config.checks import check, is_text
-from ldmcli.config.option import Conflict, Options, option
+from ldmcli.config.option import Conflict, option
+from ldmcli.config.options import Options
 from ldmcli.config.sampling import SamplingOptions, SizeOptions
 from ldmcli.config.shared import Dtype, ModelOptions, RuntimeOptions, TypedPrompts, short_dtype
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 from ldmcli.config.checks import check, is_text
 from ldmcli.config.data import CaptionedOptions
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.config.option import Options, option, shorthand
+from ldmcli.config.option import option, shorthand
+from ldmcli.config.options import Options
 from ldmcli.config.sampling import GuidanceOptions, SizeOptions, picture_size
 from ldmcli.config.shared import (
     CFG_NAMES,

@@ -4,13 +4,11 @@ class SamplingOptions(Options, group="Sampling"):
     steps: int | None = option(None, "--steps", help="Steps of the scheduler.", default_is="the model's", at_least=1)
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
-from ldmcli.config.kinds import Kind, kind_of
-from ldmcli.errors import UsageError
+from ldmcli.config.kinds import Kind
 
 GROUPS = (
     "Prompts", "Data", "Sampling", "Schedule and steps", "Network", "Losses", "Optimizer", "Model", "Picture", "Measurement", "Scores",
@@ -109,117 +107,3 @@ def option(default: Any, *flags: str, **facts: Any) -> Any:
 def shorthand(*flags: str, **facts: Any) -> Any:
     """A ClassVar that is an option and no field: it `stands_for` other fields, which win when they are given themselves."""
     return Option(flags=flags, **facts)
-
-
-class Options:
-    """Base of all groups and commands: frozen dataclasses that know their options. Values are checked on birth."""
-
-    GROUP: ClassVar[str] = ""
-
-    def __init_subclass__(cls, group: str = "") -> None:
-        if group:
-            cls.GROUP = group
-
-    def __post_init__(self) -> None:
-        for each in _limited(type(self)):
-            check_value(each, getattr(self, each.field))
-
-
-_DECLARED: dict[Any, dict[str, Option]] = {}
-_LIMITED: dict[Any, tuple[Option, ...]] = {}
-
-
-def declared(kind: type[Options]) -> Mapping[str, Option]:
-    """Field name -> Option of a subclass of Options, with its group, kind and default, in the order in which they were written."""
-    if kind in _DECLARED:
-        return _DECLARED[kind]
-    found: dict[str, Option] = {}
-    known: dict[str, dataclasses.Field[Any]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    for base in reversed(kind.__mro__):
-        for name, annotation in vars(base).get("__annotations__", {}).items():
-            if isinstance(short := vars(base).get(name), Option):
-                found[name] = dataclasses.replace(short, field=name, group=short.group or vars(base).get("GROUP", ""))
-            elif name in known and (each := known[name].metadata.get("option")):
-                group = each.group or vars(base).get("GROUP") or (found[name].group if name in found else "")
-                found[name] = dataclasses.replace(
-                    each, field=name, group=group, kind=kind_of(annotation), default=known[name].default
-                )  # fmt: skip
-            else:
-                found.pop(name, None)  # a plain field takes the place of an option
-    _DECLARED[kind] = found
-    return found
-
-
-def _limited(kind: type[Options]) -> tuple[Option, ...]:
-    """Those whose values can be wrong; the values of a config are checked whenever it is changed, which must be quick."""
-    if kind not in _LIMITED:
-        known = kind.__dataclass_fields__  # type: ignore[attr-defined]
-        _LIMITED[kind] = tuple(each for name, each in declared(kind).items() if name in known and _has_limits(each))
-    return _LIMITED[kind]
-
-
-def _has_limits(each: Option) -> bool:
-    bounds = (each.at_least, each.above, each.at_most, each.below, each.multiple_of)
-    return bool(each.kind.choices) or (each.kind.scalar is float and not each.kind.pair) or any(bound is not None for bound in bounds)
-
-
-def find_key(kind: type[Options], key: str) -> Option | None:
-    """The option that a key of a file means: its name or an alias, with - or _."""
-    wanted = key.replace("-", "_")
-    return next((each for each in declared(kind).values() if wanted in each.keys), None)
-
-
-def check_value(each: Option, value: Any) -> None:
-    """Raise UsageError for a value that is no choice or out of bounds. None is always in."""
-    if value is None:
-        return
-    for one in value if each.kind.many and isinstance(value, tuple) else (value,):
-        if each.kind.choices and one not in each.kind.choices:
-            raise UsageError(f"{each.name} {one}: {listed(each.kind.choices)}.")
-        if not _within(each, one):
-            number = f"{each.name} must {_bounds(each)}, got {one}."
-            raise UsageError(number, hint=each.hint(one) if callable(each.hint) else each.hint)
-
-
-def listed(words: tuple[Any, ...]) -> str:
-    """`a, b or c`."""
-    *first, last = map(str, words)
-    return f"{', '.join(first)} or {last}" if first else last
-
-
-def _within(each: Option, value: Any) -> bool:
-    """nan is in no bounds at all."""
-    if each.kind.scalar is float and not abs(value) < float("inf"):
-        return False
-    return (
-        (each.at_least is None or value >= each.at_least)
-        and (each.above is None or value > each.above)
-        and (each.at_most is None or value <= each.at_most)
-        and (each.below is None or value < each.below)
-        and (each.multiple_of is None or value % each.multiple_of == 0)
-    )
-
-
-def _bounds(each: Option) -> str:
-    """The sentence after `must`."""
-    if each.bounds:
-        return f"be {each.bounds}"
-    low, high = (each.at_least if each.above is None else each.above), (each.at_most if each.below is None else each.below)
-    words = "be a number " if each.kind.scalar is float and (low is None or high is None) else "be "
-    if each.multiple_of:
-        words += f"a multiple of {each.multiple_of} "
-    if low is None and high is None:
-        return words.strip()
-    if low is not None and high is not None and each.kind.scalar is float:
-        return f"{words}in {'[' if each.above is None else '('}{low:g}, {high:g}{']' if each.below is None else ')'}"
-    if low is not None and high is not None:
-        return f"{words}between {_digits(low)} and {_digits(high)}"
-    if low is not None:
-        start = "" if each.kind.scalar is int or each.multiple_of else "of "
-        return f"{words}{f'{start}at least' if each.above is None else 'above'} {_digits(low)}"
-    assert high is not None
-    return f"{words}{'at most' if each.below is None else 'below'} {_digits(high)}"
-
-
-def _digits(number: float) -> str:
-    return f"{number:,}" if number >= 10_000 else f"{number}"

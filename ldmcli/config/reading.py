@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ldmcli.config.kinds import from_data, from_text
-from ldmcli.config.option import Option, Options, declared, find_key
+from ldmcli.config.option import Option
+from ldmcli.config.options import Options, declared, find_key
 from ldmcli.errors import UsageError
 
 

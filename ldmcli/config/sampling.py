@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from ldmcli.config.checks import check, is_text
-from ldmcli.config.option import Conflict, Options, option, shorthand
+from ldmcli.config.option import Conflict, option, shorthand
+from ldmcli.config.options import Options
 from ldmcli.config.shared import CFG_NAMES, DRAWN_SEED
 from ldmcli.errors import UsageError
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from ldmcli.config.checks import MAX_SEED, check
-from ldmcli.config.option import Options, option
+from ldmcli.config.option import option
+from ldmcli.config.options import Options
 from ldmcli.errors import UsageError
 
 Dtype = Literal["auto", "fp32", "fp16", "bf16"]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from ldmcli.config.checks import check
-from ldmcli.config.option import Conflict, Options, option
+from ldmcli.config.option import Conflict, option
+from ldmcli.config.options import Options
 from ldmcli.config.shared import DeviceOptions
 from ldmcli.config.training_groups import CheckpointOptions, OptimizerOptions, TrainingData, TrainingDevice
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from ldmcli.config.checks import check
 from ldmcli.config.data import CaptionedOptions
 from ldmcli.config.kinds import Kind, from_text
-from ldmcli.config.option import Options, option
+from ldmcli.config.option import option
+from ldmcli.config.options import Options
 from ldmcli.config.shared import SEED
 
 AUTO_BATCH = "auto"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmcli.config.checks import MAX_SEED, check
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.config.option import declared, find_key
+from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_text
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError

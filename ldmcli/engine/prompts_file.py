@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.config.option import Option, declared, find_key
+from ldmcli.config.option import Option
+from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_data
 from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError

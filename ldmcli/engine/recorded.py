@@ -10,7 +10,8 @@ from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.kinds import json_types
-from ldmcli.config.option import ALWAYS, declared
+from ldmcli.config.option import ALWAYS
+from ldmcli.config.options import declared
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts

@@ -12,7 +12,8 @@ from ldmcli.cli import COMMANDS
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig, CompareConfig
-from ldmcli.config.option import Conflict, Option, Options, declared, find_key, option
+from ldmcli.config.option import Conflict, Option, option
+from ldmcli.config.options import Options, declared, find_key
 from ldmcli.config.reading import read_data
 from ldmcli.config.shared import ModelOptions, ReportOptions
 from ldmcli.engine.jobs import Request, digest

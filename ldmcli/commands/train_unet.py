@@ -14,7 +14,7 @@ from ldmcli.models.source import find_component
     "train-unet", TrainUNetConfig, OfflineOptions, ReportOptions,
     examples=(
         "ldm train-unet --data coco/ --vae runs/vae -o runs/unet",
-        "ldm train-unet --data mine/ --init stabilityai/stable-diffusion-2-1 --lora-rank 4",
+        "ldm train-unet --data mine/ --init bundled --lora-rank 4",
     ),
 )  # fmt: skip
 def train_unet_command(asked: Asked) -> None:

@@ -2,14 +2,13 @@
 
 import os
 import sys
-import traceback
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
 
 from ldmcli import __version__
 from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
+from ldmcli.commands.builder import DeclaredCommand, DeclaredGroup
 from ldmcli.console import output
 from ldmcli.errors import LdmError, NotFound, ToldElsewhere
 from ldmcli.runtime import signals
@@ -31,6 +30,7 @@ LESS_ELSEWHERE = "Try a smaller --batch-size, a smaller --size or half precision
 
 app = typer.Typer(
     name="ldm",
+    cls=DeclaredGroup,
     help="The command line for latent diffusion: train it, run it, take it apart, measure it.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -41,18 +41,20 @@ app = typer.Typer(
         "token_normalize_func": lambda name: name.replace("_", "-"),  # names of options and commands, never values
     },
 )
-app.command("generate", epilog=EPILOG)(generate.generate)
-app.command("compare-schedulers", epilog=EPILOG)(compare_schedulers.compare_schedulers)
-app.command("train-vae", epilog=EPILOG)(train_vae.train_vae_command)
-app.command("train-unet", epilog=EPILOG)(train_unet.train_unet_command)
-app.command("clipscore", epilog=EPILOG)(clipscore.clipscore)
-app.command("bench", epilog=EPILOG)(bench.bench)
+COMMANDS = (
+    generate.generate, compare_schedulers.compare_schedulers, train_vae.train_vae_command, train_unet.train_unet_command,
+    clipscore.clipscore, bench.bench,
+)  # fmt: skip
+for function in COMMANDS:
+    app.command(function.__name__, epilog=EPILOG, cls=DeclaredCommand)(function)
 
 
 def show_version(wanted: bool) -> None:
     """Print our version and those that decide the numbers; read from the installed packages' metadata, not by importing them."""
     if not wanted:
         return
+    from importlib.metadata import PackageNotFoundError, version  # as slow to import as all commands together
+
     lines = [f"ldm {__version__}"]
     for package in ("torch", "diffusers", "transformers"):
         try:
@@ -65,7 +67,7 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    show: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print versions and exit.")] = False,
+    show: Annotated[bool, typer.Option("-V", "--version", callback=show_version, is_eager=True, help="Print versions and exit.")] = False,
 ) -> None:
     pass
 
@@ -81,7 +83,7 @@ def answered(arguments: list[str], *, debug: bool) -> int:
     """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
         check_folder(arguments)
-        code = app(arguments, prog_name="ldm", standalone_mode=False) or 0
+        code = app(arguments, prog_name="ldm", standalone_mode=False, obj={"debug": debug}) or 0
         if code == 130:  # how Typer reports Ctrl-C
             output.show_error("interrupted.", "")
         return code
@@ -100,6 +102,8 @@ def answered(arguments: list[str], *, debug: bool) -> int:
         return error.exit_code
     except LdmError as error:
         if debug:
+            import traceback
+
             traceback.print_exc()
         output.show_error(error.message, error.hint)
         return error.exit_code

@@ -1,10 +1,12 @@
 """What a command that draws was asked for: settings, model, prompts."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.shared import ModelOptions
 from ldmcli.engine.jobs import Request, changed, swept
 from ldmcli.engine.prompts_file import read_prompts
 from ldmcli.errors import UsageError
@@ -16,20 +18,20 @@ STDIN = "-"
 
 
 def settled(given: dict[str, Any]) -> GenerateConfig:
-    """The options as a checked config; a seed of -1 is one that is drawn."""
-    return changed(GenerateConfig(), {**given, "seed": None if given.get("seed") == -1 else given.get("seed")})
+    """The options as a checked config."""
+    return changed(GenerateConfig(), given)
 
 
-def find_source(config: GenerateConfig) -> Source:
-    """The model that the options name."""
+def find_source(options: ModelOptions) -> Source:
+    """The model that the options name. The one place where options become a model."""
     return find_model(
-        config.model, vae=config.vae, tokenizer=config.tokenizer, loras=config.loras, prediction=config.prediction,
-        allow_pickle=config.allow_pickle, variant=config.variant,
+        options.model, vae=options.vae, tokenizer=options.tokenizer, loras=options.loras, prediction=options.prediction,
+        allow_pickle=options.allow_pickle, variant=options.variant,
     )  # fmt: skip
 
 
 def asked_for(
-    typed: list[str], prompts_file: str | None, sweep: list[str], config: GenerateConfig
+    typed: list[str], prompts_file: str | None, sweep: Sequence[str], config: GenerateConfig
 ) -> tuple[list[Request], list[FailedItem], list[Note]]:
     """Prompts of the command line, then those of the file; standard input when there are none and something is piped in.
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ldmcli.config.options import Options
+from ldmcli.config.reading import read_keys
 from ldmcli.config_file import read_config_file
 from ldmcli.errors import NotFound, UsageError
 
@@ -15,38 +17,39 @@ INSTEAD = {"epochs": "max_steps", "cache": "no_cache", "no_cache": "cache"}
 """An option, and the one that it takes the place of where that was stated further away."""
 NEWEST = ("auto", "latest")
 
-Options = dict[str, Any]
+Values = dict[str, Any]
 
 
-def from_files(flags: Options, config: Path | None, known: set[str], command: str) -> Options:
-    """What --config and the record of the run that --resume names state: the file over the record, and nothing that a flag replaces.
+def read_files(kinds: tuple[type[Options], ...], typed: Values, command: str) -> tuple[Values, Values]:
+    """What the record of the run that --resume names states, and what --config does, by field; the file wins.
 
-    flags: as they were typed; known: the options of the command. Raises UsageError and NotFound.
+    typed: the fields that flags and LDM_ variables set. Raises UsageError and NotFound.
     """
-    stated = _options(config, known, command, going_on="resume" in flags) if config else {}
-    typed = over(stated, flags)
-    record: Options = {}
-    if run := _run_to_go_on(typed):
-        record = _options(run / RECORD, known, command, going_on=True)
-        if typed["resume"] not in NEWEST and Path(typed["resume"]) != run:
+    config = typed.get("config")
+    stated = _options(config, kinds, command, going_on="resume" in typed) if config is not None else {}
+    asked = over(stated, typed)
+    record: Values = {}
+    if run := _run_to_go_on(asked):
+        record = _options(run / RECORD, kinds, command, going_on=True)
+        if asked["resume"] not in NEWEST and Path(asked["resume"]) != run:
             record.pop("output")  # one of its checkpoints begins a run of its own
-    return {key: value for key, value in over(record, typed).items() if key not in flags}
+    return record, stated
 
 
-def over(lower: Options, upper: Options) -> Options:
+def over(lower: Values, upper: Values) -> Values:
     """Both, the upper where they disagree."""
     replaced = {INSTEAD[key] for key in INSTEAD.keys() & upper.keys()}
     return {**{key: value for key, value in lower.items() if key not in replaced}, **upper}
 
 
-def newest_of_itself(options: Options) -> Options:
+def newest_of_itself(options: Values) -> Values:
     """The same with `auto` where --resume names the very run that goes on."""
     resume = options.get("resume")
     own = resume not in (None, *NEWEST) and "output" in options and Path(resume) == Path(options["output"])
     return {**options, "resume": "auto"} if own else options
 
 
-def _run_to_go_on(typed: Options) -> Path | None:
+def _run_to_go_on(typed: Values) -> Path | None:
     """The run whose record is to be read: the one that --resume names, or with `auto` that of -o where no data are named."""
     resume = typed.get("resume")
     if resume is None:
@@ -63,7 +66,7 @@ def _run_to_go_on(typed: Options) -> Path | None:
     return found
 
 
-def _options(path: Path, known: set[str], command: str, *, going_on: bool) -> Options:
+def _options(path: Path, kinds: tuple[type[Options], ...], command: str, *, going_on: bool) -> Values:
     """A file's options. A run's record is known by its fingerprint; it goes on where it lies, not where it was first written."""
     stated = read_config_file(path)
     recorded = bool(RECORDED & stated.keys())
@@ -71,7 +74,8 @@ def _options(path: Path, known: set[str], command: str, *, going_on: bool) -> Op
         stated = {key: value for key, value in stated.items() if key not in RECORDED | OF_ONE_START}
         if going_on and path.name == RECORD:
             stated["output"] = str(path.parent)
-    for key in stated.keys() - known:
-        other = " It is the record of another command's run." if recorded else ""
-        raise UsageError(f"--config {path}: {key!r} is not an option of {command}.{other}")
-    return stated
+    try:
+        return read_keys(kinds, stated, f"--config {path}", command)
+    except UsageError as error:
+        other = " It is the record of another command's run." if recorded and "is not an option of" in error.message else ""
+        raise UsageError(f"{error.message}{other}", hint=error.hint) from error

@@ -1,12 +1,14 @@
 """What `ldm generate` was asked to do, checked on birth. Knows no torch."""
 
-import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ldmcli.config.checks import MAX_SEED, check, is_text
-from ldmcli.errors import UsageError
+from ldmcli.config.checks import check, is_text
+from ldmcli.config.option import Conflict, option
+from ldmcli.config.options import Options
+from ldmcli.config.sampling import SamplingOptions, SizeOptions
+from ldmcli.config.shared import Dtype, ModelOptions, RuntimeOptions, TypedPrompts, short_dtype
 
 TILED_ABOVE = 1024 * 1024
 """Pixels of a picture beyond which it is decoded in tiles unless --no-tiled-decode. A fixed number: what is free must not decide pixels."""
@@ -15,115 +17,129 @@ LARGEST_UPSCALE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig:
+class PictureOptions(Options, group="Picture"):
+    """What is made of the latents, and what is shown of the way there."""
+
+    upscale: int = option(
+        1, "--upscale", metavar=f"1..{LARGEST_UPSCALE}", help="Enlarge so many times, for looking.", at_least=1, at_most=LARGEST_UPSCALE,
+        recorded=True,
+    )  # fmt: skip
+    resample: Literal["nearest", "lanczos"] = option(
+        "nearest", "--resample", help="How --upscale enlarges.", recorded=True, conflicts=(
+            Conflict(
+                lambda options: options.upscale == 1,
+                "--resample says how --upscale enlarges, and nothing is enlarged.", "Add --upscale 4, or leave it out.",
+            ),
+        ),
+    )  # fmt: skip
+    progressive: Literal["strip", "gif", "frames"] | None = option(None, "--progressive", help="Also write the way there.")
+    progressive_kind: Literal["x0", "xt"] | None = option(
+        None, "--progressive-kind", default_is="x0", help="Of it: x0, what the model predicted, or xt, the noisy picture."
+    )
+    preview: bool = option(
+        False, "--preview", help="Show the picture in the terminal while it is drawn.", conflicts=(
+            Conflict(
+                lambda options: options.low_memory, "--preview decodes while the U-Net runs, and --low-memory holds one of the two.",
+                "Leave out one of the two; see --progressive.",
+            ),
+        ),
+    )  # fmt: skip
+    trace: Path | None = option(
+        None, "--trace", metavar="DIR", help="Take one picture apart: trace.html and trace.jsonl in this folder.", conflicts=(
+            Conflict(lambda options: options.low_memory, "--trace looks at all networks, and --low-memory holds one."),
+        ),
+    )  # fmt: skip
+    measure: bool = option(
+        False, "--measure", help="Draw again without each approximate choice and compare.", conflicts=(
+            Conflict(
+                lambda options: options.quiet and not options.as_json, "--quiet hides what --measure prints.",
+                "Leave out one of the two, or add --json.",
+            ),
+            Conflict(
+                lambda options: options.low_memory,
+                "--measure loads what is exact beside what is not, and --low-memory holds one network.",
+            ),
+        ),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(
+            self.progressive_kind is None or self.progressive is not None,
+            "--progressive-kind says what --progressive shows.", "Add --progressive strip, gif or frames.",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options, group="Output"):
+    """How many pictures, where, and in which files."""
+
+    num_images: int = option(
+        1, "-n", "--num-images", metavar="N", help="Pictures per prompt.", at_least=1, at_most=10**6, per_prompt=True, group="Prompts"
+    )
+    output: str = option("outputs/", "-o", "--output", metavar="PATH", help="A file, a folder/, or a template: out/{prompt}-{seed}.png.")
+    format: Literal["png", "webp", "jpg"] | None = option(
+        None, "--format", help="Of the files; webp is lossless.", default_is="what --output says, else png",
+        convert=lambda text: text.lower().replace("jpeg", "jpg"),
+    )  # fmt: skip
+    grid: bool = option(False, "--grid", help="Also write one sheet of all pictures.")
+    overwrite: bool = option(
+        False, "--overwrite", help="Replace what exists.", conflicts=(
+            Conflict(lambda options: options.resume, "--resume keeps what is finished and --overwrite replaces it."),
+        ),
+    )  # fmt: skip
+    resume: bool = option(
+        False, "--resume", help="Skip what the folder's manifest says is finished.", conflicts=(
+            Conflict(lambda options: options.overwrite, "--resume keeps what is finished and --overwrite replaces it."),
+        ),
+    )  # fmt: skip
+    metadata: bool = option(True, "--metadata/--no-metadata", help="Settings inside the file.")
+    strict: bool = option(False, "--strict", help="A prompt or line that cannot be used as it is, is an error.", group="Prompts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(Options, group="Device"):
+    """How the networks are held and run."""
+
+    batch_size: int = option(8, "--batch-size", metavar="N", help="Pictures at a time.", at_least=1, how=True)
+    vae_dtype: Dtype = option(
+        "auto", "--vae-dtype", help="The VAE's precision, if another.", convert=short_dtype, recorded=True, before="auto", how=True
+    )
+    tiled_decode: bool | None = option(
+        None, "--tiled-decode/--no-tiled-decode", "--vae-tiling/--no-vae-tiling", help="Decode in overlapping tiles.",
+        default_is="beyond 1024 x 1024", recorded=True, before=False,
+    )  # fmt: skip
+    low_memory: bool = option(
+        False, "--low-memory", how=True, help="Hold one network at a time; the same pictures, and every batch reads the files again."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(ModelOptions, SamplingOptions, PictureOptions, OutputOptions, MemoryOptions, RuntimeOptions, SizeOptions):
     """`ldm generate`. None means: what the model says, else the tool's default."""
 
     prompts: tuple[str, ...] = ()
-    negative_prompt: str = ""
-    model: str = "bundled"
-    vae: str | None = None
-    """Whose VAE to use instead of the model's own."""
-    tokenizer: str | None = None
-    """A folder with CLIP's tokenizer files, which a checkpoint file lacks."""
-    loras: tuple[str, ...] = ()
-    """FILE_OR_FOLDER or FILE_OR_FOLDER:SCALE each; merged into the weights one after the other."""
-    prediction: str | None = None
-    """epsilon or v, whatever the model says; None: what it says."""
-    variant: str | None = None
-    """Which of a folder's weights, such as fp16, bf16 or non_ema; None: those without a name."""
-    allow_pickle: bool = False
-    scheduler: str | None = None
-    steps: int | None = None
-    cfg: float | None = None
-    cfg_rescale: float = 0.0
-    cfg_interval: tuple[float, float] | None = None
-    """Guide only while timestep / 1000 lies between these; None is always."""
-    weighting: str = "none"
-    """What brackets in a prompt mean: none (they are text) or a1111."""
-    long_prompts: bool = False
-    """Encode as many windows of the text encoder as a prompt needs, instead of cutting it."""
-    measure: bool = False
-    """Draw every picture again without each approximate choice and compare."""
-    spacing: str | None = None
-    sigma_clip: bool = True
-    seed: int | None = None
-    """None draws one."""
-    num_images: int = 1
-    batch_size: int = 8
-    width: int | None = None
-    height: int | None = None
-    output: str = "outputs/"
-    overwrite: bool = False
-    resume: bool = False
-    """Skip what the manifest of the output folder says is finished."""
-    progressive: str | None = None
-    """strip, gif or frames of the way from noise to the picture."""
-    progressive_kind: str | None = None
-    """What --progressive shows: x0, what the model predicted (the default), or xt, the noisy latents themselves."""
-    preview: bool = False
-    """Show the first picture of a batch in the terminal while it is drawn."""
-    grid: bool = False
-    """Also write one sheet of all pictures."""
-    format: str | None = None
-    """png, webp or jpg; None: what the name in `output` ends with, else png."""
-    trace: Path | None = None
-    """Folder for trace.html and trace.jsonl of the one picture."""
-    metadata: bool = True
-    upscale: int = 1
-    resample: str = "nearest"
-    device: str = "auto"
-    dtype: str = "auto"
-    vae_dtype: str = "auto"
-    """Precision of the VAE alone; auto is that of the rest, or fp32 where the VAE's config asks for it."""
-    tiled_decode: bool | None = None
-    """Decode in overlapping tiles; None: only pictures of more than TILED_ABOVE pixels."""
-    low_memory: bool = False
-    """Hold one network at a time: text tower, U-Net, VAE. The pictures are the same."""
-    strict: bool = False
 
     def __post_init__(self) -> None:
-        for text in (*self.prompts, self.negative_prompt):
+        super().__post_init__()
+        for text in self.prompts:
             check(is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
-        if self.cfg is not None:
-            check(math.isfinite(self.cfg) and self.cfg >= 0, f"--cfg must be a number of at least 0, got {self.cfg}.")
-        check(self.prediction in (None, "epsilon", "v"), f"--prediction {self.prediction}: epsilon or v.")
-        check(re.fullmatch(r"\w*", self.variant or "") is not None, f"--variant {self.variant}: a word such as fp16, bf16 or non_ema.")
-        check(0 <= self.cfg_rescale <= 1, f"--cfg-rescale must be in [0, 1], got {self.cfg_rescale}.")
-        low, high = self.cfg_interval or (0.0, 1.0)
-        check(0 <= low < high <= 1, f"--cfg-interval {low:g},{high:g}: 0 <= LO < HI <= 1 is needed.", "1 is pure noise, 0 a clean picture.")
-        check(self.weighting in ("none", "a1111"), f"--weighting {self.weighting}: none or a1111.")
-        check(self.vae_dtype in ("auto", "fp32", "fp16", "bf16"), f"--vae-dtype {self.vae_dtype}: auto, fp32, fp16 or bf16.")
-        check(self.spacing in (None, "leading", "linspace", "trailing"), f"--spacing {self.spacing}: leading, linspace or trailing.")
-        check(
-            self.seed is None or 0 <= self.seed <= MAX_SEED, f"--seed must be between -1 and 2**64 - 1, got {self.seed}.", "-1 draws one."
-        )
-        check(1 <= self.num_images <= 10**6, f"-n/--num-images must be between 1 and 1,000,000, got {self.num_images}.")
-        check(self.batch_size >= 1, f"--batch-size must be at least 1, got {self.batch_size}.")
-        for name in ("width", "height"):
-            value = getattr(self, name)
-            check(
-                value is None or (0 < value <= 8192 and value % 8 == 0),
-                f"--{name} must be a multiple of 8 between 8 and 8192, got {value}.",
-                f"A square of that side takes {value**2 * 12 / 2**30:,.1f} GiB before any network has run."
-                if 8192 < (value or 0) < 10**9
-                else "",
-            )
-        check(self.progressive in (None, "strip", "gif", "frames"), f"--progressive {self.progressive}: strip, gif or frames.")
-        check(self.progressive_kind in (None, "x0", "xt"), f"--progressive-kind {self.progressive_kind}: x0 or xt.")
-        check(
-            self.progressive_kind is None or self.progressive is not None,
-            "--progressive-kind says what --progressive shows.",
-            "Add --progressive strip, gif or frames.",
-        )
-        check(self.format in (None, "png", "webp", "jpg"), f"--format {self.format}: png, webp or jpg.")
-        check(1 <= self.upscale <= LARGEST_UPSCALE, f"--upscale must be between 1 and {LARGEST_UPSCALE}, got {self.upscale}.")
-        check(self.resample in ("nearest", "lanczos"), f"--resample {self.resample}: nearest or lanczos.")
 
 
-def parse_interval(text: str) -> tuple[float, float]:
-    """ "0.2,0.8" -> (0.2, 0.8). Raises UsageError."""
-    low, _, high = text.partition(",")
-    try:
-        return float(low), float(high)
-    except ValueError as error:
-        raise UsageError(f"--cfg-interval {text}: LO,HI is needed, such as 0.2,0.8.") from error
+@dataclass(frozen=True, kw_only=True)
+class RequestOptions(TypedPrompts, group="Prompts"):
+    """Which pictures: prompts, sweeps, or a picture to draw again."""
+
+    sweep: tuple[str, ...] = option(
+        (), "--sweep", metavar="NAME=A,B", repeat=True, help="Such as cfg=3,5,7.5; repeat for every combination."
+    )
+    from_image: Path | None = option(None, "--from-image", metavar="PICTURE", help="Draw again what a picture of ours records.")
+    verify: bool = option(False, "--verify", help="With --from-image: compare the pixels, write nothing.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(Options, group="General"):
+    """Ask instead of drawing."""
+
+    list_schedulers: bool = option(False, "--list-schedulers", help="Print the schedulers and exit.")
+    list_models: bool = option(False, "--list-models", help="Print the models that are on this machine and exit.")

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,23 @@ def show_error(message: str, hint: str) -> None:
         print(printable(hint), file=sys.stderr)
 
 
+_sources: ContextVar[Callable[[], dict[str, str]] | None] = ContextVar("sources", default=None)
+
+
+@contextmanager
+def naming_sources(sources: Callable[[], dict[str, str]] | None) -> Iterator[None]:
+    """Where the settings came from stands in the document that is printed within. None: it does not."""
+    token = _sources.set(sources)
+    try:
+        yield
+    finally:
+        _sources.reset(token)
+
+
 def show_json(body: Any) -> None:
     """The one document of --json."""
+    if isinstance(body, dict) and (sources := _sources.get()):
+        body = {**body, "settings_from": sources()}
     print(json.dumps(body, ensure_ascii=True))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ldmcli.data.caption_file import WHAT_FITS, read_caption_file
 from ldmcli.data.caption_names import Paired, pair_names
-from ldmcli.data.coco import find_coco, load_coco
 from ldmcli.data.endings import is_picture
+from ldmcli.data.layouts import load_captioned
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
@@ -152,13 +152,14 @@ def _manifest(folder: Path) -> dict[str, str]:
 
 
 def _coco_captions(data: Path) -> dict[str, list[str]]:
-    """Captions by the path of COCO's own picture; the validation split if it is there."""
-    if not data.is_dir():
-        raise NotFound(f"--data {data}: no such folder.", hint="Pass a folder with COCO pictures and annotations.")
-    found = find_coco(data, "val") or find_coco(data, "train")
-    if found is None:
-        raise NotFound(f"--data {data}: no COCO captions found.", hint="annotations/captions_val2017.json is one place for them.")
-    return {str(image.path): list(image.captions) for image in load_coco(*found).images}
+    """Captions by the path of the data's own picture, in any layout; the validation split if it is there. Raises LdmError."""
+    try:
+        found = load_captioned(data, split="val")
+    except NotFound:
+        found = load_captioned(data)
+    if any(image.span is not None for image in found.images):
+        raise UsageError(f"--data {data}: the pictures lie in tar shards, and clipscore opens files.", hint="Unpack the shards first.")
+    return {str(image.path): list(image.captions) for image in found.images}
 
 
 def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ldmcli.diffusion.catalogue import Scheduler, Spacing
+from ldmcli.config.sampling import Spacing
+from ldmcli.diffusion.catalogue import Scheduler
 from ldmcli.diffusion.grid import SIGMA_CLIP, sigma_at, training_sigmas
 from ldmcli.diffusion.noise import StepNoise
 from ldmcli.diffusion.plan import Call, Plan, StepNoiseSource, Walk

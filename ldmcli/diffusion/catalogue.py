@@ -5,9 +5,8 @@ import re
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal, get_args
 
+from ldmcli.config.sampling import Spacing
 from ldmcli.errors import UsageError
-
-Spacing = Literal["leading", "linspace", "trailing"]
 
 
 @dataclass(frozen=True)

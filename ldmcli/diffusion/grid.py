@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ldmcli.diffusion.catalogue import Spacing
+from ldmcli.config.sampling import Spacing
 from ldmcli.diffusion.schedule import NoiseSchedule
 
 SIGMA_CLIP = math.exp(5.1)

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ldmcli.diffusion.catalogue import Scheduler, Spacing, check_spacing, check_steps, resolve
+from ldmcli.config.sampling import Spacing
+from ldmcli.diffusion.catalogue import Scheduler, check_spacing, check_steps, resolve
 from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
 from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk

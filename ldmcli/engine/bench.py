@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.bench_cells import Bench
 from ldmcli.engine.bench_machine import describe_machine
@@ -22,7 +24,7 @@ def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
     """
     cells = plan_cells(config)
     bench = Bench(config, source, set_threads(), len(cells))
-    wanted = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
+    wanted: dict[GenerateConfig, Any] = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
     runtime = select_runtime(config.device, "fp32")
     bench.env |= describe_machine(runtime.device, bench.threads)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; {counted(bench.threads, 'thread')}")

@@ -18,7 +18,7 @@ from ldmcli.engine.drawing import Settings, resolve_settings
 from ldmcli.engine.native_size import too_large
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, OutOfMemory, UsageError
-from ldmcli.models.hashes import weights_hash
+from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, TrainingRow
@@ -55,7 +55,7 @@ class Bench:
         self.truth: dict[GenerateConfig, Tensor | None] = {}
         self.first_error: LdmError | None = None
         self.env: dict[str, Any] = {
-            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking),
+            "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking), **other_weights(source),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
         }  # fmt: skip
 

@@ -21,6 +21,5 @@ def plan_cells(config: BenchConfig) -> list[GenerateConfig]:
     for values in itertools.product(*axes.values()):
         cell = dict(zip(axes, values, strict=True))
         width, height = cell.pop("size") or (None, None)
-        base = GenerateConfig(prompts=(config.prompt,), model=config.model, cfg=config.cfg, seed=config.seed, device=config.device)
-        cells.append(changed(base, {**cell, "width": width, "height": height}))
+        cells.append(changed(config.drawing, {**cell, "width": width, "height": height}))
     return list(dict.fromkeys(cells))

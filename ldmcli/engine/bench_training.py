@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ from ldmcli.training.order import SampleOrder
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
 
-MIXED_PRECISION = {"auto": "auto", "fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+MIXED_PRECISION: dict[str, Any] = {"auto": "auto", "fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 
 
 def measure_training(session: Session, folder: Path, config: BenchConfig, peaks: dict[str, float]) -> Iterator[Event | TrainingRow]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ldmcli import __version__
 from ldmcli.config.measuring import CompareConfig
+from ldmcli.config.sampling import Spacing
 from ldmcli.engine.compare_figures import interval
 from ldmcli.engine.compare_plan import Cell
 from ldmcli.engine.compare_walk import reference_latents, walk
@@ -23,7 +24,7 @@ from ldmcli.engine.native_size import too_large
 from ldmcli.engine.session import Session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
-from ldmcli.models.hashes import weights_hash
+from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
@@ -50,6 +51,7 @@ class Workbench:
         self.folder, self.jobs, self.scorer = folder, jobs, scorer
         self.own = own_settings(source.path)
         self.hashes = {name: weights_hash(source.path, name, **source.picking) for name in ("unet", "text_encoder")}
+        self.other_weights = other_weights(source)
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
         self.truth = torch.empty(0)
         self.deviation = 0.0
@@ -80,6 +82,7 @@ class Workbench:
             "threads": self.threads,
             "batch_size": drawing.batch_size,
             "model": self.source.name,
+            **self.other_weights,
             "unet_sha256": self.hashes["unet"],
             "prompts": list(dict.fromkeys(self.shown.prompts)),
             "seeds": sorted(set(self.shown.seeds)),
@@ -139,12 +142,13 @@ class Workbench:
             **figures,
         )
 
-    def _settings(self, scheduler: str, steps: int, *, spacing: str | None) -> Settings:
+    def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> Settings:
         return resolve_settings(replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.own)
 
     def _facts(self, job: Job, settings: Settings) -> dict[str, Any]:
         batch_size = self.config.drawing.batch_size
-        return picture_facts(job, settings, self.runtime, self.source.name, self.hashes["unet"], self.threads, batch_size)
+        facts = picture_facts(job, settings, self.runtime, self.source.name, self.hashes["unet"], self.threads, batch_size)
+        return facts | self.other_weights
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
         """One by one. Raises NonFinite."""

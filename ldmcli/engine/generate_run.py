@@ -20,7 +20,7 @@ from ldmcli.engine.preview import as_png
 from ldmcli.engine.session import Session
 from ldmcli.engine.tracing import TracedSession
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.models.hashes import weights_hash
+from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import own_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
@@ -40,13 +40,9 @@ class Run:
         self.writer, self.threads = writer, threads
         self.own = own_settings(source.path)
         self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
-        self.other_weights: dict[str, Any] = {**source.asked()}
-        if source.vae != source.path:
-            self.other_weights["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
+        self.other_weights = other_weights(source)
         if source.tokenizer != source.path / "tokenizer":
             self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
-        if source.loras:
-            self.other_weights["loras"] = [lora.facts() for lora in source.loras]
         self.settings: dict[GenerateConfig, Settings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
         self.pictures, self.passed = 0, 0

@@ -3,27 +3,31 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ldmcli.config.checks import MAX_SEED, check
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.options import declared, find_key
+from ldmcli.config.reading import read_text
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
 from ldmcli.records.words import counted
 
-SWEEPABLE: dict[str, type] = {
-    "scheduler": str,
-    "steps": int,
-    "cfg": float,
-    "cfg_rescale": float,
-    "weighting": str,
-    "negative_prompt": str,
-    "width": int,
-    "height": int,
-}
-"""What --sweep and a JSON line may vary, and its type."""
+SWEEPABLE = {name: each for name, each in declared(GenerateConfig).items() if each.sweep}
+"""What --sweep may vary."""
+
+DIGESTED = (
+    "negative_prompt", "model", "vae", "tokenizer", "loras", "allow_pickle", "scheduler", "steps", "cfg", "cfg_rescale", "cfg_interval",
+    "weighting", "long_prompts", "spacing", "sigma_clip", "num_images", "batch_size", "width", "height", "progressive",
+    "progressive_kind", "format", "metadata", "upscale", "resample", "device", "dtype", "vae_dtype", "tiled_decode",
+)  # fmt: skip
+"""The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not the default,
+so that those manifests stay readable."""
+
+UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "trace", "measure", "low_memory", "offline"}
+"""What may differ when a command is resumed."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,23 @@ def parse_sweep(texts: Sequence[str]) -> list[dict[str, Any]]:
     axes: list[list[tuple[str, Any]]] = []
     for text in texts:
         key, equals, listed = text.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or key not in SWEEPABLE:
+        each = find_key(GenerateConfig, key.strip())
+        if not equals or each is None or not each.sweep:
             raise UsageError(f"--sweep {text}: NAME=VALUE,VALUE is needed; NAME is one of {', '.join(SWEEPABLE)}.")
         try:
-            axes.append([(key, SWEEPABLE[key](value.strip())) for value in listed.split(",")])
-        except ValueError as error:
-            raise UsageError(f"--sweep {text}: {error}.") from error
+            axes.append([(each.field, read_text(each, value.strip(), each.name)) for value in listed.split(",")])
+        except UsageError as error:
+            raise UsageError(f"--sweep {text}: {error.message}", hint=error.hint) from error
     names = [axis[0][0] for axis in axes]
     if len(set(names)) < len(names):
         raise UsageError("--sweep names one option twice.")
     return [dict(combination) for combination in itertools.product(*axes)]
+
+
+def swept_names(texts: Sequence[str]) -> set[str]:
+    """The fields that --sweep varies; what is no option is left to parse_sweep."""
+    found = (find_key(GenerateConfig, text.partition("=")[0].strip()) for text in texts)
+    return {each.field for each in found if each is not None}
 
 
 def swept(requests: Sequence[Request], sweep: Sequence[str]) -> list[Request]:
@@ -134,10 +144,13 @@ def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lamb
 
 def digest(requests: Sequence[Request]) -> str:
     """Names the whole command apart from where it writes: the same in a run that is resumed. 16 hex digits."""
-    ignored = {"output", "overwrite", "resume", "strict", "prompts", "seed", "preview", "grid", "trace", "measure", "low_memory"}
-    names = [field.name for field in fields(GenerateConfig) if field.name not in ignored]
+    later = [name for name in declared(GenerateConfig) if name not in (*DIGESTED, *UNDIGESTED)]
     configs = {id(request.config): request.config for request in requests}
-    settings = {key: [(name, getattr(config, name)) for name in names] for key, config in configs.items()}
+    settings = {key: [(name, getattr(config, name)) for name in DIGESTED] for key, config in configs.items()}
+    plain = GenerateConfig()
+    for key, config in configs.items():
+        values = ((name, getattr(config, name, None)) for name in later)
+        settings[key] += [(name, value) for name, value in values if value != getattr(plain, name, None)]
     hashed = hashlib.blake2b(digest_size=8)
     for template in {Path(request.config.output).name for request in requests if "{" in request.config.output}:
         hashed.update(template.encode())

@@ -6,21 +6,18 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from ldmcli.config.generation import GenerateConfig, parse_interval
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.option import Option
+from ldmcli.config.options import declared, find_key
+from ldmcli.config.reading import read_data
 from ldmcli.data.text_file import decoded, mark_of, undecodable
-from ldmcli.engine.jobs import SWEEPABLE, Request, changed
+from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.pictures import FailedItem
 
-KINDS: dict[str, tuple[type, ...]] = {
-    "prompt": (str,),
-    "seed": (int,),
-    "num_images": (int,),
-    **{key: (int, float) if kind is float else (kind,) for key, kind in SWEEPABLE.items()},
-    "cfg_interval": (str,),
-    "long_prompts": (bool,),
-}
-"""The keys of a JSON line, which are option names, and what their values must be."""
+PROMPT = Option(flags=(), field="prompt", help="What to draw.")
+KEYS = ("prompt", *(name for name, each in declared(GenerateConfig).items() if each.per_prompt))
+"""The keys of a JSON line, which are option names."""
 
 
 @dataclass(frozen=True)
@@ -87,30 +84,19 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         raise UsageError(f"not JSON: {error.msg}, column {error.colno}.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}.") from error
-    body = {key.replace("-", "_"): value for key, value in body.items()}
+    values: dict[str, Any] = {}
     for key, value in body.items():
-        if key not in KINDS:
-            raise UsageError(f"unknown key {key!r}; known: {', '.join(KINDS)}.")
-        if not isinstance(value, KINDS[key]) or (isinstance(value, bool) and bool not in KINDS[key]):
-            raise UsageError(f"{key} = {value!r} has the wrong type.")
+        each = PROMPT if key == "prompt" else find_key(GenerateConfig, key)
+        if each is None or not (each.per_prompt or each is PROMPT):
+            raise UsageError(f"unknown key {key!r}; known: {', '.join(KEYS)}.")
         if isinstance(value, str) and "\0" in value:
             raise UsageError(f"a NUL character in {key}.")
-        if isinstance(value, int | float) and float in KINDS[key]:  # 3 and 3.0 are the same setting and the same record
-            body[key] = _number(key, value)
-    if "cfg_interval" in body:
-        body["cfg_interval"] = parse_interval(body["cfg_interval"])
-    if "prompt" not in body:
+        values[each.field] = read_data(each, value, key.replace("-", "_"))
+    if "prompt" not in values:
         raise UsageError("there is no `prompt`.")
-    prompt, seed = body.pop("prompt"), body.pop("seed", None)
-    own = changed(config, {**body, "prompts": (prompt,), "seed": None if seed == -1 else seed})
+    prompt = values.pop("prompt")
+    own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
     return Request(prompt, own, own.seed, number)
-
-
-def _number(key: str, value: int | float) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise UsageError(f"{key} is too large.") from error
 
 
 def _lines(name: str) -> list[bytes]:

@@ -9,26 +9,22 @@ from typing import Any
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.kinds import json_types
+from ldmcli.config.option import ALWAYS
+from ldmcli.config.options import declared
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.picture_files import read_texts
 
+OPTIONS = {name: each for name, each in declared(GenerateConfig).items() if each.recorded}
+"""The options that a picture states under their own names."""
+
+LATER = {name: each.before for name, each in OPTIONS.items() if each.before is not ALWAYS}
+"""What pictures of earlier versions do not state, and what drew them."""
+
 TYPES: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
-    "negative_prompt": (str,),
-    "seed": (int,),
-    "cfg": (int, float),
-    "cfg_rescale": (int, float),
-    "cfg_interval": (list, type(None)),
-    "weighting": (str,),
-    "long_prompts": (bool,),
-    "width": (int,),
-    "height": (int,),
-    "upscale": (int,),
-    "resample": (str,),
-    "dtype": (str,),
-    "vae_dtype": (str,),
-    "tiled_decode": (bool,),
+    **{name: json_types(each.kind) for name, each in OPTIONS.items()},
     "model": (str,),
     "unet_sha256": (str,),
     "scheduler": (dict,),
@@ -36,17 +32,6 @@ TYPES: dict[str, tuple[type, ...]] = {
     "variant": (str, type(None)),
 }
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
-
-LATER: dict[str, Any] = {
-    "cfg_interval": None, "weighting": "none", "long_prompts": False, "vae_dtype": "auto", "tiled_decode": False,
-    "prediction": None, "variant": None,
-}  # fmt: skip
-"""What pictures do not state, those of earlier versions or of a model that was asked for nothing more, and what drew them."""
-
-OPTIONS = (
-    "negative_prompt", "seed", "cfg", "cfg_rescale", "cfg_interval", "weighting", "long_prompts", "width", "height", "upscale", "resample",
-    "dtype", "vae_dtype", "tiled_decode", "prediction", "variant",
-)  # fmt: skip
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises on damaged pictures."""
@@ -106,8 +91,9 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
     if facts.get("schema") != 1:
         raise UsageError(f"schema {facts.get('schema')!r}; this version of ldm reads schema 1.")
     values = _typed({**LATER, **facts}, TYPES)
-    if values["cfg_interval"] is not None:
-        values["cfg_interval"] = _pair(values["cfg_interval"])
+    for name, each in OPTIONS.items():
+        if each.kind.pair and values[name] is not None:
+            values[name] = _pair(name, values[name])
     scheduler = _typed(values["scheduler"], SCHEDULER_TYPES)
     options = {key: values[key] for key in OPTIONS}
     options |= {"scheduler": scheduler["name"], "steps": scheduler["steps"], "spacing": scheduler["spacing"]}
@@ -127,9 +113,9 @@ def _lora(entry: Any) -> tuple[str, str, float]:
     return values["name"], values["sha256"], values["scale"]
 
 
-def _pair(value: list[Any]) -> tuple[float, float]:
+def _pair(name: str, value: list[Any]) -> tuple[float, float]:
     if len(value) != 2 or any(isinstance(end, bool) or not isinstance(end, int | float) for end in value):
-        raise UsageError(f"cfg_interval = {value!r:.80}.")
+        raise UsageError(f"{name} = {value!r:.80}.")
     return float(value[0]), float(value[1])
 
 

@@ -105,7 +105,8 @@ def with_schedule(config: TrainUNetConfig, frozen: Frozen, unet: UNet) -> tuple[
         schedule = replace(start, prediction=prediction)
         if config.zero_terminal_snr and not schedule.zero_snr:
             schedule = ended_in_noise(schedule)
-    settled = replace(config, schedule=schedule.name, prediction=prediction, zero_terminal_snr=schedule.zero_snr)
+    name: Any = schedule.name
+    settled = replace(config, schedule=name, prediction=prediction, zero_terminal_snr=schedule.zero_snr)
     return settled, schedule
 
 

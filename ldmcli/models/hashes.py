@@ -3,9 +3,10 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from ldmcli.models.layout import Picking, weight_files
+from ldmcli.models.source import Source
 
 
 def weights_hash(model: Path, name: str, **picking: Unpack[Picking]) -> str:
@@ -24,3 +25,13 @@ def file_hash(path: Path) -> str:
         return kept.name
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def other_weights(source: Source) -> dict[str, Any]:
+    """What draws beside the model's own weights: vae_sha256 and loras, each only where --vae and --lora named one."""
+    other: dict[str, Any] = {**source.asked()}
+    if source.vae != source.path:
+        other["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
+    if source.loras:
+        other["loras"] = [lora.facts() for lora in source.loras]
+    return other

@@ -9,9 +9,11 @@ from accelerate import Accelerator
 from runs import KINDS, config_for, events_of, log_of
 from torch import nn
 
-from ldmcli.commands.options import AUTO_BATCH
+from ldmcli.commands.settings import Asked
 from ldmcli.commands.training import resolve_config
+from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
+from ldmcli.config.training_groups import AUTO_BATCH
 from ldmcli.engine import fit_batch
 from ldmcli.engine.fit_batch import Trial, by_counting, by_trying
 from ldmcli.errors import OutOfMemory
@@ -110,11 +112,16 @@ def test_a_dry_run_finds_it_too(coco, model, tmp_path):
 
 def test_it_may_stand_on_the_command_line_or_in_a_file(tmp_path):
     (tmp_path / "x.toml").write_text('batch-size = "auto"\n')
-    shared = {"data": tmp_path, "output": tmp_path}
-    for given in ({"batch_size": AUTO_BATCH}, {"config": tmp_path / "x.toml"}):
-        config = resolve_config(TrainVAEConfig, {**shared, **given}, "train-vae")
+
+    def resolved(**given):
+        words = {"data": f"{tmp_path}", "output": f"{tmp_path}", **given}
+        return resolve_config(Asked("train-vae", (TrainVAEConfig, ReportOptions), words), TrainVAEConfig)
+
+    file = f"{tmp_path / 'x.toml'}"
+    for given in ({"batch_size": AUTO_BATCH}, {"config": file}):
+        config = resolved(**given)
         assert config.auto_batch and config.batch_size == 64
-    config = resolve_config(TrainVAEConfig, {**shared, "config": tmp_path / "x.toml", "batch_size": 4}, "train-vae")
+    config = resolved(config=file, batch_size="4")
     assert not config.auto_batch and config.batch_size == 4
 
 

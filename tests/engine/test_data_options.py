@@ -5,6 +5,7 @@ import json
 import pytest
 from runs import KINDS, config_for, events_of, log_of, stop_after
 
+from ldmcli.commands.settings import Asked
 from ldmcli.commands.training import resolve_config
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.layouts import load_captioned
@@ -56,11 +57,11 @@ def test_unusable_pictures_are_listed_and_too_many_end_the_run(coco, model, tmp_
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"crop": "left"}, "center, random or none"), ({"no_cache": True, "cache": "x"}, "--no-cache"), ({"max_bad": -1}, "--max-bad")],
+    [({"crop": "left"}, "center, random or none"), ({"no_cache": True, "cache": "x"}, "--no-cache"), ({"max_bad": "-1"}, "--max-bad")],
 )
 def test_senseless_options_are_usage_errors(given, said, tmp_path):
     with pytest.raises(UsageError, match=said):
-        resolve_config(TrainVAEConfig, {"data": tmp_path, "output": tmp_path, **given}, "train-vae")
+        resolve_config(Asked("train-vae", (TrainVAEConfig,), {"data": f"{tmp_path}", "output": f"{tmp_path}", **given}), TrainVAEConfig)
 
 
 def test_a_checkpoint_from_before_an_option_existed_goes_on(coco, model, tmp_path):

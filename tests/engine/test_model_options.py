@@ -1,49 +1,69 @@
-"""--prediction and --variant of `generate`: recorded and replayed."""
+"""bench, compare-schedulers and clipscore open what generate opens: a checkpoint file, another VAE, a LoRA; captions in any layout."""
 
 import json
-from shutil import copytree
 
 import pytest
+import torch
+from families import build, write_configs
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 
-def record(path):
-    with Image.open(path) as picture:
-        return json.loads(picture.text["ldm"])
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """A checkpoint file with all that it needs, and a LoRA."""
+    folder = tmp_path_factory.mktemp("sd1")
+    build(write_configs(folder / "configs", 1), folder)
+    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_q"
+    weight = load_file(folder / "diffusers" / "unet" / "diffusion_pytorch_model.safetensors")[f"{name}.weight"]
+    lora = {f"unet.{name}.lora_A.weight": torch.ones(2, weight.shape[1]), f"unet.{name}.lora_B.weight": torch.ones(len(weight), 2)}
+    save_file(lora, folder / "a.safetensors")
+    parts = ("--tokenizer", folder / "diffusers" / "tokenizer", "--vae", folder / "diffusers", "--lora", folder / "a.safetensors")
+    return ("-m", folder / "single.safetensors", *parts)
 
 
-def pixels(path):
-    with Image.open(path) as picture:
-        return picture.tobytes()
+def test_bench_and_compare_draw_with_them_and_say_so(ldm, options, tmp_path, short_bursts):
+    drawing = (*options, "--device", "cpu", "--size", 64, "--cfg", 1, "-s", 1, "--json")
+    code, out, err = ldm("bench", *drawing, "--runs", 1, "--warmup", 1, "--steps", 1, "--scheduler", "ddim")
+    assert code == 0, err
+    body = json.loads(out)
+    assert body["rows"][0]["error"] is None and body["env"]["loras"][0]["name"] == "a" and "vae_sha256" in body["env"]
+    shared = ("--schedulers", "ddim", "--steps", 1, "--reference-steps", 2, "--clip-model", "none", "-o", tmp_path / "out")
+    code, out, err = ldm("compare-schedulers", "a dog", *drawing, *shared)
+    assert code == 0, err
+    assert json.loads(out)["env"]["loras"] == body["env"]["loras"]
 
 
-@pytest.fixture
-def with_variant(model, tmp_path):
-    """The tiny model with other weights beside its own, under the name bf16."""
-    folder = copytree(model, tmp_path / "two")
-    path = next((folder / "unet").glob("*.safetensors"))
-    tensors = {key: value * 1.1 for key, value in load_file(path).items()}
-    save_file(tensors, path.with_suffix(".bf16.safetensors"))
-    return folder
+def test_a_reference_of_other_weights_is_not_taken_from_the_folder(ldm, options, tmp_path):
+    def said(*argv):
+        shared = ("--size", 64, "--cfg", 1, "-s", 1, "--schedulers", "ddim", "--steps", 1, "--reference-steps", 2, "--clip-model", "none")
+        code, _, err = ldm("compare-schedulers", "a dog", *argv, "--device", "cpu", *shared, "-o", tmp_path / "out", "--overwrite")
+        assert code == 0, err
+        return err
+
+    plain = options[:-2]
+    assert "walked in" in said(*options) and "read from disk" in said(*options) and "walked in" in said(*plain)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--prediction", "epsilon"), ("--variant", "bf16")])
-def test_it_changes_the_picture_is_recorded_and_replayed(ldm, with_variant, tmp_path, option, value):
-    paths = [tmp_path / name for name in ("plain.png", "asked.png", "again.png")]
-    shared = ["-m", with_variant, "--steps", "2", "-s", "1", "--device", "cpu", "--batch-size", "1", "-q"]
-    assert ldm("generate", "a dog", *shared, "-o", paths[0])[0] == 0
-    assert ldm("generate", "a dog", *shared, "-o", paths[1], option, value)[0] == 0
-    assert pixels(paths[0]) != pixels(paths[1])
-    name = option.removeprefix("--")
-    assert name not in record(paths[0]) and record(paths[1])[name] == value
-    place = ["-m", with_variant, "--device", "cpu", "-q"]
-    code, _, err = ldm("generate", "--from-image", paths[1], *place, "-o", paths[2])
-    assert code == 0 and "other weights" not in err and paths[2].read_bytes() == paths[1].read_bytes()
-    assert ldm("generate", "--from-image", paths[1], "--verify", *place)[0] == 0
+@pytest.mark.parametrize("layout", ["metadata.jsonl", "captions beside the pictures", "karpathy"])
+def test_clipscore_reads_the_captions_of_every_layout(ldm, clip, tmp_path, layout):
+    captions = {f"{number}.png": caption for number, caption in enumerate(["a dog", "a cat", "red circle"])}
+    for name in captions:
+        Image.new("RGB", (16, 16), "red").save(tmp_path / name)
+        if layout == "captions beside the pictures":
+            (tmp_path / name).with_suffix(".txt").write_text(captions[name])
+    if layout == "metadata.jsonl":
+        rows = (json.dumps({"file_name": name, "text": text}) for name, text in captions.items())
+        (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
+    if layout == "karpathy":
+        rows = [{"filename": name, "split": "val", "sentences": [{"raw": text}]} for name, text in captions.items()]
+        (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": rows, "dataset": "flickr8k"}))
+    code, out, err = ldm("clipscore", "--data", tmp_path, "--clip-model", clip, "--device", "cpu", "--json", "--limit", 2)
+    assert code == 0, err
+    assert [item["caption"] for item in json.loads(out)["items"]] == ["a dog", "a cat"]
 
 
-@pytest.mark.parametrize(("option", "value"), [("--prediction", "x0"), ("--variant", "../unet"), ("--variant", "fp16.x")])
-def test_values_that_cannot_be_are_exit_code_2(generate, option, value):
-    code, _, err = generate("a dog", option, value)
-    assert code == 2 and f"{option} {value}" in err
+def test_a_peer_that_would_open_another_model_is_refused(ldm):
+    for option in (("--vae", "x"), ("--lora", "x"), ("--prediction", "v")):
+        code, _, err = ldm("bench", "--compare", "diffusers", *option)
+        assert code == 2 and "of one side only" in err

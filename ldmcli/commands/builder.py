@@ -1,0 +1,115 @@
+"""A Typer command from the declarations of its options: signature, help in groups, completion. What the values mean is not known here."""
+
+import inspect
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from ldmcli.commands.help import help_lines, metavar
+from ldmcli.commands.settings import Asked
+from ldmcli.config.option import Option
+from ldmcli.config.options import Options, declared
+from ldmcli.console import output
+from ldmcli.diffusion import catalogue
+from ldmcli.errors import UsageError
+
+Command = Callable[[Asked], None]
+
+SUGGESTIONS: dict[str, Callable[[], tuple[str, ...]]] = {"schedulers": lambda: tuple(row.name for row in catalogue.SCHEDULERS)}
+"""The lists that declarations call by a word."""
+
+
+def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Callable[[Command], Callable[..., None]]:
+    """Make a function that takes an Asked into one that Typer reads. kinds: the groups of its options; examples: what to type."""
+    options = [each for kind in kinds for each in declared(kind).values() if each.flags or each.argument]
+
+    def decorate(function: Command) -> Callable[..., None]:
+        def run(context: typer.Context, **typed: Any) -> None:
+            try:
+                asked = Asked(name, kinds, typed)
+            except UsageError as error:
+                raise UsageError(error.message, hint=error.hint or f"Try: {context.command_path} --help") from error
+            if any(asked.given(kind).get("offline") for kind in kinds):
+                os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub's own switch, which every library in this process obeys
+            with _sources(asked, context):
+                function(asked)
+
+        own = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+        run.__signature__ = inspect.Signature([*own, *map(_parameter, options)])  # type: ignore[attr-defined]  # what Typer reads
+        run.__annotations__ = {each.name: each.annotation for each in run.__signature__.parameters.values()}  # type: ignore[attr-defined]
+        run.__doc__, run.__module__, run.__name__ = function.__doc__, function.__module__, name
+        run.kinds, run.options, run.examples = kinds, options, examples  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _sources(asked: Asked, context: typer.Context) -> AbstractContextManager[None]:
+    """With --debug the JSON document says where the settings came from."""
+    wanted = isinstance(context.obj, dict) and context.obj.get("debug")
+    return output.naming_sources(asked.settings_from if wanted else None)
+
+
+def _parameter(each: Option) -> inspect.Parameter:
+    """What Typer has to know: names, and whether words follow. Reading the words is left to config/reading.py."""
+    annotation: Any = list[str] | None if each.repeat else bool | None if each.kind.scalar is bool else str | None
+    words: dict[str, Any] = {}
+    if each.repeat or each.kind.scalar is not bool:
+        words = {"metavar": metavar(each), "autocompletion": completer(each)}
+    what: Any = typer.Argument(**words) if each.argument else typer.Option(*each.flags, **words)
+    return inspect.Parameter(each.field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, what])
+
+
+def completer(each: Option) -> Callable[[str], list[str]] | None:
+    """What the shell offers for the value; after a comma, for the next one."""
+    if not (each.kind.choices or each.suggest):
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        words = SUGGESTIONS[each.suggest]() if isinstance(each.suggest, str) else each.suggest or each.kind.choices
+        before, comma, last = incomplete.rpartition(",") if each.kind.many else ("", "", incomplete)
+        return [f"{before}{comma}{word}" for word in words if word.startswith(last)]
+
+    return complete
+
+
+def _unread(context: Any, value: Any) -> Any:
+    return value
+
+
+class DeclaredCommand(TyperCommand):
+    """Values stay the words that were typed (Typer would import its validator, and that takes as long as our whole start)."""
+
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        for parameter in self.params:
+            parameter.process_value = _unread  # type: ignore[method-assign, assignment]
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """The first paragraph, and what to type."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Examples"):
+            for line in self.callback.examples:  # type: ignore[union-attr]
+                formatter.write(f"  {line}\n")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Group by group."""
+        formatter.write("\n".join(help_lines(self.callback.options, formatter.width)))  # type: ignore[union-attr]
+
+
+class DeclaredGroup(TyperGroup):
+    """The app. What was not typed is not validated either."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See DeclaredCommand."""
+        for parameter in self.params:
+            parameter.process_value = _if_typed(parameter.process_value)  # type: ignore[method-assign]
+        return super().parse_args(ctx, args)
+
+
+def _if_typed(process: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda ctx, value: None if value is None else process(ctx, value)

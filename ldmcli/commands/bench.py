@@ -1,11 +1,11 @@
 """`ldm bench`: how fast, how large, how exact."""
 
-from ldmcli.commands.asked import find_source
 from ldmcli.commands.builder import command
+from ldmcli.commands.requests import find_source
 from ldmcli.commands.settings import Asked
 from ldmcli.config.measuring import BenchConfig
 from ldmcli.config.shared import ReportOptions
-from ldmcli.engine.bench_plan import plan_cells
+from ldmcli.engine.bench.plan import plan_cells
 
 
 @command(
@@ -22,6 +22,6 @@ def bench(asked: Asked) -> None:
     source = find_source(config)
 
     from ldmcli.console.tables import show_bench
-    from ldmcli.engine.bench import run_bench
+    from ldmcli.engine.bench.run import run_bench
 
     show_bench(run_bench(config, source), as_json=report.as_json, quiet=report.quiet)

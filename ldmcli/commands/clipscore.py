@@ -21,6 +21,6 @@ def clipscore(asked: Asked) -> None:
     if config.clip_model is not None:
         find_scorer(config.clip_model, offline=config.offline)  # a typo is told before torch is imported
 
-    from ldmcli.engine.clipscore import run_clipscore
+    from ldmcli.engine.score.run import run_clipscore
 
     output.show_scored(run_clipscore(config), as_json=report.as_json, quiet=report.quiet)

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from itertools import chain
 
-from ldmcli.commands.asked import asked_for, find_source
 from ldmcli.commands.builder import command
+from ldmcli.commands.requests import asked_for, find_source
 from ldmcli.commands.settings import Asked
 from ldmcli.config.checks import check
 from ldmcli.config.measuring import CompareConfig
 from ldmcli.config.shared import ReportOptions, TypedPrompts
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
-from ldmcli.engine.compare_plan import plan_cells, plan_folder
+from ldmcli.engine.compare.plan import plan_cells, plan_folder
 from ldmcli.engine.jobs import changed
 
 
@@ -41,7 +41,7 @@ def compare_schedulers(asked: Asked) -> None:
     plan_cells(config)  # mistakes in the names, the step counts and the folder show here
     plan_folder(config)
 
-    from ldmcli.engine.compare_schedulers import run_comparison
+    from ldmcli.engine.compare.run import run_comparison
 
     events = run_comparison(config, source, [request.prompt for request in requests])
     output.show_comparison(chain(notes, events), as_json=report.as_json, quiet=report.quiet)

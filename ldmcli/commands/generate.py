@@ -5,22 +5,22 @@ import sys
 from dataclasses import replace
 from itertools import chain
 
-from ldmcli.commands.asked import asked_for, find_source, settled
 from ldmcli.commands.builder import command
-from ldmcli.commands.replaying import replay
+from ldmcli.commands.from_image import replay
+from ldmcli.commands.requests import asked_for, find_source, settled
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.console import output
-from ldmcli.console.asking import ask_prompt, on_terminal
+from ldmcli.console.prompt_input import ask_prompt, on_terminal
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import check_trace, swept_names
-from ldmcli.engine.naming import find_target
 from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
 from ldmcli.models.layout import own_settings
+from ldmcli.outputs.naming import find_target
 
 
 @command(
@@ -56,7 +56,7 @@ def generate(asked: Asked) -> None:
     source = find_source(config)
     asked.model_said = {"size", "spacing", "prediction", *own_settings(source.path).get("defaults", {})}
 
-    from ldmcli.engine.generate import run_generate
+    from ldmcli.engine.generate.run import run_generate
 
     output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=report.as_json, quiet=report.quiet)
 

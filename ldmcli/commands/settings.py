@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from ldmcli.commands.resumed import over, read_files
+from ldmcli.commands.resume import over, read_files
 from ldmcli.config.options import Options, declared
 from ldmcli.config.reading import fields_of, read_environment, read_flags
 from ldmcli.errors import UsageError

@@ -29,6 +29,6 @@ def train_unet_command(asked: Asked) -> None:
     if config.sample_clipscore:
         find_scorer(config.sample_clipscore)
 
-    from ldmcli.engine.train_unet import train_unet
+    from ldmcli.engine.train.unet import train_unet
 
     output.show_training(train_unet(config), as_json=report.as_json, quiet=report.quiet)

@@ -22,6 +22,6 @@ def train_vae_command(asked: Asked) -> None:
     if config.init:
         find_component(config.init, "vae", alone=True)
 
-    from ldmcli.engine.train_vae import train_vae
+    from ldmcli.engine.train.vae import train_vae
 
     output.show_training(train_vae(config), as_json=report.as_json, quiet=report.quiet)

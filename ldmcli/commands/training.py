@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from ldmcli.commands.resumed import newest_of_itself
+from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Asked
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError

@@ -116,7 +116,7 @@ class ObjectiveOptions(Options, group="Schedule and steps"):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainUNetConfig(TrainConfig, ObjectiveOptions, UNetParts, group="Network"):
-    """`ldm train-unet`. None means: what the model of --init has, else the tool's default; see engine/starting_point.py."""
+    """`ldm train-unet`. None means: what the model of --init has, else the tool's default; see engine/train/initial_weights.py."""
 
     channels: tuple[int, ...] = option((128, 256), "--channels", metavar="A,B,...", help="Widths from the full latent down.")
     layers: int = option(2, "--layers", metavar="N", help="ResNet and transformer blocks per resolution.")

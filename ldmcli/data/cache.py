@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ldmcli.data.cache_entry import Entry as Entry
+from ldmcli.data.cache_entry import EntryWriter as EntryWriter
+from ldmcli.data.cache_entry import open_entry as open_entry
+from ldmcli.data.cache_entry import opened_by
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
-from ldmcli.data.crew import ALONE, Crew, rounds
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.entries import Entry as Entry
-from ldmcli.data.entries import EntryWriter as EntryWriter
-from ldmcli.data.entries import open_entry as open_entry
-from ldmcli.data.entries import opened_by
 from ldmcli.data.pictures import CROPS, DECODING
+from ldmcli.data.process_group import ALONE, Crew, rounds
 from ldmcli.records.notes import Progress
 
 CHUNK = 64

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from ldmcli.data.crew import NOT_SHARED
+from ldmcli.data.process_group import NOT_SHARED
 from ldmcli.errors import LdmError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from ldmcli.data.comfy_graph import comfy_prompt
-from ldmcli.picture_files import read_texts, sheet_kind
+from ldmcli.outputs.picture_files import read_texts, sheet_kind
 from ldmcli.prompts.parameters import read_parameters
 from ldmcli.prompts.syntax import meant
 from ldmcli.prompts.weighting import words

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from ldmcli.errors import LdmError
-from ldmcli.picture_files import sheet_comment
+from ldmcli.outputs.picture_files import sheet_comment
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 
 STRIP_FRAMES = 8

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ldmcli.picture_files import png_chunks, sheet_texts
+from ldmcli.outputs.picture_files import png_chunks, sheet_texts
 
 
 def contact_sheet(

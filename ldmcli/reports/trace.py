@@ -1,4 +1,4 @@
-"""trace.html and trace.jsonl of one picture, from what engine/trace.py gathered."""
+"""trace.html and trace.jsonl of one picture, from what engine/trace/report.py gathered."""
 
 import base64
 import json

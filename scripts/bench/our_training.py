@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.config.training import TrainUNetConfig
-from ldmcli.engine.train_unet import train_unet
+from ldmcli.engine.train.unet import train_unet
 from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import set_threads
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine import generate
-from ldmcli.engine.aside import Aside
+from ldmcli.engine.generate import run as generate
+from ldmcli.engine.generate.background import Aside
 from ldmcli.models.source import find_model
 from ldmcli.records.pictures import GenerateReport
 

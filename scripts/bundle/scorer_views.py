@@ -12,9 +12,9 @@ from transformers import CLIPImageProcessorPil
 
 from ldmcli.data.cache import to_unit_range
 from ldmcli.engine.session import make_codec
-from ldmcli.images import to_uint8
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import BUNDLED
+from ldmcli.outputs.images import to_uint8
 
 SIDE = 48
 """Pixels of what the scorer sees."""

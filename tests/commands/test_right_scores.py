@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_clip import draw_pictures
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from ldmcli.picture_files import png_chunks, sheet_texts
+from ldmcli.outputs.picture_files import png_chunks, sheet_texts
 
 WORDS = ["a dog", "cat and dog", "red circle", "and and", "zebra", "cat", "dog and", "blue", "a tree", "and cat", "sea", "hill"]
 LAST = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x512"

@@ -11,8 +11,8 @@ import pytest
 from tiny import environment
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.naming import find_target
 from ldmcli.errors import UsageError
+from ldmcli.outputs.naming import find_target
 
 DEADLINE_S = 120
 """For a process on a machine with much else to do."""
@@ -143,7 +143,7 @@ PROMPTS = {
 
 @pytest.mark.parametrize("what", PROMPTS)
 def test_a_dash_is_standard_input(what, model, monkeypatch, tmp_path):
-    from ldmcli.commands.asked import asked_for
+    from ldmcli.commands.requests import asked_for
 
     typed, expected = PROMPTS[what]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a cat\n# no prompt\na bird\n")))

@@ -73,7 +73,7 @@ def test_looking_takes_a_bounded_share_of_the_time(monkeypatch):
 
     import torch
 
-    from ldmcli.engine import preview
+    from ldmcli.engine.sampling import preview
 
     now, looks = [0.0], []
 

@@ -16,7 +16,7 @@ from running import Running, finished
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.rows import DecodedOnDemand
+from ldmcli.data.row_sources import DecodedOnDemand
 from ldmcli.errors import LdmError
 
 

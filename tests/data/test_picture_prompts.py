@@ -7,7 +7,7 @@ from PIL import Image
 from sd_parsers import ParserManager
 
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
-from ldmcli.picture_files import encode_picture, png_chunks, sheet_comment, sheet_texts
+from ldmcli.outputs.picture_files import encode_picture, png_chunks, sheet_comment, sheet_texts
 
 LAST = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x512"
 PROMPT = "a dog on a mat, café"

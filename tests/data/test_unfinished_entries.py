@@ -9,9 +9,9 @@ import pytest
 import torch
 from forks import fork
 
-from ldmcli.data import entries
+from ldmcli.data import cache_entry as entries
 from ldmcli.data.cache import Entry, filled, open_entry
-from ldmcli.data.crew import ALONE, Crew
+from ldmcli.data.process_group import ALONE, Crew
 
 
 def rows(first: int, last: int) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ from PIL import Image
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.pictures import BadPicture, on_white, read_picture, read_squares
-from ldmcli.data.rows import ComputedOnDemand, DecodedOnDemand, draw_views, flip_some
+from ldmcli.data.row_sources import ComputedOnDemand, DecodedOnDemand, draw_views, flip_some
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def generate(ldm, model, monkeypatch):
 @pytest.fixture
 def evaluations(monkeypatch):
     """A list that grows by (pictures in the batch) with every evaluation of the U-Net; guidance doubles its rows."""
-    from ldmcli.engine import generate as engine
+    from ldmcli.engine.generate import run as engine
 
     seen, original = [], engine.open_session
 
@@ -86,7 +86,7 @@ def trace(generate, tmp_path):
 @pytest.fixture
 def short_bursts(monkeypatch):
     """The roof of the machine is measured in every command; here a quick look will do."""
-    from ldmcli.engine import bench_machine
+    from ldmcli.engine.bench import machine as bench_machine
 
     monkeypatch.setattr(bench_machine, "BURST_S", 1e-4)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from ldmcli.config.training import TrainUNetConfig, TrainVAEConfig
-from ldmcli.engine.train_unet import train_unet
-from ldmcli.engine.train_vae import train_vae
+from ldmcli.engine.train.unet import train_unet
+from ldmcli.engine.train.vae import train_vae
 from ldmcli.errors import Stopped
 from ldmcli.records.training import TrainStep
 from ldmcli.training import checkpoints

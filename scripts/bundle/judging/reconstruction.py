@@ -7,10 +7,10 @@ from judging.figures import Figure, Result
 from judging.judge import Judge
 from ldmcli.data.cache import to_unit_range
 from ldmcli.engine.session import make_codec
-from ldmcli.images import to_pillow
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_model
+from ldmcli.outputs.images import to_pillow
 from ldmcli.reports.sheets import contact_sheet
 
 SCENES = 300

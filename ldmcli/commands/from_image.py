@@ -1,0 +1,53 @@
+"""`ldm generate --from-image PICTURE`."""
+
+from pathlib import Path
+
+from ldmcli.commands.requests import settled
+from ldmcli.commands.settings import Asked
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.options import declared
+from ldmcli.config.shared import ReportOptions
+from ldmcli.console import output
+from ldmcli.engine.jobs import Request, changed, check_trace
+from ldmcli.errors import UsageError
+from ldmcli.outputs.naming import find_target
+
+
+def replay(path: Path, asked: Asked, report: ReportOptions, *, verify: bool) -> None:
+    """--from-image: what the picture records, with the options that were typed on top. LDM_ variables and --config say where and how."""
+    options = declared(GenerateConfig)
+    typed = asked.given(GenerateConfig, "flag")
+    if verify and (others := [name for name in sorted(typed) if not options[name].how]):
+        raise UsageError(
+            f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
+            hint="Leave out --verify to draw a variant.",
+        )
+    elsewhere = {name: value for name, value in asked.given(GenerateConfig, "file", "environment").items() if options[name].how}
+
+    from ldmcli.engine.generate.picture_record import read_record
+    from ldmcli.engine.generate.replay_source import find_recorded
+
+    recorded = read_record(path)
+    if verify and recorded.lossy:
+        raise UsageError(
+            f"--verify {path}: a JPEG holds rounded pixels, which are never those that were drawn.",
+            hint="Only .png and .webp can be compared; without --verify it is drawn again.",
+        )
+    stated = recorded.options
+    if "scheduler" in typed:  # these were resolved for the other one
+        stated = {key: value for key, value in stated.items() if key not in ("spacing", "sigma_clip")}
+    if "dtype" in typed:  # likewise
+        stated = {key: value for key, value in stated.items() if key != "vae_dtype"}
+    config = settled({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **typed})
+    asked.refuse_conflicts(config, report)
+    if not verify:
+        find_target(config, config.num_images)
+    source = find_recorded(path, recorded, config, model_given="model" in typed)
+    request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
+    check_trace(config, [request])
+
+    from ldmcli.engine.generate.replay import replay_picture, verify_picture
+
+    if verify:
+        return output.show_verified(verify_picture(path, recorded, request, source), as_json=report.as_json, quiet=report.quiet)
+    output.show_generated(replay_picture(path, recorded, config, request, source), as_json=report.as_json, quiet=report.quiet)

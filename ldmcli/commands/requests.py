@@ -1,0 +1,57 @@
+"""What a command that draws was asked for: settings, model, prompts."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ldmcli.config.checks import check
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.shared import ModelOptions
+from ldmcli.engine.generate.prompts_file import read_prompts
+from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.errors import UsageError
+from ldmcli.models.source import Source, find_model
+from ldmcli.records.notes import Note
+from ldmcli.records.pictures import FailedItem
+
+STDIN = "-"
+
+
+def settled(given: dict[str, Any]) -> GenerateConfig:
+    """The options as a checked config."""
+    return changed(GenerateConfig(), given)
+
+
+def find_source(options: ModelOptions) -> Source:
+    """The model that the options name. The one place where options become a model."""
+    return find_model(
+        options.model, vae=options.vae, tokenizer=options.tokenizer, loras=options.loras, prediction=options.prediction,
+        allow_pickle=options.allow_pickle, variant=options.variant,
+    )  # fmt: skip
+
+
+def asked_for(
+    typed: list[str], prompts_file: str | None, sweep: Sequence[str], config: GenerateConfig
+) -> tuple[list[Request], list[FailedItem], list[Note]]:
+    """Prompts of the command line, then those of the file; standard input when there are none and something is piped in.
+
+    A prompt that is - stands for the prompts on standard input. With them the lines that cannot be used, and what is to be said
+    before anything is drawn.
+    """
+    piped = sys.stdin is not None and not sys.stdin.isatty()
+    if not typed and prompts_file is None and piped:
+        prompts_file = STDIN
+    named = [*typed, *([prompts_file] if prompts_file else [])].count(STDIN)
+    check(named < 2, "standard input is named twice, and can be read once.", "Leave out one -.")
+    requests: list[Request] = []
+    unusable: list[FailedItem] = []
+    notes: list[Note] = []
+    for prompt in typed:
+        if prompt != STDIN:
+            requests.append(Request(prompt, changed(config, {"prompts": (prompt,)})))
+    for prompt_file in [*([STDIN] if STDIN in typed else []), *([prompts_file] if prompts_file is not None else [])]:
+        read = read_prompts(prompt_file, config)
+        requests, unusable, notes = [*requests, *read.requests], [*unusable, *read.failed], [*notes, *map(Note, read.notes)]
+    if not requests:
+        raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
+    return swept(requests, sweep), unusable, notes

@@ -1,0 +1,107 @@
+"""The same pictures through StableDiffusionPipeline of diffusers, in turn with ours."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.diffusion.catalogue import resolve
+from ldmcli.diffusion.solver import Solver
+from ldmcli.engine.bench.machine import Stopwatch
+from ldmcli.engine.bench.timing import draw_batch
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.session import Session
+from ldmcli.metrics.bootstrap import bootstrap_interval
+from ldmcli.metrics.spread import spread
+from ldmcli.records.costs import PeerTimes
+from ldmcli.runtime.device import Runtime
+
+METHODS: dict[str, dict[str, Any]] = {
+    "pndm": {"skip_prk_steps": True},
+    "dpm++2m": {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"},
+    "dpm++2m-sde": {"algorithm_type": "sde-dpmsolver++", "solver_order": 2, "solver_type": "midpoint"},
+    "unipc": {"solver_order": 2, "solver_type": "bh2", "predict_x0": True},
+}
+"""What the classes of diffusers have to be told to be the methods of ours."""
+
+
+def open_peer(folder: Path, runtime: Runtime) -> Any:
+    """StableDiffusionPipeline from the same files, on the same device, in the same precision."""
+    import diffusers
+    import transformers
+
+    for package in (diffusers, transformers):
+        package.utils.logging.disable_progress_bar()
+        package.utils.logging.set_verbosity_error()
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+        folder, local_files_only=True, safety_checker=None, requires_safety_checker=False
+    ).to(runtime.device, runtime.dtype)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def peer_scheduler(solver: Solver, session: Session) -> Any:
+    """The class of diffusers that takes the steps of our solver. Its latents are equal, but for methods that cannot start at sigma 164."""
+    import diffusers
+
+    row, settings = resolve(solver.name), solver.settings
+    options = dict(settings["config"]) if "config" in settings else {**session.schedule.to_file(), **METHODS.get(row.method, {})}
+    options |= {"timestep_spacing": settings["spacing"]}
+    if row.karras:
+        options["use_karras_sigmas"] = True
+    if row.method.startswith("dpm++2m") and settings["sigma_clipped"]:
+        options["lambda_min_clipped"] = -5.1
+    return getattr(diffusers, row.class_name).from_config(options)
+
+
+def compare_row(
+    session: Session, pipeline: Any, settings: Settings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
+) -> PeerTimes:
+    """Draw in turn, whoever went second going first in the next round: what disturbs the machine disturbs both."""
+    pipeline.scheduler = peer_scheduler(settings.solver, session)
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+
+    def ours() -> tuple[float, Tensor | None]:
+        run = draw_batch(session, settings, cell.prompts[0], seed, cell.batch_size)
+        return run.total_s, run.pictures
+
+    def theirs() -> tuple[float, Tensor | None]:
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
+        watch = Stopwatch(session.device)
+        with torch.inference_mode():
+            pictures = pipeline(
+                [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
+                width=settings.width, height=settings.height, generator=generators, output_type="pt",
+            ).images  # fmt: skip
+        return watch.lap(), pictures.float().cpu() * 2 - 1
+
+    for _ in range(warmup):
+        ours()
+        theirs()
+    hook = pipeline.unet.register_forward_hook(count)
+    theirs()
+    hook.remove()
+    times: dict[Any, list[float]] = {ours: [], theirs: []}
+    pictures: dict[Any, Tensor | None] = {}
+    for number in range(runs):
+        for draw in (ours, theirs) if number % 2 else (theirs, ours):
+            seconds, pictures[draw] = draw()
+            times[draw].append(seconds)
+    ratios = [theirs_s / ours_s for ours_s, theirs_s in zip(times[ours], times[theirs], strict=True)]
+    mine, others = pictures[ours], pictures[theirs]
+    assert others is not None
+    return PeerTimes(
+        peer="diffusers",
+        total_s=spread(times[theirs]),
+        ours_s=spread(times[ours]),
+        ratio=spread(ratios).median,
+        ratio_ci95=bootstrap_interval(ratios, "median"),
+        num_unet_calls=calls,
+        max_difference=None if mine is None or not others.isfinite().all() else 127.5 * (mine - others).abs().max().item(),
+    )

@@ -1,0 +1,72 @@
+"""The same noise through every scheduler and step count, measured against one converged walk."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ldmcli.config.measuring import CompareConfig
+from ldmcli.engine.compare.comparison import Workbench
+from ldmcli.engine.compare.plan import plan_cells, plan_folder
+from ldmcli.engine.compare.scorer import open_scorer
+from ldmcli.engine.compare.statistics import differences, verdicts
+from ldmcli.engine.jobs import Request, plan_jobs
+from ldmcli.engine.sampling.settings import prompt_notes
+from ldmcli.engine.session import open_session
+from ldmcli.errors import LdmError, PartlyFailed
+from ldmcli.models.source import Source
+from ldmcli.records.comparison import ComparedRow, ComparisonReport
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Place
+from ldmcli.records.words import counted
+from ldmcli.reports.comparison import write_comparison
+from ldmcli.runtime.device import select_runtime, set_threads
+
+
+def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]) -> Iterator[Event]:
+    """Yield notes, progress, a ComparedRow per scheduler and step count, and the report. A cell that fails is a row with its error.
+
+    Raises PartlyFailed after the report when some cells failed, or what stopped the first when all did.
+    """
+    cells, folder, drawing = plan_cells(config), plan_folder(config), config.drawing
+    threads, runtime = set_threads(), select_runtime(drawing.device, drawing.dtype)
+    yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
+    scorer, scorer_note = open_scorer(config.clip_model, source, runtime.device)
+    yield Note(scorer_note, warning=scorer is None and config.clip_model != "none")
+    seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
+    if drawing.seed is None:
+        yield Note(f"seed {seed} (drawn)")
+    session = open_session(source, runtime)
+    yield from map(Note, session.notes)
+    jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
+    yield from prompt_notes(jobs, session, strict=False)
+    bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)
+    yield from bench.prepare()
+    rows: list[ComparedRow] = []
+    first_error: LdmError | None = None
+    for number, cell in enumerate(cells, 1):
+        try:
+            row = yield from bench.measure(cell, Place(number, len(cells), number - 1))
+        except (LdmError, RuntimeError, MemoryError) as error:  # torch's out-of-memory error is a RuntimeError
+            known = error if isinstance(error, LdmError) else LdmError(str(error).splitlines()[0] if str(error) else repr(error))
+            first_error = first_error or known
+            row = ComparedRow(
+                scheduler=cell.scheduler.name, steps=cell.steps, num_unet_calls=cell.scheduler.calls(cell.steps), budget=cell.budget,
+                error=known.message,
+            )  # fmt: skip
+            yield Note(f"{row.scheduler} at {counted(row.steps, 'step')}: {known.message}", warning=True)
+        rows.append(row)
+        yield row
+    report = ComparisonReport(
+        env={**bench.env, "clip_model": scorer.name if scorer else None, "clip_note": scorer_note},
+        rows=rows,
+        verdicts=verdicts(rows),
+        differences=differences(rows, [job.prompt for job in jobs]),
+    )
+    yield replace(report, files=write_comparison(folder, report, bench.shown))
+    failed = [row for row in rows if row.error]
+    if first_error and len(failed) == len(rows):
+        raise first_error
+    if failed:
+        raise PartlyFailed(
+            f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
+        )

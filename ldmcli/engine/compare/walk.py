@@ -1,0 +1,124 @@
+"""The same jobs drawn by one solver after another: latents, time and counted U-Net calls, and the reference, kept on disk."""
+
+import hashlib
+import json
+import time
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ldmcli.diffusion.loop import DenoiseStep
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.session import Session
+from ldmcli.errors import NonFinite
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Place, Progress
+from ldmcli.records.words import counted
+from ldmcli.runtime.memory import memory
+
+# N pictures, C latent channels, h w latent size
+
+
+@dataclass(frozen=True)
+class Walked:
+    """latents: (N, C, h, w) on the CPU; seconds: of the denoising alone; calls: evaluations of the U-Net per batch, as counted."""
+
+    latents: Tensor
+    seconds: float
+    calls: int
+    batches: int
+
+
+def walk(
+    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None,
+    place: Place | None = None,
+) -> Generator[Event, None, Walked]:  # fmt: skip
+    """Denoise every job. Yields progress, which is not timed. Raises NonFinite.
+
+    calls: stop each batch after so many, to warm up; the latents are then those of the last call's input. place: in the whole
+    comparison, before this.
+    """
+    latents, seconds, seen = [], 0.0, 0
+    parts = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
+
+    def count(*_: Any) -> None:
+        nonlocal seen
+        seen += 1
+
+    hook = session.unet.register_forward_hook(count)
+    try:
+        for number, part in enumerate(parts):
+            shape = session.latent_shape(settings.width, settings.height)
+            negatives = [job.config.negative_prompt for job in part]
+            context = session.encode_prompts([job.prompt for job in part], negatives, guided=settings.cfg > 1)
+            seeds, rescale = [job.seed for job in part], part[0].config.cfg_rescale
+            steps = iter(session.denoise(context, seeds, shape, settings.solver, guidance=settings.cfg, rescale=rescale))
+            for i in range(min(calls or settings.solver.num_calls, settings.solver.num_calls)):
+                step, took = timed_next(steps, session.device)
+                seconds += took
+                done, total = number * step.total + i + 1, len(parts) * step.total
+                now = place and replace(place, done=place.done + done / total)
+                yield Progress(stage, done, total, memory(session.device), now)
+            final = step.latents if step.final is None else step.final
+            if not final.isfinite().all():
+                raise NonFinite(
+                    f"{settings.solver.name} at {counted(settings.steps, 'step')} gives NaN or infinity.", hint="Try --dtype fp32."
+                )
+            latents.append(final.float().cpu())
+    finally:
+        hook.remove()
+    return Walked(torch.cat(latents), seconds, seen // len(parts), len(parts))
+
+
+def timed_next(steps: Any, device: torch.device) -> tuple[DenoiseStep, float]:
+    """The next step, and the seconds until the device had finished it."""
+    synchronise(device)
+    began = time.perf_counter()
+    step = next(steps)
+    synchronise(device)
+    return step, time.perf_counter() - began
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def reference_latents(
+    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, facts: Sequence[dict[str, Any]], folder: Path
+) -> Generator[Event, None, tuple[Tensor, bool]]:
+    """(N, C, h, w) of the reference walk, and whether all of it was on disk. facts: what decides each picture, and so names its file.
+
+    A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there.
+    """
+    paths = [folder / f"{hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).hexdigest()[:32]}.safetensors" for fact in facts]
+    shape = session.latent_shape(settings.width, settings.height)
+    kept, found = [_read(path, shape) for path in paths], True
+    for first in range(0, len(jobs), batch_size):
+        part = slice(first, first + batch_size)
+        if any(one is None for one in kept[part]):
+            stage = f"reference {first + 1}-{min(first + batch_size, len(jobs))} of {len(jobs)}"
+            walked = yield from walk(session, settings, jobs[part], batch_size, stage)
+            folder.mkdir(parents=True, exist_ok=True)
+            for path, one in zip(paths[part], walked.latents, strict=True):
+                save_file({"latents": one.contiguous()}, path)
+            kept[part], found = list(walked.latents), False
+    return torch.stack([one for one in kept if one is not None]), found
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> Tensor | None:
+    with suppress(OSError, SafetensorError, KeyError):  # absent or damaged: it is drawn again
+        latents = load_file(path)["latents"]
+        return latents if latents.shape == shape else None
+    return None

@@ -1,0 +1,161 @@
+"""One `generate` command from the inside: batches drawn, written and counted."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.generate.approximations import Measuring, approximate_choices
+from ldmcli.engine.generate.approximations import in_words as measured_in_words
+from ldmcli.engine.generate.background import Aside
+from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.batch import Drawn, Latents, decoded, draw
+from ldmcli.engine.sampling.metadata import picture_facts
+from ldmcli.engine.sampling.native_size import too_large
+from ldmcli.engine.sampling.preview import as_png
+from ldmcli.engine.sampling.settings import Settings, resolve_settings
+from ldmcli.engine.session import Session
+from ldmcli.engine.trace.recording import TracedSession
+from ldmcli.errors import LdmError, UsageError
+from ldmcli.models.hashes import other_weights, weights_hash
+from ldmcli.models.layout import own_settings
+from ldmcli.models.source import Source
+from ldmcli.models.tokenizer import Tokens
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Place
+from ldmcli.records.pictures import FailedItem, ImageRecord, Preview
+from ldmcli.runtime.device import Runtime
+
+
+class Run:
+    """One command under way: what is loaded, where it writes, what has come of it so far."""
+
+    def __init__(
+        self, config: GenerateConfig, source: Source, session: Session, runtime: Runtime, writer: PictureWriter, threads: int,
+    ) -> None:  # fmt: skip
+        self.config, self.source, self.session, self.runtime = config, source, session, runtime
+        self.writer, self.threads = writer, threads
+        self.own = own_settings(source.path)
+        self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
+        self.other_weights = other_weights(source)
+        if source.tokenizer != source.path / "tokenizer":
+            self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
+        self.settings: dict[GenerateConfig, Settings] = {}
+        self.refused: dict[GenerateConfig, UsageError] = {}
+        self.pictures, self.passed = 0, 0
+        """Of the whole command, and how many of them have had their turn."""
+        self.done: dict[int, ImageRecord] = {}
+        self.failed: list[FailedItem] = []
+        self.first_error: LdmError | None = None
+        self.aside: Aside[Finished] = Aside(max(8, config.batch_size), threads)
+        self.measuring = Measuring(source, {(runtime.dtype_name, session.vae_dtype): session})
+        self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
+
+    def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        """Resolve every config before anything is drawn, and say what there is to say."""
+        self.pictures = len(jobs)
+        for config in dict.fromkeys(job.config for job in jobs):
+            try:
+                self.settings[config] = resolve_settings(config, self.session, self.own)
+            except UsageError as error:  # this scheduler cannot do this model or these steps
+                self.refused[config] = error
+        yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
+        if self.settings:
+            yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
+        yield from too_large(self.session, self.settings.values())
+        self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
+        if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
+            yield Note("nothing to measure: nothing here is approximate")
+
+    def tokens(self, job: Job) -> list[Tokens]:
+        """The windows of a job's prompt."""
+        return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
+
+    def batch(self, jobs: list[Job]) -> Iterator[Event]:
+        """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
+        place = Place(self.passed + 1, self.pictures, self.passed)
+        self.passed += len(jobs)
+        if jobs[0].config in self.refused:
+            for job in jobs:
+                yield from self.noted(self.aside.add(partial(self.writer.failed, job, self.refused[job.config], noted=bool(self.settings))))
+            return
+        settings = self.settings[jobs[0].config]
+        facts = [
+            picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
+            | self.other_weights
+            for job in jobs
+        ]
+        rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]
+        there: set[int] = set()
+        for job, row in zip(jobs, rows, strict=True):
+            record = self.writer.already(row)
+            if record is not None:
+                there.add(job.number)
+                yield from self.noted(self.aside.add(partial(Finished, job, record)))
+        if len(there) == len(jobs):
+            return
+        began = time.perf_counter()
+        latents = yield from draw(self.session, settings, jobs, self.timing, place)
+        seconds = (time.perf_counter() - began) / len(jobs)
+        pictures: dict[int, Image.Image] = {}
+        for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
+            if job.number not in there:
+                # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
+                at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
+                drawn = self._decoded(one) if at_once else None
+                if self.config.preview and drawn and drawn.picture and not pictures:
+                    yield Preview(as_png(drawn.picture), finished=True)
+                if drawn and drawn.picture is not None:
+                    pictures[job.number] = drawn.picture
+                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
+                yield from self.noted(self.aside.add(finish))
+        if self.config.measure:
+            yield from self._measured(jobs, settings, pictures)
+
+    def noted(self, results: Iterable[Finished]) -> Iterator[Event]:
+        """Keep count of what the other thread has finished, and pass its records on."""
+        for job, record, error in results:
+            if record is not None:
+                self.done[job.number] = record
+                yield record
+                if record.vae_retried_in_fp32:
+                    yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
+            elif error is not None:
+                self.failed.append(failed_item(job, error))
+                self.first_error = self.first_error or error
+
+    def _finish(
+        self, job: Job, settings: Settings, facts: dict[str, Any], picture: Drawn | Latents, seconds: float, *, replace: str | None
+    ) -> Finished:
+        """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
+        drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
+        dropped = self.tokens(job)[0].dropped_tokens
+        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
+
+    def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
+        """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
+        yield from self.noted(self.aside.rest())
+        done = self.done
+        written = {number: (done[number].path, done[number].seconds, one) for number, one in pictures.items() if number in done}
+        for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:
+            rows = yield from self.measuring.batch(jobs, choice, settings, written)
+            yield from (Note(measured_in_words(row)) for row in rows)
+
+    def _decoded(self, latents: Latents) -> Drawn:
+        drawn = decoded(self.session, latents)
+        self.timing["decode_s"] += drawn.seconds
+        return drawn
+
+    def trace(self, session: TracedSession, job: Job) -> Path:
+        """Write the page of --trace and return its path."""
+        from ldmcli.engine.trace.report import write_trace
+
+        assert self.config.trace is not None
+        settings = self.settings[job.config]
+        facts = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
+        return write_trace(self.config.trace, session, job, settings, self.runtime, facts)

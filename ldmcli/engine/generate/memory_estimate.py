@@ -1,0 +1,68 @@
+"""How much memory drawing will take, from the configs: nothing is run."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from ldmcli.engine.generate.low_memory import StagedSession
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.session import Session, tile_side
+from ldmcli.records.notes import Note
+from ldmcli.runtime.memory import available_bytes
+
+# B pictures, C channels, h w latent size, H W picture size
+
+UNET_MAPS, VAE_MAPS = 12, 5
+"""Feature maps of the finest level that live at once. U-Net: the widened feed-forward layer with its gate (8) and what stands around it;
+VAE: input, norm, activation, output and the residual of a ResNet block."""
+
+
+def unet_bytes(session: Session, settings: Settings, batch_size: int) -> int:
+    """Activations of one call: the skip connections of all levels and the working set of the finest one."""
+    config = session.unet.config
+    _, height, width = session.latent_shape(settings.width, settings.height)
+    skips = sum((config.layers_per_block + 1) * channels / 4**level for level, channels in enumerate(config.block_out_channels))
+    values = (skips + UNET_MAPS * config.block_out_channels[0]) * height * width
+    rows = batch_size * (2 if any(settings.guided) else 1)
+    return int(rows * values * session.unet.conv_in.weight.element_size())
+
+
+def vae_bytes(session: Session, settings: Settings) -> int:
+    """Activations while one picture, or one tile of it, is decoded, at full resolution in the width of the level before."""
+    config = session.vae.config
+    pixels, widest = settings.width * settings.height, config.block_out_channels[:2][-1]
+    side = tile_side(config) * config.downscale
+    seen = min(settings.width, side) * min(settings.height, side) if settings.tiled else pixels
+    return VAE_MAPS * widest * seen * torch.finfo(next(session.vae.parameters()).dtype).bits // 8 + 2 * 3 * 4 * pixels
+
+
+def weights_bytes(network: nn.Module) -> int:
+    """Of its parameters in their precision, also where it is away."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+
+
+def needed_bytes(session: Session, settings: Settings, batch_size: int) -> tuple[int, int]:
+    """(weights held at once, what comes on top of what is loaded by now) of the stage that takes the most."""
+    text, unet, vae = (weights_bytes(network) for network in (session.text.encoder, session.unet, session.vae))
+    walking, decoding = unet_bytes(session, settings, batch_size), vae_bytes(session, settings)
+    if isinstance(session, StagedSession):  # nothing is loaded yet
+        weights, activations = max(((text, 0), (unet, walking), (vae, decoding)), key=sum)
+        return weights, weights + activations
+    return text + unet + vae, max(walking, decoding)
+
+
+def memory_notes(session: Session, settings: Sequence[Settings], batch_size: int) -> Iterator[Note]:
+    """One warning where the largest of these is estimated to need more than there is."""
+    if not settings:
+        return
+    weights, more = max((needed_bytes(session, one, batch_size) for one in settings), key=lambda pair: pair[1])
+    free = available_bytes(session.device)
+    if more > free:
+        where = "GPU memory" if session.device.type == "cuda" else "memory"
+        yield Note(
+            f"this is estimated to take {more / 2**30:.1f} GiB more {where} (weights {weights / 2**30:.1f} GiB), and "
+            f"{free / 2**30:.1f} GiB are free; a smaller --batch-size, --low-memory, --tiled-decode, --dtype bf16 or a smaller "
+            "--size takes less",
+            warning=True,
+        )

@@ -1,0 +1,119 @@
+"""What becomes of a picture in memory: a file, what lies beside it, a line of the manifest, a record."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.diffusion.catalogue import resolve
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.batch import Drawn
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.errors import LdmError
+from ldmcli.outputs.images import enlarged
+from ldmcli.outputs.manifest import Manifest, identity
+from ldmcli.outputs.naming import progress_target
+from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
+from ldmcli.outputs.picture_files import encode_picture, picture_texts, sheet_texts
+from ldmcli.records.pictures import FailedItem, ImageRecord
+from ldmcli.reports.grid import grid_sheet
+from ldmcli.reports.progressive import save_progress
+
+
+class Finished(NamedTuple):
+    """What came of a job: a record or an error."""
+
+    job: Job
+    record: ImageRecord | None
+    error: LdmError | None = None
+
+
+class PictureWriter:
+    """Where one command writes. resumed: it goes on with what an earlier run of it began, numbers and names included."""
+
+    def __init__(self, config: GenerateConfig, model: str, outputs: OutputPlan, manifest: Manifest | None, *, resumed: bool) -> None:
+        self.config, self.model, self.outputs, self.manifest, self.resumed = config, model, outputs, manifest, resumed
+        self.copies: dict[int, int] = {}
+
+    def claim(self, jobs: Sequence[tuple[Job, Settings]]) -> None:
+        """Settle all names before anything is drawn, where they do not count by themselves: a resumed run gives the same."""
+        if self.outputs.file is None and not self.outputs.target.numbered:
+            self.outputs, copies = self.outputs.claiming(self._values(job, settings) for job, settings in jobs)
+            self.copies = {job.number: copy for (job, _), copy in zip(jobs, copies, strict=True)}
+
+    def earlier(self, job: Job, facts: dict[str, Any]) -> dict[str, Any] | None:
+        """What an earlier run of this command noted about this picture."""
+        if not (self.resumed and self.manifest):
+            return None
+        return self.manifest.pictures.get((identity(facts), self.outputs.first + job.number))
+
+    def already(self, row: dict[str, Any] | None) -> ImageRecord | None:
+        """The record of a picture that an earlier run finished and that is still the same."""
+        return self.manifest.finished(row) if self.manifest and row else None
+
+    def finish(
+        self, job: Job, settings: Settings, facts: dict[str, Any], drawn: Drawn, *, dropped_tokens: int, seconds: float, replace: str | None
+    ) -> Finished:
+        """Enlarge if asked, write, note in the manifest. replace: the name that an earlier run gave this picture."""
+        if drawn.error is not None:
+            return self.failed(job, drawn.error)
+        assert drawn.picture is not None
+        times, resample = self.config.upscale, self.config.resample
+        picture, row = enlarged(drawn.picture, times, resample), resolve(settings.solver.name)
+        written = facts | ({"vae_retried_in_fp32": True} if drawn.retried else {})
+        texts = picture_texts(written, row.title, row.schedule_type) if self.config.metadata else None
+        path = write_new(
+            encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
+            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
+        )  # fmt: skip
+        progress = None
+        if self.config.progressive:
+            progress = progress_target(self.config.progressive, path)
+            save_progress(self.config.progressive, [(t, enlarged(frame, times, resample)) for t, frame in drawn.frames], progress)
+        record = ImageRecord(
+            path=str(path),
+            prompt=job.prompt,
+            negative_prompt=job.config.negative_prompt,
+            seed=job.seed,
+            steps=settings.steps,
+            num_unet_calls=settings.solver.num_calls,
+            scheduler=settings.solver.name,
+            cfg=settings.cfg,
+            width=picture.width,
+            height=picture.height,
+            truncated_tokens=dropped_tokens,
+            seconds=round(seconds, 4),
+            progress=str(progress) if progress else None,
+            guided_calls=sum(settings.guided) if job.config.cfg_interval else None,
+            vae_retried_in_fp32=drawn.retried or None,
+        )
+        if self.manifest:
+            weighting = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
+            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **weighting)
+        return Finished(job, record)
+
+    def failed(self, job: Job, error: LdmError, *, noted: bool = True) -> Finished:
+        """noted: in the manifest too; where nothing can be drawn at all the folder stays as it was."""
+        if self.manifest and noted:
+            row = asdict(failed_item(job, error))
+            self.manifest.append({"status": "failed", "number": self.outputs.first + job.number, "seed": job.seed, **row})
+        return Finished(job, None, error)
+
+    def write_grid(self, records: Sequence[ImageRecord], pictures: int) -> Path:
+        """The sheet of --grid, named by the numbers of the command."""
+        first = self.outputs.first
+        target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
+        return write_beside(encode_picture(grid_sheet(records), "png", sheet_texts("grid")), target, replace=self.resumed)
+
+    def _values(self, job: Job, settings: Settings) -> dict[str, Any]:
+        """What a template may name, apart from the number."""
+        return {
+            "seed": job.seed, "prompt": job.prompt, "scheduler": settings.solver.name, "steps": settings.steps, "cfg": settings.cfg,
+            "width": settings.width, "height": settings.height, "model": self.model,
+        }  # fmt: skip
+
+
+def failed_item(job: Job, error: LdmError) -> FailedItem:
+    """The entry of `failed`."""
+    return FailedItem(line=job.line, prompt=job.prompt, error=error.message, exit_code=error.exit_code)

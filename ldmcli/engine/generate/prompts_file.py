@@ -1,0 +1,118 @@
+"""A prompts file or standard input: one prompt a line, or JSON Lines with options of their own. Imports no torch."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.option import Option
+from ldmcli.config.options import declared, find_key
+from ldmcli.config.reading import read_data
+from ldmcli.data.text_file import decoded, mark_of, undecodable
+from ldmcli.engine.jobs import Request, changed
+from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.prompts.comments import comment_note
+from ldmcli.records.pictures import FailedItem
+
+PROMPT = Option(flags=(), field="prompt", help="What to draw.")
+KEYS = ("prompt", *(name for name, each in declared(GenerateConfig).items() if each.per_prompt))
+"""The keys of a JSON line, which are option names."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Every usable line, and every line that is not, with the reason. notes: what else is to be said."""
+
+    requests: list[Request]
+    failed: list[FailedItem]
+    notes: list[str]
+
+
+def read_prompts(name: str, config: GenerateConfig) -> Prompts:
+    """name: a path, or - for standard input; config: what the lines are silent about.
+
+    Raises NotFound without a file, LdmError for one in an encoding that is neither UTF-8 nor UTF-16 with its mark, and UsageError without
+    any usable line, or with --strict on the first unusable one.
+    """
+    requests: list[Request] = []
+    failed: list[FailedItem] = []
+    comments: list[int] = []
+    for number, raw in enumerate(_lines(name), 1):
+        if raw.lstrip().startswith(b"#"):
+            comments.append(number)
+            continue
+        try:
+            request = _parse(number, raw, config)
+        except UsageError as error:
+            if config.strict:
+                raise UsageError(
+                    f"{_named(name)}, line {number}: {error.message}", hint="Without --strict the other lines are drawn."
+                ) from error
+            failed.append(FailedItem(line=number, prompt=None, error=error.message, exit_code=error.exit_code))
+        else:
+            if request is not None:
+                requests.append(request)
+    if not requests:
+        reason = f"; line {failed[0].line}: {failed[0].error}" if failed else ""
+        raise UsageError(f"{_named(name)} holds no usable prompt{reason}.", hint="One prompt a line, or JSON objects with a `prompt`.")
+    return Prompts(requests, failed, [comment_note(_named(name), comments)] if comments else [])
+
+
+def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
+    """None for a blank line."""
+    if b"\0" in raw:
+        raise UsageError("a NUL byte.")
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(undecodable(error)) from error
+    if not text:
+        return None
+    if not text.startswith("{"):
+        return Request(text, config, line=number)
+    try:
+        body: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:  # its text would speak of a line 1
+        raise UsageError(f"not JSON: {error.msg}, column {error.colno}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"not JSON: {error}.") from error
+    values: dict[str, Any] = {}
+    for key, value in body.items():
+        each = PROMPT if key == "prompt" else find_key(GenerateConfig, key)
+        if each is None or not (each.per_prompt or each is PROMPT):
+            raise UsageError(f"unknown key {key!r}; known: {', '.join(KEYS)}.")
+        if isinstance(value, str) and "\0" in value:
+            raise UsageError(f"a NUL character in {key}.")
+        values[each.field] = read_data(each, value, key.replace("-", "_"))
+    if "prompt" not in values:
+        raise UsageError("there is no `prompt`.")
+    prompt = values.pop("prompt")
+    own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
+    return Request(prompt, own, own.seed, number)
+
+
+def _lines(name: str) -> list[bytes]:
+    """The lines as UTF-8, one that is not among them: it shall stop no other."""
+    raw = _read(name)
+    mark, encoding = mark_of(raw)
+    return (raw[len(mark) :] if encoding == "utf-8" else decoded(raw, _named(name)).encode()).split(b"\n")
+
+
+def _read(name: str) -> bytes:
+    try:
+        if name != "-":
+            with open(os.path.expanduser(name), "rb") as file:
+                return file.read()
+        return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None when it is closed
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"--prompts-file {name}: no such file.") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"--prompts-file {name} is a folder.") from error
+    except OSError as error:
+        raise LdmError(f"--prompts-file {name}: {error.strerror}.") from error
+
+
+def _named(name: str) -> str:
+    return "standard input" if name == "-" else name

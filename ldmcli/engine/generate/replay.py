@@ -1,0 +1,85 @@
+"""A picture drawn again from its record, and compared."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.generate.picture_record import Recorded
+from ldmcli.engine.generate.run import run_generate
+from ldmcli.engine.jobs import Request
+from ldmcli.errors import LdmError
+from ldmcli.models.hashes import weights_hash
+from ldmcli.models.source import Source
+from ldmcli.models.tokenizer import load_tokenizer
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.pictures import Verified
+
+
+def replay_picture(path: Path, recorded: Recorded, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:
+    """Draw it again. Yields what drawing yields, after a warning where the weights are others."""
+    others = other_weights(path, recorded, source)
+    if others:
+        yield Note(f"{others} Expect another picture.", warning=True)
+    yield from run_generate(config, source, [request])
+
+
+def verify_picture(path: Path, recorded: Recorded, request: Request, source: Source) -> Iterator[Event]:
+    """Draw it again into a folder that is thrown away. Yields what drawing says, and a Verified last."""
+    others = other_weights(path, recorded, source)
+    if others:
+        raise LdmError(others, hint="Name the model that drew it with -m.")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "again.png"
+        for event in run_generate(replace(request.config, output=str(target)), source, [request]):
+            if isinstance(event, Note | Progress):
+                yield event
+        with Image.open(target) as again:
+            yield Verified(str(path), largest_difference(again, path))
+
+
+def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the model's weights are not those that drew the picture, else nothing."""
+    found = weights_hash(source.path, "unet", **source.picking)
+    if found == recorded.unet_sha256:
+        return other_vae(path, recorded, source) or other_tokenizer(path, recorded, source) or other_loras(path, recorded, source)
+    return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
+
+
+def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the picture was drawn with --vae and this is not that one, or the other way round."""
+    used = None if source.vae == source.path else weights_hash(source.vae, "vae", **source.picking)
+    if used == recorded.vae_sha256:
+        return ""
+    if recorded.vae_sha256 is None:
+        return f"{path} was drawn with the model's own VAE, not with the one of --vae."
+    return f"{path} was drawn with another VAE (sha256 {recorded.vae_sha256[:10]}); it must be named with --vae."
+
+
+def other_tokenizer(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the picture's prompt was cut into words by another tokenizer than this one."""
+    if recorded.tokenizer_sha256 is None or load_tokenizer(source.tokenizer, 77).sha256 == recorded.tokenizer_sha256:
+        return ""
+    return f"{path} was drawn with another tokenizer (sha256 {recorded.tokenizer_sha256[:10]}); it must be named with --tokenizer."
+
+
+def other_loras(path: Path, recorded: Recorded, source: Source) -> str:
+    """A sentence when the picture was drawn with other LoRAs than those of --lora, or at other scales, or in another order."""
+    if [(lora.sha256, lora.scale) for lora in source.loras] == [(sha256, scale) for _, sha256, scale in recorded.loras]:
+        return ""
+    if not recorded.loras:
+        return f"{path} was drawn without a LoRA."
+    used = ", ".join(f"{name}:{scale:g} (sha256 {sha256[:10]})" for name, sha256, scale in recorded.loras)
+    return f"{path} was drawn with {used}; name the files, with these scales, with --lora."
+
+
+def largest_difference(ours: Image.Image, path: Path) -> int | None:
+    """Largest difference of any channel of any pixel, 0 to 255; None when the sizes differ."""
+    with Image.open(path) as theirs:
+        first, second = np.asarray(ours.convert("RGB"), dtype=int), np.asarray(theirs.convert("RGB"), dtype=int)
+    return int(abs(first - second).max()) if first.shape == second.shape else None

@@ -1,0 +1,45 @@
+"""The model and the tokenizer that drew a picture, found by what the picture records of them. Imports no torch unless it has to."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.generate.picture_record import Recorded
+from ldmcli.errors import NotFound
+from ldmcli.models.search import find_vocabulary, find_weights, is_model
+from ldmcli.models.source import Source, find_model
+
+
+def find_recorded(path: Path, recorded: Recorded, config: GenerateConfig, *, model_given: bool) -> Source:
+    """What -m names; without it, or where that is a folder of models, what has the recorded hashes: there, beside the picture, in the hub
+    cache. Raises NotFound that names all that is missing.
+
+    config: with the recorded name as its model, unless model_given. A name is looked up here, and never as a path.
+    """
+    folder = Path(os.path.expanduser(config.model))  # os.path takes any text, as a picture may record any
+    many = model_given and os.path.isdir(folder) and not is_model(folder)
+    plain = not model_given and Path(recorded.model).name == recorded.model
+    tokenizer, missing, ways = config.tokenizer, [], []
+    found: Path | str | None = config.model
+    if many or not (model_given or recorded.model == "bundled" or (plain and os.path.exists(config.model))):
+        places = [folder] if many else []
+        found = find_weights(recorded.unet_sha256, [*places, path.parent], allow_pickle=config.allow_pickle)
+        if found is None:
+            missing.append(f"the model {recorded.model!r} (sha256 {recorded.unet_sha256[:10]})")
+            ways.append("-m MODEL")
+    if tokenizer is None and recorded.tokenizer_sha256 is not None:
+        places = [*([folder] if many else []), path.parent, *([Path(found).parent] if found else [])]
+        words = find_vocabulary(recorded.tokenizer_sha256, places)
+        if words is None:
+            missing.append(f"its tokenizer (sha256 {recorded.tokenizer_sha256[:10]})")
+            ways.append("--tokenizer DIR")
+        tokenizer = str(words) if words else None
+    if missing:
+        unknown = "" if plain or model_given else " A name with a folder in it is not looked up."
+        raise NotFound(
+            f"{path} was drawn with {' and '.join(missing)}, not found by hash in the hub cache or beside the picture.{unknown}",
+            hint=f"Name {'it' if len(missing) == 1 else 'them'} with {' and '.join(ways)}.",
+        )
+    source = find_model(str(found), vae=config.vae, tokenizer=tokenizer, loras=config.loras, allow_pickle=config.allow_pickle)
+    return source if found == config.model else replace(source, name=recorded.model)

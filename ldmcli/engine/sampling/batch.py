@@ -1,0 +1,104 @@
+"""A batch of pictures from noise to pixels in memory. Writes nothing."""
+
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from PIL import Image
+from torch import Tensor
+
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.preview import Watch
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.session import Session
+from ldmcli.errors import NonFinite
+from ldmcli.outputs.images import to_pillow
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Place, Progress
+from ldmcli.reports.progressive import wanted_calls
+from ldmcli.runtime.memory import memory
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One picture, or why there is none; frames: (timestep, what --progressive shows of it), the picture itself last."""
+
+    picture: Image.Image | None
+    error: NonFinite | None = None
+    frames: list[tuple[float, Image.Image]] = field(default_factory=list)
+    seconds: float = 0.0
+    """That decoding took."""
+    retried: bool = False
+    """Half precision overflowed in the VAE, and fp32 did not."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """One picture before it is decoded: (1, C, h, w). on_the_way: (timestep, latents) of what --progressive shows."""
+
+    final: Tensor
+    on_the_way: list[tuple[float, Tensor]]
+    last_timestep: float
+    tiled: bool = False
+
+
+def draw(
+    session: Session, settings: Settings, batch: list[Job], timing: dict[str, float], place: Place | None = None
+) -> Generator[Event, None, list[Latents]]:
+    """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job.
+
+    place: in the whole command, before the batch.
+    """
+    clock, config = time.perf_counter(), batch[0].config
+    context = session.encode_prompts(
+        [job.prompt for job in batch], [config.negative_prompt] * len(batch),
+        guided=any(settings.guided), weighting=config.weighting, long=config.long_prompts,
+    )  # fmt: skip
+    timing["encode_s"] += -clock + (clock := time.perf_counter())
+    shape = session.latent_shape(settings.width, settings.height)
+    steps = session.denoise(
+        context, [job.seed for job in batch], shape, settings.solver,
+        guidance=settings.cfg, rescale=config.cfg_rescale, guided_calls=settings.guided,
+    )  # fmt: skip
+    kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
+    noisy = config.progressive_kind == "xt"
+    final, on_the_way = None, []
+    watch = Watch(session) if config.preview else None
+    for step in steps:
+        final = step.final
+        if final is None and step.index in kept:
+            on_the_way.append((step.timestep, step.latents if noisy else step.denoised))
+        if watch is not None and final is None:
+            yield from watch.look(step)
+        now = place and replace(place, done=place.done + len(batch) * (step.index + 1) / step.total)
+        stage = f"denoise {batch[0].number + 1}-{batch[-1].number + 1}"
+        yield Progress(stage, step.index + 1, step.total, memory(session.device), now)
+    assert final is not None
+    timing["denoise_s"] += time.perf_counter() - clock
+    last = 0.0 if noisy else settings.solver.timesteps[-1]  # there x0 was predicted; the picture itself is x_0
+    return [Latents(final[i : i + 1], [(t, x[i : i + 1]) for t, x in on_the_way], last, settings.tiled) for i in range(len(batch))]
+
+
+def decoded(session: Session, latents: Latents) -> Drawn:
+    """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm.
+
+    Where a VAE in half precision overflows on finite latents, it decodes again in fp32.
+    """
+    clock, retried = time.perf_counter(), False
+    try:
+        pixels = session.decode(latents.final, tiled=latents.tiled)
+    except NonFinite as error:
+        if session.vae_dtype == "fp32" or not latents.final.isfinite().all():
+            return Drawn(None, error)
+        try:
+            pixels, retried = session.decode(latents.final, tiled=latents.tiled, in_fp32=True), True
+        except NonFinite as again:
+            return Drawn(None, again)
+    picture = to_pillow(pixels)[0]
+    frames = []
+    for t, x in latents.on_the_way:
+        with suppress(NonFinite):  # half precision may overflow on the way and not at the end
+            frames.append((t, to_pillow(session.decode(x, tiled=latents.tiled, in_fp32=retried))[0]))
+    frames.append((latents.last_timestep, picture))
+    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock, retried=retried)

@@ -1,0 +1,46 @@
+"""What a picture records of how it was drawn."""
+
+import platform
+from typing import Any
+
+import torch
+
+from ldmcli import __version__
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.settings import Settings
+from ldmcli.runtime.device import Runtime
+
+
+def picture_facts(
+    job: Job, settings: Settings, runtime: Runtime, model: str, unet_sha256: str, threads: int, batch_size: int
+) -> dict[str, Any]:
+    """What the `ldm` chunk of a picture holds: no time, path or host, so that files are repeatable."""
+    return {
+        "schema": 1,
+        "ldm": __version__,
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "model": model,
+        "unet_sha256": unet_sha256,
+        "device": runtime.device.type,
+        "dtype": runtime.dtype_name,
+        "vae_dtype": settings.vae_dtype,
+        "tiled_decode": settings.tiled,
+        "threads": threads,
+        "batch_size": batch_size,
+        "prompt": job.prompt,
+        "negative_prompt": job.config.negative_prompt,
+        "seed": job.seed,
+        "cfg": settings.cfg,
+        "cfg_rescale": job.config.cfg_rescale,
+        "cfg_interval": job.config.cfg_interval,
+        "weighting": job.config.weighting,
+        "long_prompts": job.config.long_prompts,
+        "width": settings.width,
+        "height": settings.height,
+        "upscale": job.config.upscale,
+        "resample": job.config.resample,
+        "scheduler": settings.solver.settings,
+        "num_unet_calls": settings.solver.num_calls,
+        "guided_calls": sum(settings.guided),
+    }

@@ -1,0 +1,86 @@
+"""What pictures depend on besides prompt and seed: resolved from the command line, the model and our defaults, and what is said of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ldmcli.config.checks import check
+from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
+from ldmcli.diffusion.catalogue import resolve
+from ldmcli.diffusion.guidance import guided_calls
+from ldmcli.diffusion.solver import Solver, make_solver
+from ldmcli.engine.jobs import Job
+from ldmcli.engine.session import Session
+from ldmcli.errors import UsageError
+from ldmcli.prompts.syntax import syntax_note
+from ldmcli.records.notes import Note
+from ldmcli.records.words import counted
+
+DEFAULTS: dict[str, Any] = {"scheduler": "dpm++2m", "steps": 20, "cfg": 7.5}
+"""Where neither the command line nor the model says anything."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything resolved: what the pictures depend on besides prompt and seed."""
+
+    solver: Solver
+    steps: int
+    cfg: float
+    width: int
+    height: int
+    guided: tuple[bool, ...]
+    """For every call of the solver, whether the U-Net is evaluated without the prompt too."""
+    vae_dtype: str = "fp32"
+    tiled: bool = False
+    """Whether pictures are decoded in tiles."""
+    notes: tuple[str, ...] = ()
+    """What the user should know, in sentences."""
+
+    @property
+    def unet_evaluations(self) -> int:
+        """Of one picture."""
+        return len(self.guided) + sum(self.guided)
+
+
+def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
+    """Command line over the model's own defaults (`_ldm` in model_index.json) over ours. Raises UsageError."""
+    defaults = {**DEFAULTS, **own.get("defaults", {})}
+    width, height = config.width or session.native_size, config.height or session.native_size
+    scale = session.vae.config.downscale
+    for name, value in (("width", width), ("height", height)):
+        check(value % scale == 0, f"--{name} {value} is not a multiple of {scale}, the VAE's factor.")
+    steps = defaults["steps"] if config.steps is None else config.steps
+    row = resolve(config.scheduler or defaults["scheduler"])
+    solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
+    cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
+    during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
+    guided = during if cfg > 1 else (False,) * solver.num_calls
+    idle = config.cfg_interval is not None and not any(guided)
+    notes = (*solver.notes, *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle)
+    tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
+    if tiled and config.tiled_decode is None:
+        notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
+    return Settings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
+
+
+def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
+    """What the user should know about the prompts, negative ones too. With `strict` one that is too long is a UsageError."""
+    asked = [(job.prompt, job.config.weighting, job.config.long_prompts) for job in jobs]
+    negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
+    asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
+    for text, weighting, long in dict.fromkeys(asked):
+        windows = session.text.windows(text, weighting=weighting, long=long)
+        over = windows[0].dropped_tokens
+        if over:
+            message = f"the prompt has {counted(over, 'token')} too many; this was left out: {windows[0].dropped[:200]!r}"
+            if strict:
+                raise UsageError(message, hint="Shorten it, use --long-prompts, or leave out --strict.")
+            yield Note(message, warning=True)
+        if "<|endoftext|>" in text or "<|startoftext|>" in text:
+            yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
+        if not text.strip():
+            yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
+    foreign = syntax_note((text, weighting) for text, weighting, _ in asked)
+    if foreign:
+        yield Note(foreign, warning=True)

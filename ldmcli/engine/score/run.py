@@ -1,0 +1,198 @@
+"""`ldm clipscore`: how well captions fit pictures, with how sure that is."""
+
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ldmcli.config.measuring import ClipScoreConfig
+from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
+from ldmcli.data.pictures import BadPicture, read_picture
+from ldmcli.engine.score.fid import check_distance, measure_distance
+from ldmcli.errors import LdmError, PartlyFailed, UsageError
+from ldmcli.metrics.bootstrap import bootstrap_interval
+from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_value, ref_clip_score
+from ldmcli.metrics.clusters import cluster_values
+from ldmcli.models.scorer import Scorer, load_scorer
+from ldmcli.models.scorer_source import DEFAULT_CLIP, ScorerSource, find_scorer
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note, Progress
+from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
+from ldmcli.records.words import counted
+from ldmcli.reports.pair_scores import write_pair_scores
+from ldmcli.runtime.device import select_device, set_threads
+
+# N pairs, P pictures, C captions, D width of the vectors
+
+
+@dataclass
+class Embedded:
+    """A set of pairs as unit vectors: each picture and each caption once. rows: (N, 2), which picture and which caption."""
+
+    pairs: list[Pair]
+    paths: list[Path]
+    captions: list[str]
+    picture_vectors: Tensor
+    caption_vectors: Tensor
+    rows: Tensor
+    unreadable: dict[Path, str]
+
+    @property
+    def cosine(self) -> Tensor:
+        """(N,) of the pairs."""
+        return (self.picture_vectors[self.rows[:, 0]] * self.caption_vectors[self.rows[:, 1]]).sum(dim=1)
+
+
+def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
+    """Yields notes and progress, and the report last. Raises PartlyFailed after it when some pictures could not be read."""
+    sets = [find_pairs(config.inputs, captions=config.captions, data=config.data, limit=config.limit)]
+    if config.compare is not None:
+        sets.append(find_pairs((config.compare,), captions=config.captions, data=config.data if config.inputs else None))
+    if config.baseline is not None and len({pair.caption for pair in sets[0].pairs}) < 2:
+        raise UsageError("--baseline shuffled needs at least two different captions.")
+    if config.fid is not None:
+        check_distance([pair.path for pair in sets[0].pairs], config.fid)
+    references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
+    source = choose_scorer(config, sets)
+    yield from (Note(text) for each in sets for text in each.notes)
+    if found:
+        yield Note(found)
+    device, reason = select_device(config.device)
+    set_threads()
+    yield Note(f"device {device} ({reason}); scorer {source.name}, fp32")
+    if source.name == "bundled":
+        yield Note("the bundled scorer was trained on the emoji of the bundled model: its scores compare only among themselves.")
+    scorer = load_scorer(source, device, batch_size=config.batch_size)
+
+    embedded = yield from embed(scorer, sets[0].pairs, config.caption_start)
+    report = report_on(scorer, embedded, config, references)
+    if config.compare is not None:
+        other = yield from embed(scorer, sets[1].pairs, config.caption_start)
+        report = replace(report, compare=difference(embedded, other, str(config.compare), config.seed))
+        embedded.unreadable |= other.unreadable
+    if config.fid is not None:
+        distance = yield from measure_distance(embedded.paths, config.fid, device, batch_size=config.batch_size, seed=config.seed)
+        report = replace(report, distance=distance)
+    if any("<|endoftext|>" in pair.caption for pair in embedded.pairs):
+        yield Note("a caption spells out <|endoftext|>; CLIP reads nothing after it.", warning=True)
+    if config.output is not None:
+        write_pair_scores(config.output, report.items)
+    yield report
+    if embedded.unreadable:
+        path, why = next(iter(embedded.unreadable.items()))
+        raise PartlyFailed(f"{counted(len(embedded.unreadable), 'picture')} could not be read: {path}: {why}")
+
+
+def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:
+    """The one that was asked for; else the bundled one when every picture says that the bundled model drew it."""
+    name = config.clip_model or ("bundled" if all(each.model == "bundled" for each in sets) else DEFAULT_CLIP)
+    return find_scorer(name, offline=config.offline)
+
+
+def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progress, None, Embedded]:
+    """Returns what the pairs look like to the scorer, as the value of `yield from`. Raises LdmError when no picture can be read."""
+    vectors: dict[Path, Tensor] = {}
+    unreadable: dict[Path, str] = {}
+    paths = _pictures(pairs)
+    for first in range(0, len(paths), scorer.batch_size):
+        batch: dict[Path, Image.Image] = {}
+        for path in paths[first : first + scorer.batch_size]:
+            try:
+                batch[path] = read_picture(path)
+            except BadPicture as error:
+                unreadable[path] = str(error)
+        if batch:
+            vectors |= dict(zip(batch, scorer.embed_pictures(list(batch.values())), strict=True))
+        yield Progress("score", min(first + scorer.batch_size, len(paths)), len(paths))
+    if not vectors:
+        raise LdmError(f"no picture could be read: {paths[0]}: {unreadable[paths[0]]}")
+    kept = [pair for pair in pairs if pair.path in vectors]
+    captions = list(dict.fromkeys(pair.caption for pair in kept))
+    pictures, texts = ({key: place for place, key in enumerate(keys)} for keys in (vectors, captions))
+    rows = torch.tensor([(pictures[pair.path], texts[pair.caption]) for pair in kept])
+    caption_vectors = scorer.embed_captions([prefix + caption for caption in captions])
+    return Embedded(kept, list(vectors), captions, torch.stack(list(vectors.values())), caption_vectors, rows, unreadable)
+
+
+def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, references: dict[Path, list[str]] | None) -> ClipScoreReport:
+    """Every figure of one set of pairs."""
+    cosine, pairs = embedded.cosine, embedded.pairs
+    by_picture = len(embedded.captions) >= len(embedded.paths)
+    units = [pair.path if by_picture else pair.caption for pair in pairs]
+    against = None if references is None else ref_clip_score(cosine, _nearest_reference(scorer, embedded, references, config.caption_start))
+    floor = p_value = None
+    if config.baseline == "shuffled":
+        belongs = torch.zeros(len(embedded.paths), len(embedded.captions), dtype=torch.bool)
+        belongs[embedded.rows[:, 0], embedded.rows[:, 1]] = True
+        floor = 100 * others_mean(embedded.picture_vectors, embedded.caption_vectors, belongs)
+        pictures, texts = embedded.picture_vectors[embedded.rows[:, 0]], embedded.caption_vectors[embedded.rows[:, 1]]
+        p_value = permutation_p_value(pictures, texts, seed=config.seed)
+    extra = [None] * len(pairs) if against is None else against.tolist()
+    return ClipScoreReport(
+        clip_model=scorer.name,
+        preprocessing=f"uint8, {scorer.processor.backend}",
+        prefix=config.caption_start,
+        n=len(pairs),
+        pictures=len(embedded.paths),
+        captions=len(embedded.captions),
+        cosine_mean=cosine.mean().item(),
+        clip_score=100 * cosine.mean().item(),
+        clipscore_w25=hessel_score(cosine).mean().item(),
+        ref_clip_score=None if against is None else against.mean().item(),
+        sd=100 * cosine.std().item() if len(cosine) > 1 else 0.0,
+        ci95=bootstrap_interval(cluster_values(100 * cosine, units), seed=config.seed),
+        resampled="pictures" if by_picture else "captions",
+        truncated=scorer.count_truncated([config.caption_start + caption for caption in embedded.captions]),
+        baseline_shuffled=floor,
+        shuffled_p=p_value,
+        compare=None,
+        distance=None,
+        items=[
+            ScoredPair(image=str(pair.path), caption=pair.caption, cosine=value, ref_clip_score=ref)
+            for pair, value, ref in zip(pairs, cosine.tolist(), extra, strict=True)
+        ],
+    )
+
+
+def _nearest_reference(scorer: Scorer, embedded: Embedded, references: dict[Path, list[str]], prefix: str) -> Tensor:
+    """(N,) the largest cosine of each pair's caption with a reference of its picture."""
+    texts = list(dict.fromkeys(text for path in embedded.paths for text in references[path]))
+    vectors = dict(zip(texts, scorer.embed_captions([prefix + text for text in texts]), strict=True))
+    own = embedded.caption_vectors[embedded.rows[:, 1]]
+    nearest = [
+        (torch.stack([vectors[text] for text in references[pair.path]]) @ vector).max()
+        for pair, vector in zip(embedded.pairs, own, strict=True)
+    ]
+    return torch.stack(nearest)
+
+
+def difference(ours: Embedded, other: Embedded, name: str, seed: int) -> ScoreDifference:
+    """Ours minus the other, over the captions that both have; pictures of one caption are averaged first. Raises UsageError."""
+    first, second = _by_caption(ours), _by_caption(other)
+    both = [caption for caption in first if caption in second]
+    if len(both) < 2:
+        raise UsageError(
+            f"--compare {name}: {counted(len(both), 'caption')} in common; two sets of pictures of the same prompts are needed."
+        )
+    apart = torch.tensor([first[caption] - second[caption] for caption in both], dtype=torch.float64)
+    low, high = bootstrap_interval(apart, seed=seed)
+    unpaired = len(first.keys() ^ second.keys())
+    return ScoreDifference(
+        other=name, n=len(both), unpaired=unpaired, difference=apart.mean().item(), ci95=(low, high), shown=not low <= 0 <= high
+    )
+
+
+def _by_caption(embedded: Embedded) -> dict[str, float]:
+    """100 * the mean cosine of each caption."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for pair, cosine in zip(embedded.pairs, embedded.cosine.tolist(), strict=True):
+        values[pair.caption].append(100 * cosine)
+    return {caption: sum(scores) / len(scores) for caption, scores in values.items()}
+
+
+def _pictures(pairs: Sequence[Pair]) -> list[Path]:
+    return list(dict.fromkeys(pair.path for pair in pairs))

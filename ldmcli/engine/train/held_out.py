@@ -1,0 +1,95 @@
+"""The pictures that a run is judged by: which, how many, and that they are seen by their centre, wherever --crop trains."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.config.training import TrainConfig
+from ldmcli.data.cache import Entry, decoded_pictures
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
+from ldmcli.data.row_sources import DecodedOnDemand, Rows
+from ldmcli.errors import LdmError, UsageError
+from ldmcli.records.events import Event
+from ldmcli.runtime.processes import Processes
+
+MEAN_OF, SCALE_OF = 256, 1024
+"""Training pictures: whose mean is what a VAE's decoder must beat, and whose latents are measured."""
+
+
+def held_out_count(pictures: int, share: float) -> int:
+    """How many are kept for validation: at least one unless share is 0, and at most 256."""
+    return min(max(round(pictures * share), 1), 256) if share else 0
+
+
+def check_enough(train: int, held_out: int, config: TrainConfig, processes: int) -> None:
+    """Raise UsageError that names the way out unless `train` pictures fill a batch; held_out: what is kept from them."""
+    if not train + held_out:
+        raise LdmError("no picture of the data can be used.", hint=f"{config.output / 'skipped.jsonl'} says why of each.")
+    parts = config.grad_accum * processes
+    per_step = (1 if config.auto_batch else config.batch_size) * parts
+    if train >= per_step:
+        return
+    fits, whole = train // parts, (train + held_out) // parts
+    ways = [f"--batch-size {fits}"] if fits else []
+    if held_out and whole > fits:
+        ways.append("--held-out 0" + ("" if train + held_out >= per_step else f" --batch-size {whole}"))
+    if not ways:
+        ways = [*(["a smaller --grad-accum"] if config.grad_accum > 1 else []), *(["fewer processes"] if processes > 1 else [])]
+    kept = f", and {held_out} held out for validation" if held_out else ""
+    raise UsageError(
+        f"{train} {'picture does' if train == 1 else 'pictures do'} not fill one batch of {per_step}{kept}.",
+        hint=f"Use {', or '.join([*ways, 'more data'])}.",
+    )
+
+
+class Placed:
+    """Rows of some pictures under the numbers of all."""
+
+    def __init__(self, rows: Rows, pictures: Sequence[int]) -> None:
+        """pictures: the number of each row's picture."""
+        self.rows, self.place = rows, {picture: place for place, picture in enumerate(pictures)}
+        self.shape = rows.shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, pictures: Tensor, /) -> Tensor:
+        return self.rows[torch.tensor([self.place[picture] for picture in pictures.tolist()], dtype=torch.int64)]
+
+
+def centre_squares(
+    data: CaptionedImages, pictures: Sequence[int], config: TrainConfig, processes: Processes, decoders: Decoders
+) -> Generator[Event, None, tuple[CaptionedImages, Rows]]:
+    """The pictures with these numbers as a data set of their own, and their centre squares (n, 3, S, S), where --crop random has others."""
+    some = replace(data, images=tuple(data.images[number] for number in pictures))
+    if config.no_cache or not pictures:
+        return some, DecodedOnDemand(some, config.size, "center", decoders)
+    cache = config.cache or config.output / "cache"
+    events: Iterator[Any] = decoded_pictures(some, config.size, cache, crop="center", crew=processes, decoders=decoders)
+    for event in events:
+        if isinstance(event, Entry):
+            return some, event.arrays["pixels"]
+        yield event
+    raise AssertionError("a cache ends with its entry")
+
+
+def scale_rows(train_rows: Tensor) -> Tensor:
+    """The pictures whose latents are measured, from everywhere in the data."""
+    return train_rows[:: max(len(train_rows) // SCALE_OF, 1)][:SCALE_OF]
+
+
+def looked_at(train_rows: list[int], val_rows: list[int]) -> list[int]:
+    """Every picture that a VAE's run uses otherwise than to train on it."""
+    return sorted({*val_rows, *train_rows[:MEAN_OF], *scale_rows(torch.tensor(train_rows)).tolist()})
+
+
+def mean_and_deviation(parts: Sequence[Tensor]) -> tuple[Tensor, float]:
+    """Of latents (B, C, h, w) in parts: the mean of each channel, (C,) float64, and the standard deviation of all without it."""
+    count = sum(part[:, 0].numel() for part in parts)
+    mean = torch.stack([part.double().sum(dim=(0, 2, 3)) for part in parts]).sum(0) / count
+    squares = sum((part.double() - mean[:, None, None]).square().sum().item() for part in parts)
+    return mean, (squares / max(count * len(mean) - 1, 1)) ** 0.5

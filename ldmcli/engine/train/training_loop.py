@@ -1,0 +1,177 @@
+"""What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldmcli.config.training import TrainConfig
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.row_sources import DecodedOnDemand, Rows
+from ldmcli.engine.train.checkpointing import Hooks, RunKeeper
+from ldmcli.engine.train.held_out import check_enough
+from ldmcli.engine.train.tracker import tracking
+from ldmcli.errors import PeerLost, Stopped, UsageError
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.runtime.device import select_device
+from ldmcli.runtime.processes import Processes
+from ldmcli.training import signals
+from ldmcli.training.adamw import AdamW
+from ldmcli.training.ema import EMA
+from ldmcli.training.loop import LoopConfig, Terms, train
+from ldmcli.training.order import SampleOrder
+from ldmcli.training.signals import Requests
+from ldmcli.training.state import TrainState
+
+LAUNCHERS_PARTS = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
+"""What `accelerate launch --gradient_accumulation_steps` sets."""
+
+
+def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
+    """accelerate's Accelerator for the device and precision, and why these."""
+    from accelerate import Accelerator
+    from accelerate.utils import GradientAccumulationPlugin
+
+    device, reason = select_device(config.device)
+    precision = config.mixed_precision
+    if precision == "auto":
+        on_gpu = device.type == "cuda"
+        precision = ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16") if on_gpu else "no"
+    if precision == "fp16" and device.type == "cpu":  # accelerate would go on in fp32 without a word
+        raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
+    slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
+    # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
+    alone = GradientAccumulationPlugin(num_steps=1)
+    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
+    asked = os.environ.get(LAUNCHERS_PARTS, "1")
+    other = "" if asked in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={asked} is not used: see --grad-accum"
+    several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
+    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
+
+
+def make_state(
+    network: nn.Module, config: TrainConfig, accelerator: Any, groups: list[dict[str, Any]] | None = None
+) -> tuple[TrainState, nn.Module]:
+    """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes).
+
+    groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate.
+    """
+    network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = adamw(groups or network.parameters(), config, accelerator, betas=(0.9, 0.99))
+    prepared = accelerator.prepare_model(network)
+    state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
+    return state, prepared
+
+
+def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> AdamW:
+    """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
+    fused = accelerator.device.type in ("cpu", "cuda")
+    return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
+
+
+def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:
+    """Turn epochs into steps. Raises UsageError when there are fewer pictures than one batch holds."""
+    check_enough(pictures, 0, config, processes)
+    per_step = config.batch_size * config.grad_accum * processes
+    steps = config.max_steps or max(round(config.epochs * pictures / per_step), 1)
+    return LoopConfig(
+        max_steps=steps,
+        lr=config.lr,
+        lr_schedule=config.lr_schedule,
+        warmup=config.warmup,
+        max_grad_norm=config.max_grad_norm,
+        grad_accum=config.grad_accum,
+        pictures_per_step=per_step,
+    )
+
+
+def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_step: int) -> Callable[[int], str]:
+    """A function from a step to the ids of its pictures, for messages."""
+    return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
+
+
+def reading_ahead(
+    loss_of: Callable[[int, int], Terms], pixels: Rows, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
+) -> Callable[[int, int], Terms]:
+    """The same loss. Where pictures are decoded on demand, those of the next part of a step are read while this one is computed."""
+    if not isinstance(pixels, DecodedOnDemand):
+        return loss_of
+    processes, size = accelerator.num_processes, config.batch_size
+
+    def pictures(part: int) -> list[int]:
+        """part: counted from the start of training, over all steps."""
+        first = (part * processes + accelerator.process_index) * size
+        return [rows[place] for place in order.places(first, first + size)]
+
+    def loss(step: int, part: int) -> Terms:
+        at = step * config.grad_accum + part
+        pixels.soon([*pictures(at), *pictures(at + 1)])
+        return loss_of(step, part)
+
+    return loss
+
+
+def run_loop(
+    state: TrainState,
+    loss_of: Callable[[int, int], Terms],
+    loop: LoopConfig,
+    config: TrainConfig,
+    settings: dict[str, Any],
+    accelerator: Any,
+    hooks: Hooks,
+    describe: Callable[[int], str],
+    processes: Processes,
+    requests: Requests,
+) -> Iterator[Event]:
+    """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
+
+    What a signal, a clock or a failed save means for one process, it means for all: they agree after every step.
+    """
+    main, run = processes.main, config.output
+    with tracking(config.tracker if main else None, run, state.step) as tracker:
+        keeper = RunKeeper(state, config, settings, hooks, tracker, processes)
+        if left := keeper.left():
+            yield from keeper.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), accelerator.device)
+        processes.gather(None)
+        if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
+            yield from keeper.model()
+        requests.preparing = False
+        try:
+            with processes.needed():
+                for record in train(state, loss_of, loop, accelerator, describe):
+                    last = record.step == loop.max_steps
+                    validating, sampling = _looking(config, record.step, loop)
+                    saving = last or record.step % config.save_every == 0
+                    if saving and (validating or sampling):
+                        yield from keeper.save(owed=record)
+                    yield from keeper.report(record, validating, sampling, accelerator.device)
+                    if validating or sampling:
+                        processes.gather(None)
+                    passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
+                    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
+                    if saving or stop or wanted or late:
+                        yield from keeper.save()
+                        processes.gather(None)
+                    if stop:
+                        raise Stopped(
+                            f"stopped by {signal.Signals(stop).name} after step {state.step}; everything is saved in {run}.",
+                            exit_code=signals.EXIT_CODES[signal.Signals(stop)],
+                            hint="Go on with --resume auto.",
+                        )
+                    if late:
+                        yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                        return
+        except PeerLost:
+            yield from keeper.save()  # the loss never came, so the weights are those of the last full step
+            raise
+
+
+def _looking(config: TrainConfig, step: int, loop: LoopConfig) -> tuple[bool, bool]:
+    """Whether validation and samples are due after a step."""
+    return step == loop.max_steps or step % config.val_every == 0, step == loop.max_steps or step % config.sample_every == 0

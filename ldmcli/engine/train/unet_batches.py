@@ -1,0 +1,89 @@
+"""What a U-Net is shown in a step: everything random of a batch, drawn for all of it at once, so that any split of it agrees."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.data.row_sources import Rows, draw_views
+from ldmcli.diffusion.objective import add_noise, target
+from ldmcli.diffusion.schedule import NoiseSchedule
+from ldmcli.networks.attention import TextContext
+from ldmcli.training.order import pick
+
+# B pictures of a batch, b of a share of it, C latent channels, h w latent size, L tokens, D text width
+
+Timesteps = Callable[[NoiseSchedule, int, torch.Generator], Tensor]
+"""How the timesteps of a batch are drawn."""
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What the loop draws from, fp16: memory-mapped, or computed on demand.
+
+    The views of picture n are rows n V to n V + V - 1 of mean and std.
+    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last, or where the
+    text tower trains along (M, L) int32, their tokens;
+    mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
+    """
+
+    mean: Rows
+    std: Rows
+    states: Rows
+    mask: Tensor | None
+    caption_rows: Tensor
+    first: Tensor
+    counts: Tensor
+    views: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """captions: (B,) rows of Cached.states; seen: (B,) rows of Cached.mean; drawn, noise: (B, C, h, w), for the latents and to be added;
+    t: (B,) int64."""
+
+    captions: Tensor
+    seen: Tensor
+    drawn: Tensor
+    noise: Tensor
+    t: Tensor
+
+    def share(self, part: slice) -> "Batch":
+        """Some of its pictures."""
+        return Batch(self.captions[part], self.seen[part], self.drawn[part], self.noise[part], self.t[part])
+
+
+def draw_batch(
+    cached: Cached, rows: Tensor, schedule: NoiseSchedule, timesteps: Timesteps, generator: torch.Generator, dropout: float
+) -> Batch:
+    """A whole batch. rows: (B,) int64, numbers of pictures; dropout: share of captions that are replaced by the empty one."""
+    captions = draw_captions(cached, rows, generator, dropout)
+    shape = (len(rows), *cached.mean.shape[1:])
+    drawn, noise = torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
+    t = timesteps(schedule, len(rows), generator)
+    return Batch(captions, draw_views(rows, cached.views, generator), drawn, noise, t)
+
+
+def draw_captions(cached: Cached, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
+    """One caption of each picture, the empty one with probability `dropout`. rows: (B,). Returns (B,) rows of cached.states."""
+    captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
+    dropped = torch.rand(len(rows), generator=generator) < dropout
+    return captions.masked_fill(dropped, len(cached.states) - 1)
+
+
+def answered(network: Any, cached: Cached, batch: Batch, schedule: NoiseSchedule, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """What the network answers, what it should, and when: (b, C, h, w) twice and (b,) int64."""
+    noise, t = batch.noise.to(device), batch.t.to(device)
+    latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.drawn).to(device)
+    mask = None if cached.mask is None else cached.mask[batch.captions].to(device)
+    text = cached.states[batch.captions].to(device)
+    context = TextContext(text.float() if text.is_floating_point() else text, mask)
+    noisy = add_noise(schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
+    return network(noisy, t, context), target(schedule, latents, noise, t), t
+
+
+def shares(count: int, at_once: int) -> list[slice]:
+    """`count` things cut into parts of `at_once`, the last one shorter."""
+    return [slice(first, min(first + at_once, count)) for first in range(0, count, at_once)]

@@ -1,0 +1,143 @@
+"""What never changes while a U-Net trains, encoded once: every view of every picture and every distinct caption."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmcli.config.training import TrainUNetConfig
+from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.decoders import Decoders
+from ldmcli.data.pictures import CROPS
+from ldmcli.data.row_sources import ComputedOnDemand, Rows, flip_some
+from ldmcli.engine.session import make_codec
+from ldmcli.engine.train.held_out import centre_squares
+from ldmcli.engine.train.initial_weights import Frozen
+from ldmcli.engine.train.text_cache import cached_text, drained, weights_fingerprint
+from ldmcli.engine.train.unet_batches import Cached
+from ldmcli.models.tokenizer import Tokens
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.runtime.processes import Processes
+
+# N pictures, V views of each, M captions, C latent channels, h w latent size
+
+
+def build_caches(
+    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any, processes: Processes
+) -> Generator[Event, None, Cached]:
+    """Encode all, or with --no-cache when asked for.
+
+    With --train-text-encoder captions are only cut into tokens, since the states would be old after one step.
+    Returns Cached as the generator's value.
+    """
+    device = accelerator.device
+    captions = [*dict.fromkeys(c for image in data.images for c in image.captions), ""]
+    tokens = [frozen.text.tokens(caption) for caption in captions]
+    yield from cut_captions(captions, tokens)
+    mean, std = yield from encoded_pictures(data, pixels, config.crop, frozen, config, device, processes)
+    encoder = frozen.text.encoder.to(device)
+
+    def states(rows: Tensor) -> dict[str, Tensor]:
+        return {"states": frozen.text.states([tokens[row] for row in rows.tolist()])}
+
+    vectors: Rows
+    if config.train_text_encoder:
+        vectors = torch.stack([one.ids for one in tokens]).int()
+    elif config.no_cache:
+        vectors = ComputedOnDemand(len(captions), states).of("states")
+    else:
+        at_once = 16 if device.type == "cpu" else 256
+        vectors = yield from cached_text(cache_of(config), captions, tokens, frozen, states, processes, at_once)
+        encoder.cpu()
+    row = {caption: number for number, caption in enumerate(captions)}
+    counts = torch.tensor([len(image.captions) for image in data.images])
+    return Cached(
+        mean,
+        std,
+        vectors,
+        frozen.text.mask(tokens),
+        torch.tensor([row[c] for image in data.images for c in image.captions]),
+        counts.cumsum(0) - counts,
+        counts,
+        len(CROPS[config.crop]) * flips_of(config),
+    )
+
+
+def judged_caches(
+    cached: Cached,
+    data: CaptionedImages,
+    val_rows: list[int],
+    frozen: Frozen,
+    config: TrainUNetConfig,
+    accelerator: Any,
+    processes: Processes,
+    decoders: Decoders,
+) -> Generator[Event, None, Cached | None]:
+    """The held-out pictures by their centre, in the order of val_rows, where --crop random trains on other squares; else None."""
+    if len(CROPS[config.crop]) == 1 or not val_rows:
+        return None
+    some, pixels = yield from centre_squares(data, val_rows, config, processes, decoders)
+    mean, std = yield from encoded_pictures(some, pixels, "center", frozen, config, accelerator.device, processes)
+    return replace(cached, mean=mean, std=std, first=cached.first[val_rows], counts=cached.counts[val_rows], views=flips_of(config))
+
+
+def encoded_pictures(
+    data: CaptionedImages,
+    pixels: Rows,
+    crop: str,
+    frozen: Frozen,
+    config: TrainUNetConfig,
+    device: torch.device,
+    processes: Processes,
+) -> Generator[Event, None, tuple[Rows, Rows]]:
+    """Mean and deviation of the scaled posterior of these pixels, (N V, C, h, w) each; crop: what the pixels show."""
+    codec = make_codec(frozen.vae.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    flips = flips_of(config)
+
+    @torch.no_grad()
+    def latents(rows: Tensor) -> dict[str, Tensor]:
+        pictures = flip_some(pixels[rows // flips], rows % flips == 1)
+        mean, std = codec.encode(to_unit_range(pictures).to(device))
+        return {"mean": mean, "std": std}
+
+    count = len(pixels) * flips
+    if config.no_cache:
+        encoded = ComputedOnDemand(count, latents)
+        return encoded.of("mean"), encoded.of("std")
+    key = fingerprint(pixels_fingerprint(data, config.size, crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
+    # On a CPU a batch that stays in its caches is faster; a GPU wants to be filled.
+    at_once = 8 if device.type == "cpu" else 64
+    folder = cache_of(config) / f"latents-{key}"
+    filling = filled(folder, count, at_once, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes)
+    entry = yield from drained(filling)
+    return entry.arrays["mean"], entry.arrays["std"]
+
+
+def cut_captions(captions: list[str], tokens: list[Tokens]) -> Iterator[Note]:
+    """A warning where captions are longer than the text encoder reads: how many, and the longest."""
+    cut = [(one.dropped_tokens, caption) for caption, one in zip(captions, tokens, strict=True) if one.dropped_tokens]
+    if not cut:
+        return
+    window = len(tokens[0].ids)
+    over, longest = max(cut, key=lambda pair: pair[0])
+    begin = longest if len(longest) <= 60 else longest[:59] + "…"
+    yield Note(
+        f"{len(cut):,} of {len(captions) - 1:,} different captions are longer than the {window} tokens that the text encoder reads; what is"
+        f" behind is not learned. The longest has {window + over}: {begin!r}",
+        warning=True,
+    )
+
+
+def flips_of(config: TrainUNetConfig) -> int:
+    """Views of one square."""
+    return 2 if config.flip else 1
+
+
+def cache_of(config: TrainUNetConfig) -> Path:
+    """Where what is encoded is kept."""
+    return config.cache or config.output / "cache"

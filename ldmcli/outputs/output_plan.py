@@ -1,0 +1,167 @@
+"""Where pictures go: written whole or not at all, never over something else."""
+
+import dataclasses
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.errors import LdmError, UsageError
+from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
+from ldmcli.runtime.ending import undisturbed
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """A target that can be written, the first number of this command, and the names that its pictures have claimed."""
+
+    target: Target
+    first: int
+    overwrite: bool
+    progressive: str | None
+    claimed: frozenset[str] = frozenset()
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is written."""
+        return self.target.folder
+
+    @property
+    def file(self) -> Path | None:
+        """The one picture that was named, if one was."""
+        return self.target.file
+
+    def numbered_from(self, first: int) -> "OutputPlan":
+        """The same folder with the numbers that an earlier run of the command had."""
+        return dataclasses.replace(self, first=first)
+
+    def claiming(self, values: Iterable[dict[str, Any]]) -> tuple["OutputPlan", list[int]]:
+        """For a template without {number}: how many pictures of the same name come before each one, and a plan that knows all names."""
+        copies: list[int] = []
+        following: dict[str, int] = {}
+        claimed: set[str] = set()
+        for one in values:
+            plain = picture_name(self.target, one)
+            copy = following.get(plain, 0)
+            while (name := picture_name(self.target, one, copy)) in claimed:
+                copy += 1
+            claimed.add(name)
+            copies.append(copy)
+            following[plain] = copy + 1
+        return dataclasses.replace(self, claimed=frozenset(claimed)), copies
+
+    def free_or_next(self, number: int, copy: int) -> tuple[int, int]:
+        """Where to look when a name turns out to be taken."""
+        return (number + 1, copy) if self.target.numbered else (number, copy + 1)
+
+    def path(self, number: int, values: dict[str, Any], copy: int = 0) -> Path:
+        """Where picture `number` of the command belongs; values: of the template's fields, without the number."""
+        return self.file or self.folder / picture_name(self.target, {**values, "number": self.first + number}, copy)
+
+
+def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
+    """Make the folder and find the first free number. Raises UsageError as `find_target`, LdmError for a folder that cannot be written."""
+    target = find_target(config, count)
+    folder = target.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
+    except OSError as error:
+        raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise LdmError(f"cannot write in {folder}.")
+    taken = numbers_taken(target, os.listdir(folder)) if target.numbered else []
+    return OutputPlan(target, max(taken, default=-1) + 1, config.overwrite, config.progressive)
+
+
+def write_new(
+    body: bytes,
+    plan: OutputPlan,
+    number: int,
+    values: dict[str, Any],
+    *,
+    copy: int = 0,
+    resumed: bool = False,
+    replace: str | None = None,
+) -> Path:
+    """Write one file through a temporary one. In a folder the number, or -2, -3 ... at the end of the name, goes up until it is free.
+
+    resumed: the same bytes under this name are this picture, from a run that ended before it could note so; replace: the name of a
+    file that this command made and that has changed since.
+    """
+    with _temporary(body, plan.folder / f".ldm-{os.getpid()}-{number}.tmp", f"in {plan.folder}") as temporary:
+        path = plan.path(number, values, copy) if replace is None else plan.folder / replace
+        if replace is not None or (plan.file is not None and plan.overwrite):
+            os.replace(temporary, path)
+            return path
+        planned = path.name
+        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
+            if plan.file is not None:
+                raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
+            if resumed and path.is_file() and path.read_bytes() == body:
+                return path
+            number, copy = plan.free_or_next(number, copy)
+            path = plan.path(number, values, copy)
+        return path
+
+
+def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
+    """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
+    free, copy = path, 1
+    with _temporary(body, path.with_name(f".ldm-{os.getpid()}.tmp"), path) as temporary:
+        if replace:
+            os.replace(temporary, path)
+            return path
+        while not _claim(temporary, free):
+            copy += 1
+            free = path.with_stem(f"{path.stem}-{copy}")
+        return free
+
+
+@contextmanager
+def _temporary(body: bytes, path: Path, where: object) -> Iterator[Path]:
+    """A file with these bytes, to be given its name in the block; what is left of it goes. Signals that end the process wait for that.
+
+    Raises LdmError for what the system refuses. where: what could not be written.
+    """
+    with undisturbed():
+        try:
+            path.write_bytes(body)
+            yield path
+        except OSError as error:
+            raise LdmError(f"cannot write {where}: {error.strerror}.", hint="Is the disk full?") from error
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
+    """What --progressive would write belongs to a picture with another ending."""
+    if plan.file is not None or plan.progressive is None or resumed:
+        return False
+    return os.path.lexists(progress_target(plan.progressive, path))
+
+
+def _claim(temporary: Path, path: Path) -> bool:
+    """Give the finished file its name unless that is taken: a link fails where a rename would replace."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
+            raise
+        try:  # a file system without links
+            with path.open("xb") as file:
+                try:
+                    file.write(temporary.read_bytes())
+                except OSError:
+                    path.unlink()
+                    raise
+        except FileExistsError:
+            return False
+    return True

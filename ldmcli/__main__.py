@@ -19,7 +19,7 @@ def run() -> None:
     from ldmcli.runtime.launcher import process_count
 
     streams.secure()
-    with signals.heard(whole_process=True):
+    with signals.listen(whole_process=True):
         code = streams.settled(_run())
     if process_count() > 1 or code in EXIT_CODES.values():
         # torch is taken down under gloo's threads where something still holds the connections, and the process would abort. And while

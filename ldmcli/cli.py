@@ -75,11 +75,11 @@ def root(
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments, debug = without_debug(sys.argv[1:] if argv is None else argv)
-    with signals.heard():
-        return answered(arguments, debug=debug)
+    with signals.listen():
+        return run_command(arguments, debug=debug)
 
 
-def answered(arguments: list[str], *, debug: bool) -> int:
+def run_command(arguments: list[str], *, debug: bool) -> int:
     """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
         check_folder(arguments)

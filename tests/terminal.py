@@ -60,7 +60,7 @@ class Terminal:
         while text.encode() not in self.screen:
             assert self.read(1.0), f"it ended without {text!r}: {self.screen!r}"
 
-    def listening(self) -> bool | None:
+    def listen_for_signals(self) -> bool | None:
         """Whether the command sleeps until a key comes; None where the system does not say."""
         try:
             where = Path(f"/proc/{self.process.pid}/wchan").read_text()
@@ -73,9 +73,9 @@ class Terminal:
 
         A key that comes before may be lost: Ctrl-C between two instructions interrupts no read that begins after it.
         """
-        while self.listening() is False:
+        while self.listen_for_signals() is False:
             assert self.read(0.01), f"it ended before it was asked: {self.screen!r}"
-        sure, before = self.listening(), len(self.screen)
+        sure, before = self.listen_for_signals(), len(self.screen)
         os.write(self.ours, keys.encode())
         while len(self.screen) == before and self.read(1.0 if sure else AGAIN):
             if len(self.screen) == before and not sure:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def centred(weights: Mapping[str, Tensor], mean: Tensor) -> dict[str, Tensor]:
+def centre_latents(weights: Mapping[str, Tensor], mean: Tensor) -> dict[str, Tensor]:
     """An autoencoder whose latents are z - mean and that decodes them to the same pictures. mean: (C,), that of its latents.
 
     quant_conv answers (mean, logvar), so its first C biases are those of the mean; the decoder begins with the 1 x 1 convolution

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ldmcli.commands.builder import command
-from ldmcli.commands.requests import asked_for, find_source
+from ldmcli.commands.requests import collect_requests, find_source
 from ldmcli.commands.settings import Asked
 from ldmcli.config.checks import check
 from ldmcli.config.measuring import CompareConfig
@@ -30,7 +30,7 @@ def compare_schedulers(asked: Asked) -> None:
     asked.refuse_conflicts(config, report)
     drawing = config.drawing
     changed(drawing, {"scheduler": "ddim", "steps": config.reference_steps})
-    requests, _, notes = asked_for([*wanted.prompts, *wanted.more_prompts], wanted.prompts_file, [], drawing)
+    requests, _, notes = collect_requests([*wanted.prompts, *wanted.more_prompts], wanted.prompts_file, [], drawing)
     for request in requests:
         check(
             request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),

@@ -7,7 +7,7 @@ from itertools import chain
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.from_image import replay
-from ldmcli.commands.requests import asked_for, find_source, settled
+from ldmcli.commands.requests import collect_requests, find_source, settled
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
@@ -19,7 +19,7 @@ from ldmcli.engine.jobs import check_trace, swept_names
 from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.outputs.naming import find_target
 
 
@@ -50,11 +50,11 @@ def generate(asked: Asked) -> None:
     config = checked(asked, wanted, report)
     if not typed and wanted.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), asked.given(GenerateConfig).get("model"))]
-    requests, unusable, notes = asked_for(typed, wanted.prompts_file, wanted.sweep, config)
+    requests, unusable, notes = collect_requests(typed, wanted.prompts_file, wanted.sweep, config)
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
-    asked.model_said = {"size", "spacing", "prediction", *own_settings(source.path).get("defaults", {})}
+    asked.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
 
     from ldmcli.engine.generate.run import run_generate
 
@@ -63,14 +63,14 @@ def generate(asked: Asked) -> None:
 
 def checked(asked: Asked, wanted: RequestOptions, report: ReportOptions) -> GenerateConfig:
     """The settings that all pictures share. Raises UsageError for what makes no sense side by side."""
-    swept = swept_names(wanted.sweep)
-    for name in sorted(swept & asked.typed.keys()):
+    expand_sweep = swept_names(wanted.sweep)
+    for name in sorted(expand_sweep & asked.typed.keys()):
         option = declared(GenerateConfig)[name].name
         raise UsageError(
             f"{option} is given beside --sweep {option.lstrip('-')}=, which would replace it.", hint="Leave out one of the two."
         )
     config = settled(asked.given(GenerateConfig))
-    unset = {name: declared(GenerateConfig)[name].default for name in swept}
+    unset = {name: declared(GenerateConfig)[name].default for name in expand_sweep}
     asked.refuse_conflicts(replace(config, **unset), report)
     return config
 

@@ -8,7 +8,7 @@ from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.shared import ModelOptions
 from ldmcli.engine.generate.prompts_file import read_prompts
-from ldmcli.engine.jobs import Request, changed, swept
+from ldmcli.engine.jobs import Request, changed, expand_sweep
 from ldmcli.errors import UsageError
 from ldmcli.models.source import Source, find_model
 from ldmcli.records.notes import Note
@@ -30,7 +30,7 @@ def find_source(options: ModelOptions) -> Source:
     )  # fmt: skip
 
 
-def asked_for(
+def collect_requests(
     typed: list[str], prompts_file: str | None, sweep: Sequence[str], config: GenerateConfig
 ) -> tuple[list[Request], list[FailedItem], list[Note]]:
     """Prompts of the command line, then those of the file; standard input when there are none and something is piped in.
@@ -54,4 +54,4 @@ def asked_for(
         requests, unusable, notes = [*requests, *read.requests], [*unusable, *read.failed], [*notes, *map(Note, read.notes)]
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
-    return swept(requests, sweep), unusable, notes
+    return expand_sweep(requests, sweep), unusable, notes

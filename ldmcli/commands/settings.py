@@ -42,10 +42,10 @@ class Asked:
         """The group itself, checked. given: fields that are no options, or that win over all. Raises UsageError."""
         return kind(**{**self.given(kind), **given})
 
-    def refuse_conflicts(self, *groups: Options, swept: Mapping[str, Any] | None = None) -> None:
+    def refuse_conflicts(self, *groups: Options, expand_sweep: Mapping[str, Any] | None = None) -> None:
         """Raise UsageError for an option that was typed beside what leaves it nothing to do. swept: fields that have no one value."""
         whole = {name: getattr(group, name) for group in groups for name in declared(type(group)) if name in vars(group)}
-        everything = SimpleNamespace(**{**whole, **(swept or {})})
+        everything = SimpleNamespace(**{**whole, **(expand_sweep or {})})
         for group in groups:
             for name, each in declared(type(group)).items():
                 if name not in self.typed or not self.typed[name]:

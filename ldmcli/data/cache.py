@@ -15,11 +15,11 @@ from torch import Tensor
 from ldmcli.data.cache_entry import Entry as Entry
 from ldmcli.data.cache_entry import EntryWriter as EntryWriter
 from ldmcli.data.cache_entry import open_entry as open_entry
-from ldmcli.data.cache_entry import opened_by
+from ldmcli.data.cache_entry import open_shared_entry
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS, DECODING
-from ldmcli.data.process_group import ALONE, Crew, rounds
+from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
 from ldmcli.records.notes import Progress
 
 CHUNK = 64
@@ -59,7 +59,13 @@ def pixels_fingerprint(data: CaptionedImages, size: int, crop: str) -> str:
 
 
 def decoded_pictures(
-    data: CaptionedImages, size: int, cache: Path, *, crop: str = "center", crew: Crew = ALONE, decoders: Decoders | None = None
+    data: CaptionedImages,
+    size: int,
+    cache: Path,
+    *,
+    crop: str = "center",
+    process_group: ProcessGroup = SINGLE_PROCESS,
+    decoders: Decoders | None = None,
 ) -> Iterator[Progress | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
@@ -78,30 +84,30 @@ def decoded_pictures(
                 writer.put("pixels", number * views, torch.from_numpy(got))
         writer.advance(first, last, {"bad": bad})
 
-    entry = opened_by(crew, folder)
+    entry = open_shared_entry(process_group, folder)
     if entry is None:
-        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, crew)
+        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, process_group)
         bad.update(writer.facts.get("bad", {}))
         with closing(writer), decoders or Decoders() as reading:
             yield from _fill(writer, len(data), CHUNK, write, "decode pictures")
-            entry = writer.finish({"bad": _all_of(bad, crew)})
+            entry = writer.finish({"bad": _all_of(bad, process_group)})
     yield entry
 
 
 def checked_pictures(
-    data: CaptionedImages, size: int, crew: Crew = ALONE, *, decoders: Decoders | None = None
+    data: CaptionedImages, size: int, process_group: ProcessGroup = SINGLE_PROCESS, *, decoders: Decoders | None = None
 ) -> Iterator[Progress | dict[str, str]]:
     """Decode all pictures and keep nothing: yields progress, and {number: reason} of the unusable ones last."""
     bad: dict[str, str] = {}
     done = 0
     with decoders or Decoders() as reading:
-        for pieces in rounds(_cuts(len(data), CHUNK), crew):
+        for pieces in rounds(_cuts(len(data), CHUNK), process_group):
             for first, last in pieces:
                 found = reading.read(data.images[first:last], size, "center")
                 bad.update({str(number): got for number, got in enumerate(found, start=first) if isinstance(got, str)})
-            done += sum(crew.gather(sum(last - first for first, last in pieces)))
+            done += sum(process_group.gather(sum(last - first for first, last in pieces)))
             yield Progress("check pictures", done, len(data))
-    yield _all_of(bad, crew)
+    yield _all_of(bad, process_group)
 
 
 def filled(
@@ -110,7 +116,7 @@ def filled(
     batch: int,
     compute: Callable[[int, int], dict[str, Tensor]],
     stage: str,
-    crew: Crew = ALONE,
+    process_group: ProcessGroup = SINGLE_PROCESS,
     *,
     starts: Tensor | None = None,
 ) -> Iterator[Progress | Entry]:
@@ -126,10 +132,10 @@ def filled(
             writer.put(name, line[first], value)
         writer.advance(first, last, {})
 
-    entry = opened_by(crew, folder)
+    entry = open_shared_entry(process_group, folder)
     if entry is None:
         shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
-        writer = EntryWriter(folder, shapes, crew)
+        writer = EntryWriter(folder, shapes, process_group)
         with closing(writer):
             yield from _fill(writer, count, batch, write, stage)
             entry = writer.finish({})
@@ -140,10 +146,10 @@ def _fill(writer: EntryWriter, count: int, batch: int, write: Callable[[EntryWri
     """Write the batches that are not done yet, each process its share; after every round they hear how far the others are."""
     left = [cut for cut in _cuts(count, batch) if cut not in writer.done]
     done = count - sum(last - first for first, last in left)
-    for pieces in rounds(left, writer.crew):
+    for pieces in rounds(left, writer.process_group):
         for first, last in pieces:
             write(writer, first, last)
-        done += sum(writer.crew.gather(sum(last - first for first, last in pieces)))
+        done += sum(writer.process_group.gather(sum(last - first for first, last in pieces)))
         yield Progress(stage, done, count)
 
 
@@ -151,9 +157,9 @@ def _cuts(count: int, batch: int) -> list[tuple[int, int]]:
     return [(first, min(first + batch, count)) for first in range(0, count, batch)]
 
 
-def _all_of(bad: dict[str, str], crew: Crew) -> dict[str, str]:
+def _all_of(bad: dict[str, str], process_group: ProcessGroup) -> dict[str, str]:
     """What every process found, in the order of the pictures."""
-    found = {number: reason for part in crew.gather(bad) for number, reason in part.items()}
+    found = {number: reason for part in process_group.gather(bad) for number, reason in part.items()}
     return {number: found[number] for number in sorted(found, key=int)}
 
 

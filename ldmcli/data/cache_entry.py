@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from ldmcli.data.locks import share_lock, shared_lock, sole_lock
-from ldmcli.data.npy_rows import RowFile
-from ldmcli.data.process_group import ALONE, NOT_SHARED, Crew
-from ldmcli.data.row_ranges import Spans
+from ldmcli.data.npy_rows import NpyRows
+from ldmcli.data.process_group import NOT_SHARED, SINGLE_PROCESS, ProcessGroup
+from ldmcli.data.row_ranges import RowRanges
 from ldmcli.errors import LdmError
 
 NOTE_EVERY = 2.0
@@ -48,10 +48,10 @@ def open_entry(folder: Path) -> Entry | None:
     return Entry(arrays, facts) if arrays else None
 
 
-def opened_by(crew: Crew, folder: Path) -> Entry | None:
+def open_shared_entry(process_group: ProcessGroup, folder: Path) -> Entry | None:
     """The entry for every process, if the first one finds it. Raises LdmError when the others do not see the same folder."""
-    entry = open_entry(folder) if crew.index == 0 else None
-    if not crew.gather(entry is not None)[0]:
+    entry = open_entry(folder) if process_group.index == 0 else None
+    if not process_group.gather(entry is not None)[0]:
         return None
     entry = entry or open_entry(folder)
     if entry is None:
@@ -65,10 +65,10 @@ class EntryWriter:
     done: the rows that earlier writers finished; facts: what they noted, name -> row -> text (on the first process only).
     """
 
-    def __init__(self, folder: Path, shapes: Shapes, crew: Crew = ALONE) -> None:
-        self.folder, self.crew = folder, crew
+    def __init__(self, folder: Path, shapes: Shapes, process_group: ProcessGroup = SINGLE_PROCESS) -> None:
+        self.folder, self.process_group = folder, process_group
         self.facts: dict[str, Any] = {}
-        if crew.index == 0:
+        if process_group.index == 0:
             folder.parent.mkdir(parents=True, exist_ok=True)
             _sweep(folder.parent)
             # Two runs may make the same entry at once: the second works under a name of its own, and the first to finish wins.
@@ -80,12 +80,12 @@ class EntryWriter:
             self._lock = lock
             self.done = self._taken_over(shapes) or self._fresh(shapes)
             share_lock(lock)
-            crew.gather((self.temporary, self.done))
+            process_group.gather((self.temporary, self.done))
         else:
-            self.temporary, self.done = crew.gather(None)[0]  # type: ignore[misc]
+            self.temporary, self.done = process_group.gather(None)[0]  # type: ignore[misc]
             self._lock = shared_lock(self.temporary)
-        self.own = Spans()
-        self._files = {name: RowFile(self.temporary / f"{name}.npy") for name in shapes}
+        self.own = RowRanges()
+        self._files = {name: NpyRows(self.temporary / f"{name}.npy") for name in shapes}
         self._noted = time.monotonic()
 
     def put(self, name: str, first: int, rows: Tensor) -> None:
@@ -110,8 +110,8 @@ class EntryWriter:
         """Make it the entry of this name, once every process has come here. A finished one that appeared meanwhile wins."""
         for file in self._files.values():
             file.flush()
-        self.crew.gather(None)
-        if self.crew.index == 0:
+        self.process_group.gather(None)
+        if self.process_group.index == 0:
             _write(self.temporary / "entry.json", facts)
             for path in (*self.temporary.glob("progress*.json"), self.temporary / "lock"):
                 path.unlink(missing_ok=True)
@@ -121,14 +121,14 @@ class EntryWriter:
                     os.replace(self.temporary, self.folder)
             shutil.rmtree(self.temporary, ignore_errors=True)
         self._end()
-        entry = opened_by(self.crew, self.folder)
+        entry = open_shared_entry(self.process_group, self.folder)
         assert entry is not None
         return entry
 
     def _note(self) -> None:
         for file in self._files.values():
             file.flush()  # before the note that counts on it
-        _write(self.temporary / f"progress-{self.crew.index}.json", {"done": self.own.pairs, "facts": self.facts})
+        _write(self.temporary / f"progress-{self.process_group.index}.json", {"done": self.own.pairs, "facts": self.facts})
         self._noted = time.monotonic()
 
     def _end(self) -> None:
@@ -136,9 +136,9 @@ class EntryWriter:
             file.close()
         self._lock.close()
 
-    def _taken_over(self, shapes: Shapes) -> Spans | None:
+    def _taken_over(self, shapes: Shapes) -> RowRanges | None:
         """What writers that were interrupted have done, if it is of these shapes; their notes become one."""
-        done = Spans()
+        done = RowRanges()
         facts: dict[str, Any] = {}
         notes = sorted(self.temporary.glob("progress*.json"))
         try:
@@ -161,13 +161,13 @@ class EntryWriter:
                 note.unlink()
         return done
 
-    def _fresh(self, shapes: Shapes) -> Spans:
+    def _fresh(self, shapes: Shapes) -> RowRanges:
         for path in self.temporary.iterdir():
             if path.name != "lock":
                 path.unlink()
         for name, (shape, kind) in shapes.items():
             np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
-        return Spans()
+        return RowRanges()
 
 
 def _sweep(cache: Path) -> None:

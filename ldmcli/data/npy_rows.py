@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-class RowFile:
+class NpyRows:
     """The rows of one .npy file that others write to as well. Not mapped into memory: on a shared disk of several machines a map
     writes whole pages, its neighbours' rows among them."""
 

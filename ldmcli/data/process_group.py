@@ -9,7 +9,7 @@ NOT_SHARED = "The processes of one run must see the same files: put RUN and --ca
 """What to do when one does not find what another has written."""
 
 
-class Crew(Protocol):
+class ProcessGroup(Protocol):
     """The processes that build together; number 0 leads."""
 
     @property
@@ -23,7 +23,7 @@ class Crew(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """A crew of one."""
 
     index, count = 0, 1
@@ -33,14 +33,14 @@ class Alone:
         return [value]
 
 
-ALONE = Alone()
+SINGLE_PROCESS = SingleProcess()
 
 
-def rounds(work: Sequence[T], crew: Crew) -> list[list[T]]:
+def rounds(work: Sequence[T], process_group: ProcessGroup) -> list[list[T]]:
     """This process's share of the work, one piece a round, or none in the last round of some. Every process has as many rounds.
 
     Shares are contiguous, so that no two processes write near each other for long.
     """
-    first, last = (len(work) * place // crew.count for place in (crew.index, crew.index + 1))
-    longest = -(-len(work) // crew.count)
+    first, last = (len(work) * place // process_group.count for place in (process_group.index, process_group.index + 1))
+    longest = -(-len(work) // process_group.count)
     return [list(work[place : place + 1]) if place < last else [] for place in range(first, first + longest)]

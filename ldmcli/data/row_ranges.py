@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 
-class Spans:
+class RowRanges:
     """A set of whole numbers as half-open ranges, ascending and apart."""
 
     def __init__(self, pairs: Iterable[tuple[int, int]] = ()) -> None:

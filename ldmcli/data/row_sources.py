@@ -12,7 +12,7 @@ from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.pictures import CROPS
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """What a Tensor (N, ...) and the classes below have in common."""
 
     @property
@@ -37,7 +37,7 @@ class DecodedOnDemand:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def soon(self, pictures: list[int]) -> None:
+    def prefetch(self, pictures: list[int]) -> None:
         """Begin to read these pictures, whose rows will be asked for."""
         for picture in pictures:
             if picture not in self.coming:
@@ -45,7 +45,7 @@ class DecodedOnDemand:
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
         wanted = [divmod(row, self.views) for row in rows.tolist()]
-        self.soon([picture for picture, _ in wanted])
+        self.prefetch([picture for picture, _ in wanted])
         taken = {picture: self.coming.pop(picture) for picture in dict(wanted)}
         return torch.stack([self._view(picture, view, taken[picture]) for picture, view in wanted])
 

@@ -88,7 +88,7 @@ def swept_names(texts: Sequence[str]) -> set[str]:
     return {each.field for each in found if each is not None}
 
 
-def swept(requests: Sequence[Request], sweep: Sequence[str]) -> list[Request]:
+def expand_sweep(requests: Sequence[Request], sweep: Sequence[str]) -> list[Request]:
     """Every request with every combination."""
     if not sweep:
         return list(requests)

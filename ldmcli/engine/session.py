@@ -15,7 +15,7 @@ from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.corrections import correction_notes
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.lora import with_loras
 from ldmcli.models.prediction import scheduler_config, with_native_size
@@ -159,7 +159,7 @@ def open_session(
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
     """
     picking = source.picking
-    use_mask = bool(own_settings(source.path).get("text_mask", False))
+    use_mask = bool(ldm_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
     states = text.states([text.tokens("")])
     with_loras(text.encoder, "text_encoder", source.loras)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 
 MOST = 6
 ANY_MODEL = ("a dog", "a red car", "a bowl of fruit on a table", "a house by a lake")
@@ -14,7 +14,7 @@ UNSAFE_IN_QUOTES = set('"$`\\!')
 
 def example_prompts(model: Path) -> tuple[str, ...]:
     """What model_index.json lists under `_ldm.examples`, at most MOST; those that cannot stand between double quotes are left out."""
-    listed = own_settings(model).get("examples")
+    listed = ldm_settings(model).get("examples")
     usable = [text.strip() for text in listed if isinstance(text, str) and text.isprintable()] if isinstance(listed, list) else []
     usable = [text for text in usable if text and not UNSAFE_IN_QUOTES & set(text)]
     return tuple(usable[:MOST]) or ANY_MODEL

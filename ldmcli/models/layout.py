@@ -158,7 +158,7 @@ def check_process(scheduler: str, where: str) -> None:
             raise LdmError(f"{where}: the scheduler {scheduler} is for {process}, which is not supported.", hint=SUPPORTED)
 
 
-def own_settings(model: Path) -> dict[str, Any]:
+def ldm_settings(model: Path) -> dict[str, Any]:
     """What `ldm` wrote about a model of its own into model_index.json; empty for any other."""
     return {} if model.is_file() else read_json(model / "model_index.json").get("_ldm", {})
 

@@ -129,11 +129,11 @@ class UNet(nn.Module):
 
     def _level(self, level: nn.Module, *inputs: Any) -> Any:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(_unspent, level, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return checkpoint(_recomputed, level, *inputs, use_reentrant=False, preserve_rng_state=False)
         return level(*inputs)
 
 
-def _unspent(level: nn.Module, *inputs: Any) -> Any:
+def _recomputed(level: nn.Module, *inputs: Any) -> Any:
     """Call a level with copies of its lists, which it empties."""
     return level(*(list(value) if isinstance(value, list) else value for value in inputs))
 

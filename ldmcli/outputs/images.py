@@ -21,7 +21,7 @@ def to_pillow(pictures: Tensor) -> list[Image.Image]:
     return [Image.fromarray(np.ascontiguousarray(array.numpy())) for array in to_uint8(pictures)]
 
 
-def enlarged(picture: Image.Image, times: int, resample: str) -> Image.Image:
+def enlarge(picture: Image.Image, times: int, resample: str) -> Image.Image:
     """resample: nearest or lanczos."""
     if times == 1:
         return picture

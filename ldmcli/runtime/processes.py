@@ -117,7 +117,7 @@ def _first_failure(answers: list[Any]) -> Agreed | None:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
+def join_processes(device: torch.device) -> Iterator[Processes]:
     """Wait for all processes of the run. Raises LdmError when they do not find each other."""
     if process_count() == 1:
         yield Processes()

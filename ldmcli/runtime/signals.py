@@ -64,16 +64,16 @@ class _Hearing:
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, between two of Python's instructions."""
-        heard = signal.Signals(number)
+        listen = signal.Signals(number)
         if self.training is not None:
-            again = heard == self.training.stop == signal.SIGINT
-            if heard == signal.SIGINT or self.training.stop is None:
-                self.training.stop = heard
+            again = listen == self.training.stop == signal.SIGINT
+            if listen == signal.SIGINT or self.training.stop is None:
+                self.training.stop = listen
             if not again:
                 return
         elif not self.raising:
-            end_process(heard, self.parting)
-        self.asked = self.asked or heard
+            end_process(listen, self.parting)
+        self.asked = self.asked or listen
         if not self.showing and (stop := self.due()):
             raise stop
 
@@ -102,7 +102,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 @contextmanager
-def heard(*, whole_process: bool = False) -> Iterator[None]:
+def listen(*, whole_process: bool = False) -> Iterator[None]:
     """Listen until the end of the block; inside another one, and outside the main thread, change nothing.
 
     whole_process: nothing but a run is worth an orderly end. A SIGHUP that is ignored stays so: that is what nohup is for. SIGINT is
@@ -193,7 +193,7 @@ def _passed(events: Iterable[T]) -> Generator[T]:
 @contextmanager
 def telling(told: Told) -> Iterator[None]:
     """A stop is told, and ends nothing: `stop` is the last SIGINT, or else the first signal that came. A second SIGINT is Interrupted."""
-    with heard():
+    with listen():
         hearing = _hearing
         if hearing is not None:
             hearing.told = told

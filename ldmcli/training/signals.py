@@ -10,7 +10,7 @@ from types import FrameType
 from ldmcli.runtime.ending import EXIT_CODES
 from ldmcli.runtime.signals import telling
 
-__all__ = ["EXIT_CODES", "Requests", "listening"]
+__all__ = ["EXIT_CODES", "Requests", "listen_for_signals"]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Requests:
 
 
 @contextmanager
-def listening(*, preparing: bool = False) -> Iterator[Requests]:
+def listen_for_signals(*, preparing: bool = False) -> Iterator[Requests]:
     """SIGINT, SIGTERM and SIGHUP set `stop`, SIGUSR1 sets `save`. What was before comes back at the end.
 
     A second SIGINT, or the first signal while `preparing`, is Interrupted. A second SIGTERM is not: job managers and launchers

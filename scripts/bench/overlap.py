@@ -16,21 +16,21 @@ from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate import run as generate
-from ldmcli.engine.generate.background import Aside
+from ldmcli.engine.generate.background import BackgroundWorker
 from ldmcli.models.source import find_model
 from ldmcli.records.pictures import GenerateReport
 
 
-class Inline(Aside[Any]):
+class Inline(BackgroundWorker[Any]):
     """The same work, done at once."""
 
     def add(self, work: Callable[[], Any]) -> Iterator[Any]:
         yield work()
 
 
-def draw(how: type[Aside[Any]], config: GenerateConfig) -> dict[str, float]:
+def draw(how: type[BackgroundWorker[Any]], config: GenerateConfig) -> dict[str, float]:
     """The timing of one command, without loading."""
-    generate.Aside = how
+    generate.BackgroundWorker = how
     *_, report = generate.run_generate(config, find_model(config.model))
     assert isinstance(report, GenerateReport)
     return {**report.timing, "after_load_s": report.timing["total_s"] - report.timing["load_s"]}
@@ -48,7 +48,7 @@ def main() -> None:
     times: dict[str, list[dict[str, float]]] = {"aside": [], "inline": []}
     bytes_of: dict[str, list[bytes]] = {}
     for _ in range(args.runs):
-        for name, how in (("aside", Aside), ("inline", Inline)):
+        for name, how in (("aside", BackgroundWorker), ("inline", Inline)):
             with tempfile.TemporaryDirectory() as folder:
                 config = GenerateConfig(
                     prompts=("a dog",), num_images=args.pictures, steps=args.steps, seed=0, model=args.model, output=f"{folder}/",

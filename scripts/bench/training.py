@@ -108,8 +108,8 @@ def loss(common: dict[str, Any], options: argparse.Namespace, scratch: Path) -> 
     for seed in range(options.seeds):
         init = apart(make_small_unet, BUNDLED, scratch / f"init-{seed}", seed)
         for side, made in alternated({**job, "init": str(init), "seed": seed}, 1, scratch / str(seed)).items():
-            shipped = scratch / str(seed) / f"{side}-0" / ("model" if side == "ldm" else ".") / "unet"
-            runs[side].append({**made[0], "loss": apart(validation_loss, shipped, held_out, Path(common["scheduler"]))})
+            inference_networks = scratch / str(seed) / f"{side}-0" / ("model" if side == "ldm" else ".") / "unet"
+            runs[side].append({**made[0], "loss": apart(validation_loss, inference_networks, held_out, Path(common["scheduler"]))})
     rows = [row("bundled encoders: a step", runs, step_s), row("  loss after 500 steps", runs, mean_loss)]
     return [*rows, {"name": "losses", **{side: [run["loss"] for run in runs[side]] for side in SIDES}}]
 

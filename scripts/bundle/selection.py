@@ -56,12 +56,12 @@ SKIN_TONES = {f"1F3F{tone}" for tone in "BCDEF"}
 def is_variant(code: str) -> bool:
     """True for the skin, gender and direction variants of a person, which would flood the set with near copies."""
     parts = code.split("-")
-    joined = JOINER in parts
+    join_processes = JOINER in parts
     return bool(
         SKIN_TONES & set(parts)
-        or (GENDER_SIGNS & set(parts) and joined and parts[0] != "26A7")
-        or (joined and parts[0] in MAN_WOMAN)
-        or (joined and FACING_RIGHT in parts)
+        or (GENDER_SIGNS & set(parts) and join_processes and parts[0] != "26A7")
+        or (join_processes and parts[0] in MAN_WOMAN)
+        or (join_processes and FACING_RIGHT in parts)
     )
 
 

@@ -73,8 +73,8 @@ def step_loss(
 
 def participation_ratio(states: Tensor) -> Tensor:
     """How many dimensions (B, width) states fill: (sum of the covariance's eigenvalues) ** 2 / sum of their squares."""
-    centred = states - states.mean(0)
-    covariance = centred.T @ centred
+    centre_latents = states - states.mean(0)
+    covariance = centre_latents.T @ centre_latents
     return covariance.trace().square() / covariance.square().sum()
 
 

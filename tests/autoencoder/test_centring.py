@@ -2,7 +2,7 @@
 
 import torch
 
-from ldmcli.autoencoder.centring import centred
+from ldmcli.autoencoder.centring import centre_latents
 from ldmcli.autoencoder.losses import dct_difference, kl_per_channel, kl_to_standard_normal
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
@@ -16,7 +16,7 @@ def test_centred_latents_decode_to_the_same_pictures():
     pictures = torch.rand(6, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         posterior = before.encode(pictures)
-        after.load_state_dict(centred(before.state_dict(), posterior.mean.mean(dim=(0, 2, 3))))
+        after.load_state_dict(centre_latents(before.state_dict(), posterior.mean.mean(dim=(0, 2, 3))))
         moved = after.encode(pictures)
         assert moved.mean.mean(dim=(0, 2, 3)).abs().max() < 1e-6 < posterior.mean.mean(dim=(0, 2, 3)).abs().max()
         torch.testing.assert_close(moved.logvar, posterior.logvar)

@@ -21,7 +21,7 @@ def parsed(ldm, monkeypatch):
             kept.append(replace(config, prompts=tuple(typed)))
             raise Enough
 
-        monkeypatch.setattr(command, "asked_for", keep)
+        monkeypatch.setattr(command, "collect_requests", keep)
         with pytest.raises(Enough):
             ldm(*argv)
         return kept[0]

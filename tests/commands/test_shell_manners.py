@@ -143,11 +143,11 @@ PROMPTS = {
 
 @pytest.mark.parametrize("what", PROMPTS)
 def test_a_dash_is_standard_input(what, model, monkeypatch, tmp_path):
-    from ldmcli.commands.requests import asked_for
+    from ldmcli.commands.requests import collect_requests
 
     typed, expected = PROMPTS[what]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a cat\n# no prompt\na bird\n")))
-    requests, unusable = asked_for([text for text in typed if text != "-p"], None, [], GenerateConfig())
+    requests, unusable = collect_requests([text for text in typed if text != "-p"], None, [], GenerateConfig())
     assert [request.prompt for request in requests] == expected and unusable == []
 
 

@@ -83,7 +83,7 @@ def test_looking_takes_a_bounded_share_of_the_time(monkeypatch):
         return torch.zeros(len(latents), 3, 8, 8)
 
     monkeypatch.setattr(preview.time, "perf_counter", lambda: now[0])
-    watch = preview.Watch(SimpleNamespace(decode=decode))
+    watch = preview.PreviewWatcher(SimpleNamespace(decode=decode))
     for _ in range(1000):
         now[0] += 0.01
         list(watch.look(SimpleNamespace(denoised=torch.zeros(2, 4, 1, 1))))

@@ -68,7 +68,7 @@ def test_rows_on_demand_are_those_of_the_cache_whether_they_were_foreseen_or_not
     pixels = cached(data, tmp_path, None).arrays["pixels"]
     with Decoders(workers) as decoders:
         rows = DecodedOnDemand(data, 8, "random", decoders)
-        rows.soon([3, 5, 13])
+        rows.prefetch([3, 5, 13])
         for wanted in ([13, 20, 23, 52, 21], [279, 0, 0], [12, 13, 14]):  # views of 3, 5 and 13 are among them; 13 is unusable, thus black
             assert torch.equal(rows[torch.tensor(wanted)], pixels[torch.tensor(wanted)])
         assert rows.coming.keys() <= {5, 13}

@@ -12,9 +12,9 @@ from test_unfinished_entries import finish, rows, unlike
 
 from ldmcli.data import cache_entry as entries
 from ldmcli.data.cache import filled, open_entry
-from ldmcli.data.process_group import ALONE, rounds
-from ldmcli.data.row_ranges import Spans
-from ldmcli.runtime.processes import joined
+from ldmcli.data.process_group import SINGLE_PROCESS, rounds
+from ldmcli.data.row_ranges import RowRanges
+from ldmcli.runtime.processes import join_processes
 
 
 class Member:
@@ -34,11 +34,11 @@ def test_every_piece_is_done_once_and_everybody_has_as_many_rounds(pieces, count
     shares = [rounds(work, Member(index, count)) for index in range(count)]
     assert len({len(share) for share in shares}) == 1
     assert [piece for share in shares for part in share for piece in part] == work
-    assert rounds(work, ALONE) == [[piece] for piece in work]
+    assert rounds(work, SINGLE_PROCESS) == [[piece] for piece in work]
 
 
 def test_spans_join_where_they_touch():
-    spans = Spans([(4, 6), (0, 2), (8, 9)])
+    spans = RowRanges([(4, 6), (0, 2), (8, 9)])
     assert spans.pairs == [(0, 2), (4, 6), (8, 9)]
     spans.add(2, 5)
     assert spans.pairs == [(0, 6), (8, 9)]
@@ -48,23 +48,23 @@ def test_spans_join_where_they_touch():
 def work(folder: Path, *die_at: int) -> int:
     """One of the processes that fill `folder`. die_at: (number of the process, first row) where it is killed. Prints its batches."""
     entries.NOTE_EVERY = 0
-    with joined(torch.device("cpu")) as crew:
+    with join_processes(torch.device("cpu")) as process_group:
 
         def compute(first: int, last: int) -> dict[str, torch.Tensor]:
-            if (crew.index, first) == die_at:
+            if (process_group.index, first) == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             if last > first + 1:  # not the look at the first row that shows the shapes
                 print(first, flush=True)
             return rows(first, last)
 
-        finish(filled(folder, 16, 2, compute, "encode", crew))
+        finish(filled(folder, 16, 2, compute, "encode", process_group))
     return 0
 
 
 def work_on_unlike(folder: Path) -> int:
     """One of the processes that write rows of unlike length."""
-    with joined(torch.device("cpu")) as crew:
-        unlike(folder, crew)
+    with join_processes(torch.device("cpu")) as process_group:
+        unlike(folder, process_group)
     return 0
 
 

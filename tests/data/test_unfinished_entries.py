@@ -11,7 +11,7 @@ from forks import fork
 
 from ldmcli.data import cache_entry as entries
 from ldmcli.data.cache import Entry, filled, open_entry
-from ldmcli.data.process_group import ALONE, Crew
+from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup
 
 
 def rows(first: int, last: int) -> dict[str, torch.Tensor]:
@@ -19,14 +19,14 @@ def rows(first: int, last: int) -> dict[str, torch.Tensor]:
     return {"mean": torch.arange(first, last)[:, None].expand(-1, 3).float()}
 
 
-def unlike(folder: Path, crew: Crew = ALONE) -> Entry:
+def unlike(folder: Path, process_group: ProcessGroup = SINGLE_PROCESS) -> Entry:
     """Five rows of 3, 1, 4, 1 and 5 lines, numbered throughout."""
     starts = torch.tensor([0, 3, 4, 8, 9, 14])
 
     def lines(first: int, last: int) -> dict[str, torch.Tensor]:
         return {"states": torch.arange(starts[first], starts[last])[:, None].float()}
 
-    *_, entry = filled(folder, 5, 2, lines, "encode", crew, starts=starts)
+    *_, entry = filled(folder, 5, 2, lines, "encode", process_group, starts=starts)
     assert isinstance(entry, Entry)
     return entry
 

@@ -76,8 +76,8 @@ def assert_same_bits(one: Path, other: Path, step: int = 12):
         different = [key for key in here if not torch.equal(here[key], there[key])]
         assert not different, f"{name}: {different[:3]}"
     assert log_of(one) == log_of(other)
-    shipped = [path.relative_to(one) for path in (one / "model").glob("*/*.safetensors")]
-    assert shipped and all((one / path).read_bytes() == (other / path).read_bytes() for path in shipped)
+    inference_networks = [path.relative_to(one) for path in (one / "model").glob("*/*.safetensors")]
+    assert inference_networks and all((one / path).read_bytes() == (other / path).read_bytes() for path in inference_networks)
 
 
 def log_of(output: Path) -> list[dict]:

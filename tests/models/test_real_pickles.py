@@ -31,7 +31,7 @@ class Callback:
         RAN.append("__setstate__")
 
 
-class Settings(dict):
+class SamplingSettings(dict):
     """A dict of a class of its own, like Lightning's AttributeDict."""
 
     def __setitem__(self, key, value):
@@ -57,7 +57,7 @@ def note(*arguments):
 
 
 def of_settings():
-    filled = Settings()
+    filled = SamplingSettings()
     dict.update(filled, lr=1e-4, steps=[1, 2])
     return filled
 

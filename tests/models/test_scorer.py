@@ -169,7 +169,7 @@ def test_the_bundled_scorer_is_small_and_whole():
 def test_the_wheel_carries_the_bundled_scorer():
     package = BUNDLED_SCORER.parents[1]
     patterns = tomllib.loads((package.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["ldmcli"]
-    carried = {path for pattern in patterns for path in package.glob(pattern)}
+    channel_nats = {path for pattern in patterns for path in package.glob(pattern)}
     assert {"model.safetensors", "vocab.json", "preprocessor_config.json"} <= {
-        path.name for path in carried if path.parent == BUNDLED_SCORER
+        path.name for path in channel_nats if path.parent == BUNDLED_SCORER
     }

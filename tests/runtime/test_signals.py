@@ -7,7 +7,7 @@ import pytest
 
 from ldmcli.runtime import signals
 from ldmcli.runtime.ending import EXIT_CODES
-from ldmcli.training.signals import listening
+from ldmcli.training.signals import listen_for_signals
 
 
 def run(seen):
@@ -23,7 +23,7 @@ def run(seen):
 
 def test_a_signal_while_an_event_is_shown_is_raised_in_the_run_and_its_last_events_are_passed_on():
     seen = []
-    with signals.heard(), pytest.raises(signals.Interrupted) as caught:
+    with signals.listen(), pytest.raises(signals.Interrupted) as caught:
         for event in signals.relayed(run(seen)):
             seen.append(event)
             if len(seen) == 3:
@@ -41,7 +41,7 @@ def test_a_signal_while_the_run_works_is_raised_there():
         except signals.Interrupted:
             yield "in order"
 
-    with signals.heard():
+    with signals.listen():
         assert list(signals.relayed(working())) == ["in order"]
 
 
@@ -55,7 +55,7 @@ def test_a_signal_while_the_run_works_is_raised_there():
     ],
 )
 def test_training_is_told_and_goes_on(first, second, left):
-    with listening() as requests:
+    with listen_for_signals() as requests:
         signal.raise_signal(first)
         assert requests.stop == first
         signal.raise_signal(second)
@@ -63,12 +63,12 @@ def test_training_is_told_and_goes_on(first, second, left):
 
 
 def test_a_second_ctrl_c_and_any_signal_while_training_prepares_are_raised():
-    with listening() as requests:
+    with listen_for_signals() as requests:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(signals.Interrupted):
             signal.raise_signal(signal.SIGINT)
     for number in EXIT_CODES:
-        with listening(preparing=True) as requests, pytest.raises(signals.Interrupted):
+        with listen_for_signals(preparing=True) as requests, pytest.raises(signals.Interrupted):
             signal.raise_signal(number)
         assert requests.stop is None
 
@@ -77,7 +77,7 @@ def test_what_was_there_before_comes_back_and_nohup_is_respected():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         handlers = [signal.getsignal(number) for number in EXIT_CODES]
-        with signals.heard():
+        with signals.listen():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             signal.raise_signal(signal.SIGHUP)
         assert [signal.getsignal(number) for number in EXIT_CODES] == handlers
@@ -86,7 +86,7 @@ def test_what_was_there_before_comes_back_and_nohup_is_respected():
 
 
 def test_a_fork_has_the_signals_of_any_process():
-    with signals.heard():
+    with signals.listen():
         child = os.fork()
         if not child:
             os._exit(7 if signal.getsignal(signal.SIGINT) == signal.SIG_DFL and signal.set_wakeup_fd(-1) == -1 else 8)

@@ -15,11 +15,11 @@ from ldmcli.config.measuring import BenchConfig
 from ldmcli.engine.bench.machine import matmul_peak
 from ldmcli.engine.bench.timing import Run, asked_row, draw_batch, measured_row
 from ldmcli.engine.sampling.native_size import too_large
-from ldmcli.engine.sampling.settings import Settings, resolve_settings
+from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError, OutOfMemory, UsageError
 from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
 from ldmcli.records.costs import BenchReport, BenchRow, SpaceRow, TrainingRow
 from ldmcli.records.events import Event
@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, config: BenchConfig, source: Source, threads: int, count: int) -> None:
         """count: of configurations."""
         self.config, self.source, self.threads, self.count = config, source, threads, count
-        self.own = own_settings(source.path)
+        self.own = ldm_settings(source.path)
         self.seed = secrets.randbelow(2**32) if config.seed is None else config.seed
         self.rows: list[BenchRow] = []
         self.spaces: list[SpaceRow] = []
@@ -134,7 +134,7 @@ class Bench:
                     self.rows[place] = replace(row, error=f"{self.config.compare}: {self.note_failure(error)}")
                 self.save()
 
-    def resolvable(self, session: Session, cells: list[GenerateConfig]) -> Iterator[Settings]:
+    def resolvable(self, session: Session, cells: list[GenerateConfig]) -> Iterator[SamplingSettings]:
         """The settings of those configurations that can be measured at all."""
         for cell in cells:
             with suppress(UsageError):  # the cell itself will tell

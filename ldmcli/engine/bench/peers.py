@@ -11,7 +11,7 @@ from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.solver import Solver
 from ldmcli.engine.bench.machine import Stopwatch
 from ldmcli.engine.bench.timing import draw_batch
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.spread import spread
@@ -57,7 +57,7 @@ def peer_scheduler(solver: Solver, session: Session) -> Any:
 
 
 def compare_row(
-    session: Session, pipeline: Any, settings: Settings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
+    session: Session, pipeline: Any, settings: SamplingSettings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
 ) -> PeerTimes:
     """Draw in turn, whoever went second going first in the next round: what disturbs the machine disturbs both."""
     pipeline.scheduler = peer_scheduler(settings.solver, session)

@@ -11,7 +11,7 @@ from ldmcli.autoencoder.codec import LatentCodec
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.bench.costs import Costs, components, count_costs, parameters, weight_bytes
 from ldmcli.engine.bench.machine import Stopwatch
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import psnr
@@ -38,7 +38,7 @@ class Run:
         return self.encode_s + self.denoise_s + self.decode_s
 
 
-def draw_batch(session: Session, settings: Settings, prompt: str, seed: int, batch_size: int) -> Run:
+def draw_batch(session: Session, settings: SamplingSettings, prompt: str, seed: int, batch_size: int) -> Run:
     """One prompt, `batch_size` pictures with seeds from `seed` on. The device is waited for between the stages, not between steps."""
     watch, began = Stopwatch(session.device), time.thread_time()
     prompts, seeds = [prompt] * batch_size, range(seed, seed + batch_size)
@@ -75,7 +75,7 @@ def count_nonfinite(session: Session, run: Run) -> int:
     return int(sum(codec.decode(run.latents[i : i + 1].to(dtype)).sum().item() for i in range(len(run.latents))))
 
 
-def asked_row(cell: GenerateConfig, settings: Settings | None = None, error: str | None = None) -> BenchRow:
+def asked_row(cell: GenerateConfig, settings: SamplingSettings | None = None, error: str | None = None) -> BenchRow:
     """A row that says only what was asked for, as far as it is known: resolved with `settings`."""
     if settings is None:
         return BenchRow(
@@ -89,7 +89,13 @@ def asked_row(cell: GenerateConfig, settings: Settings | None = None, error: str
 
 
 def measured_row(
-    row: BenchRow, session: Session, settings: Settings, cell: GenerateConfig, runs: Sequence[Run], truth: Tensor | None, peak: float
+    row: BenchRow,
+    session: Session,
+    settings: SamplingSettings,
+    cell: GenerateConfig,
+    runs: Sequence[Run],
+    truth: Tensor | None,
+    peak: float,
 ) -> BenchRow:
     """The row with what the runs amount to. truth: the same pictures in fp32; peak: FLOP/s of the machine in this precision."""
     last, costs = runs[-1], session_costs(session, settings, cell)
@@ -117,7 +123,7 @@ def measured_row(
     )
 
 
-def session_costs(session: Session, settings: Settings, cell: GenerateConfig) -> Costs:
+def session_costs(session: Session, settings: SamplingSettings, cell: GenerateConfig) -> Costs:
     """The FLOP of one batch of this configuration."""
     guided = settings.cfg > 1
     return count_costs(

@@ -11,10 +11,10 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.engine.bench.costs import META
 from ldmcli.engine.session import Session
-from ldmcli.engine.train.initial_weights import Frozen
-from ldmcli.engine.train.trainable import what_trains
+from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.trainable import select_trainable
 from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state, sample_ids
-from ldmcli.engine.train.unet_batches import Cached
+from ldmcli.engine.train.unet_batches import CachedData
 from ldmcli.engine.train.unet_run import UNetRun
 from ldmcli.metrics.spread import spread
 from ldmcli.networks.attention import TextContext
@@ -43,13 +43,13 @@ def measure_training(session: Session, folder: Path, config: BenchConfig, peaks:
     accelerator, _ = make_accelerator(settings)
     unet = UNet(session.unet.config)
     unet.load_state_dict(session.unet.state_dict())
-    frozen = Frozen(session.vae, folder, session.text, folder, folder)
-    trained = what_trains(settings, unet, frozen)
-    state, prepared = make_state(trained.network, settings, accelerator)
+    frozen = FrozenNetworks(session.vae, folder, session.text, folder, folder)
+    trainable = select_trainable(settings, unet, frozen)
+    state, prepared = make_state(trainable.network, settings, accelerator)
     pictures = CaptionedImages("made up", tuple(CaptionedImage(str(i), folder, ("a dog",)) for i in range(size)))
     order, rows = SampleOrder(size, seed=0), list(range(size))
     cached = made_up(session, size)
-    run = UNetRun(settings, pictures, trained, prepared, accelerator, session.schedule, frozen, cached, rows, [], order, size)
+    run = UNetRun(settings, pictures, trainable, prepared, accelerator, session.schedule, frozen, cached, rows, [], order, size)
     reset_peak(accelerator.device)
     seconds = []
     loop = loop_config(settings, size, accelerator.num_processes)
@@ -75,12 +75,12 @@ def measure_training(session: Session, folder: Path, config: BenchConfig, peaks:
     )
 
 
-def made_up(session: Session, count: int) -> Cached:
+def made_up(session: Session, count: int) -> CachedData:
     """What the caches of a data set of `count` pictures with one caption each would hold."""
     generator = torch.Generator().manual_seed(0)
     latents = (count, *session.latent_shape(session.native_size, session.native_size))
     tokens = [session.text.tokens(text) for text in ("a dog", "")]
-    return Cached(
+    return CachedData(
         mean=torch.randn(latents, generator=generator).half(),
         std=torch.full(latents, 0.1).half(),
         states=session.text.states(tokens).half().cpu(),

@@ -22,12 +22,12 @@ from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import Latents, decoded
 from ldmcli.engine.sampling.metadata import picture_facts
 from ldmcli.engine.sampling.native_size import too_large
-from ldmcli.engine.sampling.settings import Settings, resolve_settings
+from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
 from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
 from ldmcli.outputs.picture_files import encode_picture, picture_texts
@@ -42,7 +42,7 @@ from ldmcli.runtime.device import Runtime
 WARM_UP_CALLS = 2
 
 
-class Workbench:
+class Comparison:
     """What every cell shares: the model, the jobs, the reference and its pictures."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Workbench:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
         self.folder, self.jobs, self.scorer = folder, jobs, scorer
-        self.own = own_settings(source.path)
+        self.own = ldm_settings(source.path)
         self.hashes = {name: weights_hash(source.path, name, **source.picking) for name in ("unet", "text_encoder")}
         self.other_weights = other_weights(source)
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
@@ -144,10 +144,10 @@ class Workbench:
             **figures,
         )
 
-    def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> Settings:
+    def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> SamplingSettings:
         return resolve_settings(replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.own)
 
-    def _facts(self, job: Job, settings: Settings) -> dict[str, Any]:
+    def _facts(self, job: Job, settings: SamplingSettings) -> dict[str, Any]:
         batch_size = self.config.drawing.batch_size
         facts = picture_facts(job, settings, self.runtime, self.source.name, self.hashes["unet"], self.threads, batch_size)
         return facts | self.other_weights
@@ -164,7 +164,7 @@ class Workbench:
         captions = [words(prompt, self.config.drawing.weighting) for prompt in self.shown.prompts]
         return self.scorer.score(pictures, captions) if self.scorer else None
 
-    def _save(self, cell: Cell, settings: Settings, pictures: list[Image.Image]) -> Iterator[Path]:
+    def _save(self, cell: Cell, settings: SamplingSettings, pictures: list[Image.Image]) -> Iterator[Path]:
         """Each with its record, so that `generate --from-image` draws it again. Paths are given relative to the results."""
         row = cell.scheduler
         place = Path("images") / f"{row.name}-{cell.budget}"

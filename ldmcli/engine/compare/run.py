@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ldmcli.config.measuring import CompareConfig
-from ldmcli.engine.compare.comparison import Workbench
+from ldmcli.engine.compare.comparison import Comparison
 from ldmcli.engine.compare.plan import plan_cells, plan_folder
 from ldmcli.engine.compare.scorer import open_scorer
 from ldmcli.engine.compare.statistics import differences, verdicts
@@ -39,7 +39,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     yield from map(Note, session.notes)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)
-    bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)
+    bench = Comparison(config, source, session, runtime, threads, folder, jobs, scorer)
     yield from bench.prepare()
     rows: list[ComparedRow] = []
     first_error: LdmError | None = None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.records.events import Event
@@ -28,7 +28,7 @@ from ldmcli.runtime.memory import memory
 
 
 @dataclass(frozen=True)
-class Walked:
+class WalkResult:
     """latents: (N, C, h, w) on the CPU; seconds: of the denoising alone; calls: evaluations of the U-Net per batch, as counted."""
 
     latents: Tensor
@@ -38,9 +38,9 @@ class Walked:
 
 
 def walk(
-    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None,
+    session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None,
     place: Place | None = None,
-) -> Generator[Event, None, Walked]:  # fmt: skip
+) -> Generator[Event, None, WalkResult]:  # fmt: skip
     """Denoise every job. Yields progress, which is not timed. Raises NonFinite.
 
     calls: stop each batch after so many, to warm up; the latents are then those of the last call's input. place: in the whole
@@ -75,7 +75,7 @@ def walk(
             latents.append(final.float().cpu())
     finally:
         hook.remove()
-    return Walked(torch.cat(latents), seconds, seen // len(parts), len(parts))
+    return WalkResult(torch.cat(latents), seconds, seen // len(parts), len(parts))
 
 
 def timed_next(steps: Any, device: torch.device) -> tuple[DenoiseStep, float]:
@@ -96,7 +96,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def reference_latents(
-    session: Session, settings: Settings, jobs: Sequence[Job], batch_size: int, facts: Sequence[dict[str, Any]], folder: Path
+    session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, facts: Sequence[dict[str, Any]], folder: Path
 ) -> Generator[Event, None, tuple[Tensor, bool]]:
     """(N, C, h, w) of the reference walk, and whether all of it was on disk. facts: what decides each picture, and so names its file.
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import decoded, draw
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session, open_session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.source import Source
@@ -25,11 +25,11 @@ class Choice:
     """An approximate choice, and what draws the same picture without it."""
 
     name: str
-    exact_settings: Settings
+    exact_settings: SamplingSettings
     exact_runtime: Runtime
 
 
-def approximate_choices(config: GenerateConfig, settings: Settings, runtime: Runtime) -> list[Choice]:
+def approximate_choices(config: GenerateConfig, settings: SamplingSettings, runtime: Runtime) -> list[Choice]:
     """Each choice by itself, with the others kept; where there are several, all of them together last."""
     full, single = settings, runtime
     choices = []
@@ -54,7 +54,7 @@ def approximate_choices(config: GenerateConfig, settings: Settings, runtime: Run
 
 
 @dataclass
-class Measuring:
+class ApproximationMeter:
     """The measurements of one command. sessions: by precision, of the VAE too, loaded when they are first needed."""
 
     source: Source
@@ -62,7 +62,7 @@ class Measuring:
     found: list[Measured] = field(default_factory=list)
 
     def batch(
-        self, jobs: Sequence[Job], choice: Choice, settings: Settings, pictures: dict[int, tuple[str, float, Image.Image]]
+        self, jobs: Sequence[Job], choice: Choice, settings: SamplingSettings, pictures: dict[int, tuple[str, float, Image.Image]]
     ) -> Generator[Event, None, list[Measured]]:
         """Draw a batch without the choice. pictures: path, seconds and pixels of what was drawn with it, by number."""
         runtime = choice.exact_runtime

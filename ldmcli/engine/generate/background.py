@@ -12,7 +12,7 @@ from ldmcli.runtime.signals import Interrupted
 Result = TypeVar("Result")
 
 
-class Aside(Generic[Result]):
+class BackgroundWorker(Generic[Result]):
     """At most `limit` pieces wait at a time. Results come back in the order in which the work was handed over.
 
     What a piece raises is raised here, where its result is asked for. Leaving by an error drops what has not begun, and waits for

@@ -9,21 +9,21 @@ from typing import Any
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.generate.approximations import Measuring, approximate_choices
+from ldmcli.engine.generate.approximations import ApproximationMeter, approximate_choices
 from ldmcli.engine.generate.approximations import in_words as measured_in_words
-from ldmcli.engine.generate.background import Aside
+from ldmcli.engine.generate.background import BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.batch import Drawn, Latents, decoded, draw
+from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
 from ldmcli.engine.sampling.metadata import picture_facts
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.preview import as_png
-from ldmcli.engine.sampling.settings import Settings, resolve_settings
+from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
@@ -40,20 +40,20 @@ class Run:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
-        self.own = own_settings(source.path)
+        self.own = ldm_settings(source.path)
         self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
         self.other_weights = other_weights(source)
         if source.tokenizer != source.path / "tokenizer":
             self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
-        self.settings: dict[GenerateConfig, Settings] = {}
+        self.settings: dict[GenerateConfig, SamplingSettings] = {}
         self.refused: dict[GenerateConfig, UsageError] = {}
         self.pictures, self.passed = 0, 0
         """Of the whole command, and how many of them have had their turn."""
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
-        self.aside: Aside[Finished] = Aside(max(8, config.batch_size), threads)
-        self.measuring = Measuring(source, {(runtime.dtype_name, session.vae_dtype): session})
+        self.aside: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
+        self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session})
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
@@ -130,14 +130,21 @@ class Run:
                 self.first_error = self.first_error or error
 
     def _finish(
-        self, job: Job, settings: Settings, facts: dict[str, Any], picture: Drawn | Latents, seconds: float, *, replace: str | None
+        self,
+        job: Job,
+        settings: SamplingSettings,
+        facts: dict[str, Any],
+        picture: DecodedPicture | Latents,
+        seconds: float,
+        *,
+        replace: str | None,
     ) -> Finished:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
-    def _measured(self, jobs: list[Job], settings: Settings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
+    def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
         yield from self.noted(self.aside.rest())
         done = self.done
@@ -146,7 +153,7 @@ class Run:
             rows = yield from self.measuring.batch(jobs, choice, settings, written)
             yield from (Note(measured_in_words(row)) for row in rows)
 
-    def _decoded(self, latents: Latents) -> Drawn:
+    def _decoded(self, latents: Latents) -> DecodedPicture:
         drawn = decoded(self.session, latents)
         self.timing["decode_s"] += drawn.seconds
         return drawn

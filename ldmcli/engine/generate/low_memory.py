@@ -18,7 +18,7 @@ from ldmcli.runtime.memory import give_back
 
 
 @dataclass
-class StagedSession(Session):
+class LowMemorySession(Session):
     """Networks that are not needed are on the meta device: shapes and precision, no values. read: each of them from its file, fp32."""
 
     read: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
@@ -39,34 +39,34 @@ class StagedSession(Session):
         """Free the other two, then read this one unless it is there."""
         networks = {"text_encoder": self.text.encoder, "unet": self.unet, "vae": self.vae}
         for other, network in networks.items():
-            if other != name and not is_away(network):
-                put_away(network)
+            if other != name and not is_offloaded(network):
+                offload(network)
         wanted = networks[name]
-        if is_away(wanted):
+        if is_offloaded(wanted):
             dtype = next(wanted.parameters()).dtype
             wanted.load_state_dict(self.read[name]().state_dict(), assign=True)
             wanted.to(self.device, dtype)
 
 
-def is_away(network: nn.Module) -> bool:
+def is_offloaded(network: nn.Module) -> bool:
     """Whether it has no values."""
     return next(network.parameters()).device.type == "meta"
 
 
-def put_away(network: nn.Module) -> None:
+def offload(network: nn.Module) -> None:
     """Keep its shape and precision, free its weights. It is the same object when it comes back: whoever holds it need not know."""
     network.to("meta")
     gc.collect()
     give_back()
 
 
-def open_staged(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") -> StagedSession:
+def open_low_memory(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") -> LowMemorySession:
     """Like open_session. Every network is read once and checked, one after the other, and again when its turn comes."""
-    session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=put_away)
+    session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=offload)
     picking = source.picking
     read: dict[str, Callable[[], nn.Module]] = {
         "text_encoder": lambda: with_loras(load_text_encoder(source.path, **picking), "text_encoder", source.loras),
         "unet": lambda: with_loras(load_unet(source.path, **picking), "unet", source.loras),
         "vae": lambda: load_vae(source.vae, **picking),
     }
-    return StagedSession(**vars(session), read=read)
+    return LowMemorySession(**vars(session), read=read)

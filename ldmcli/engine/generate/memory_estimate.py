@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from ldmcli.engine.generate.low_memory import StagedSession
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.generate.low_memory import LowMemorySession
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session, tile_side
 from ldmcli.records.notes import Note
 from ldmcli.runtime.memory import available_bytes
@@ -18,7 +18,7 @@ UNET_MAPS, VAE_MAPS = 12, 5
 VAE: input, norm, activation, output and the residual of a ResNet block."""
 
 
-def unet_bytes(session: Session, settings: Settings, batch_size: int) -> int:
+def unet_bytes(session: Session, settings: SamplingSettings, batch_size: int) -> int:
     """Activations of one call: the skip connections of all levels and the working set of the finest one."""
     config = session.unet.config
     _, height, width = session.latent_shape(settings.width, settings.height)
@@ -28,7 +28,7 @@ def unet_bytes(session: Session, settings: Settings, batch_size: int) -> int:
     return int(rows * values * session.unet.conv_in.weight.element_size())
 
 
-def vae_bytes(session: Session, settings: Settings) -> int:
+def vae_bytes(session: Session, settings: SamplingSettings) -> int:
     """Activations while one picture, or one tile of it, is decoded, at full resolution in the width of the level before."""
     config = session.vae.config
     pixels, widest = settings.width * settings.height, config.block_out_channels[:2][-1]
@@ -42,17 +42,17 @@ def weights_bytes(network: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
-def needed_bytes(session: Session, settings: Settings, batch_size: int) -> tuple[int, int]:
+def needed_bytes(session: Session, settings: SamplingSettings, batch_size: int) -> tuple[int, int]:
     """(weights held at once, what comes on top of what is loaded by now) of the stage that takes the most."""
     text, unet, vae = (weights_bytes(network) for network in (session.text.encoder, session.unet, session.vae))
     walking, decoding = unet_bytes(session, settings, batch_size), vae_bytes(session, settings)
-    if isinstance(session, StagedSession):  # nothing is loaded yet
+    if isinstance(session, LowMemorySession):  # nothing is loaded yet
         weights, activations = max(((text, 0), (unet, walking), (vae, decoding)), key=sum)
         return weights, weights + activations
     return text + unet + vae, max(walking, decoding)
 
 
-def memory_notes(session: Session, settings: Sequence[Settings], batch_size: int) -> Iterator[Note]:
+def memory_notes(session: Session, settings: Sequence[SamplingSettings], batch_size: int) -> Iterator[Note]:
     """One warning where the largest of these is estimated to need more than there is."""
     if not settings:
         return

@@ -38,7 +38,7 @@ UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.De
 
 
 @dataclass(frozen=True)
-class Recorded:
+class PictureRecord:
     """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
 
     vae_sha256, tokenizer_sha256: where it was another than the model's own, or the model is a file, which has no tokenizer.
@@ -56,7 +56,7 @@ class Recorded:
     loras: tuple[tuple[str, str, float], ...] = ()
 
 
-def read_record(path: Path) -> Recorded:
+def read_record(path: Path) -> PictureRecord:
     """The `ldm` text in a picture. Raises NotFound without a file, LdmError without a usable record."""
     try:
         with Image.open(path) as picture:
@@ -82,7 +82,7 @@ def read_record(path: Path) -> Recorded:
         raise LdmError(f"--from-image {path}: its record is damaged: a number is too large.") from error
 
 
-def _parse(facts: Any, lossy: bool) -> Recorded:
+def _parse(facts: Any, lossy: bool) -> PictureRecord:
     """Raises UsageError for anything that `ldm` would not have written."""
     if not isinstance(facts, dict):
         raise UsageError("not a JSON object.")
@@ -103,7 +103,7 @@ def _parse(facts: Any, lossy: bool) -> Recorded:
         raise UsageError(f"dtype {options['dtype']!r}.")
     others = _typed(facts, {key: (str,) for key in ("vae_sha256", "tokenizer_sha256") if key in facts})
     loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
-    return Recorded(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, **others)
+    return PictureRecord(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, **others)
 
 
 def _lora(entry: Any) -> tuple[str, str, float]:

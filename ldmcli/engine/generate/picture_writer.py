@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.batch import Drawn
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.batch import DecodedPicture
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
-from ldmcli.outputs.images import enlarged
+from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import progress_target
 from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
@@ -36,7 +36,7 @@ class PictureWriter:
         self.config, self.model, self.outputs, self.manifest, self.resumed = config, model, outputs, manifest, resumed
         self.copies: dict[int, int] = {}
 
-    def claim(self, jobs: Sequence[tuple[Job, Settings]]) -> None:
+    def claim(self, jobs: Sequence[tuple[Job, SamplingSettings]]) -> None:
         """Settle all names before anything is drawn, where they do not count by themselves: a resumed run gives the same."""
         if self.outputs.file is None and not self.outputs.target.numbered:
             self.outputs, copies = self.outputs.claiming(self._values(job, settings) for job, settings in jobs)
@@ -53,14 +53,22 @@ class PictureWriter:
         return self.manifest.finished(row) if self.manifest and row else None
 
     def finish(
-        self, job: Job, settings: Settings, facts: dict[str, Any], drawn: Drawn, *, dropped_tokens: int, seconds: float, replace: str | None
+        self,
+        job: Job,
+        settings: SamplingSettings,
+        facts: dict[str, Any],
+        drawn: DecodedPicture,
+        *,
+        dropped_tokens: int,
+        seconds: float,
+        replace: str | None,
     ) -> Finished:
         """Enlarge if asked, write, note in the manifest. replace: the name that an earlier run gave this picture."""
         if drawn.error is not None:
             return self.failed(job, drawn.error)
         assert drawn.picture is not None
         times, resample = self.config.upscale, self.config.resample
-        picture, row = enlarged(drawn.picture, times, resample), resolve(settings.solver.name)
+        picture, row = enlarge(drawn.picture, times, resample), resolve(settings.solver.name)
         written = facts | ({"vae_retried_in_fp32": True} if drawn.retried else {})
         texts = picture_texts(written, row.title, row.schedule_type) if self.config.metadata else None
         path = write_new(
@@ -70,7 +78,7 @@ class PictureWriter:
         progress = None
         if self.config.progressive:
             progress = progress_target(self.config.progressive, path)
-            save_progress(self.config.progressive, [(t, enlarged(frame, times, resample)) for t, frame in drawn.frames], progress)
+            save_progress(self.config.progressive, [(t, enlarge(frame, times, resample)) for t, frame in drawn.frames], progress)
         record = ImageRecord(
             path=str(path),
             prompt=job.prompt,
@@ -106,7 +114,7 @@ class PictureWriter:
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
         return write_beside(encode_picture(grid_sheet(records), "png", sheet_texts("grid")), target, replace=self.resumed)
 
-    def _values(self, job: Job, settings: Settings) -> dict[str, Any]:
+    def _values(self, job: Job, settings: SamplingSettings) -> dict[str, Any]:
         """What a template may name, apart from the number."""
         return {
             "seed": job.seed, "prompt": job.prompt, "scheduler": settings.solver.name, "steps": settings.steps, "cfg": settings.cfg,

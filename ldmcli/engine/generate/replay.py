@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.generate.picture_record import Recorded
+from ldmcli.engine.generate.picture_record import PictureRecord
 from ldmcli.engine.generate.run import run_generate
 from ldmcli.engine.jobs import Request
 from ldmcli.errors import LdmError
@@ -21,7 +21,7 @@ from ldmcli.records.notes import Note, Progress
 from ldmcli.records.pictures import Verified
 
 
-def replay_picture(path: Path, recorded: Recorded, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:
+def replay_picture(path: Path, recorded: PictureRecord, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:
     """Draw it again. Yields what drawing yields, after a warning where the weights are others."""
     others = other_weights(path, recorded, source)
     if others:
@@ -29,7 +29,7 @@ def replay_picture(path: Path, recorded: Recorded, config: GenerateConfig, reque
     yield from run_generate(config, source, [request])
 
 
-def verify_picture(path: Path, recorded: Recorded, request: Request, source: Source) -> Iterator[Event]:
+def verify_picture(path: Path, recorded: PictureRecord, request: Request, source: Source) -> Iterator[Event]:
     """Draw it again into a folder that is thrown away. Yields what drawing says, and a Verified last."""
     others = other_weights(path, recorded, source)
     if others:
@@ -43,7 +43,7 @@ def verify_picture(path: Path, recorded: Recorded, request: Request, source: Sou
             yield Verified(str(path), largest_difference(again, path))
 
 
-def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
+def other_weights(path: Path, recorded: PictureRecord, source: Source) -> str:
     """A sentence when the model's weights are not those that drew the picture, else nothing."""
     found = weights_hash(source.path, "unet", **source.picking)
     if found == recorded.unet_sha256:
@@ -51,7 +51,7 @@ def other_weights(path: Path, recorded: Recorded, source: Source) -> str:
     return f"{source.name} has other weights (sha256 {found[:10]}) than those that drew {path} ({recorded.unet_sha256[:10]})."
 
 
-def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
+def other_vae(path: Path, recorded: PictureRecord, source: Source) -> str:
     """A sentence when the picture was drawn with --vae and this is not that one, or the other way round."""
     used = None if source.vae == source.path else weights_hash(source.vae, "vae", **source.picking)
     if used == recorded.vae_sha256:
@@ -61,14 +61,14 @@ def other_vae(path: Path, recorded: Recorded, source: Source) -> str:
     return f"{path} was drawn with another VAE (sha256 {recorded.vae_sha256[:10]}); it must be named with --vae."
 
 
-def other_tokenizer(path: Path, recorded: Recorded, source: Source) -> str:
+def other_tokenizer(path: Path, recorded: PictureRecord, source: Source) -> str:
     """A sentence when the picture's prompt was cut into words by another tokenizer than this one."""
     if recorded.tokenizer_sha256 is None or load_tokenizer(source.tokenizer, 77).sha256 == recorded.tokenizer_sha256:
         return ""
     return f"{path} was drawn with another tokenizer (sha256 {recorded.tokenizer_sha256[:10]}); it must be named with --tokenizer."
 
 
-def other_loras(path: Path, recorded: Recorded, source: Source) -> str:
+def other_loras(path: Path, recorded: PictureRecord, source: Source) -> str:
     """A sentence when the picture was drawn with other LoRAs than those of --lora, or at other scales, or in another order."""
     if [(lora.sha256, lora.scale) for lora in source.loras] == [(sha256, scale) for _, sha256, scale in recorded.loras]:
         return ""

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.generate.picture_record import Recorded
+from ldmcli.engine.generate.picture_record import PictureRecord
 from ldmcli.errors import NotFound
 from ldmcli.models.search import find_vocabulary, find_weights, is_model
 from ldmcli.models.source import Source, find_model
 
 
-def find_recorded(path: Path, recorded: Recorded, config: GenerateConfig, *, model_given: bool) -> Source:
+def find_recorded(path: Path, recorded: PictureRecord, config: GenerateConfig, *, model_given: bool) -> Source:
     """What -m names; without it, or where that is a folder of models, what has the recorded hashes: there, beside the picture, in the hub
     cache. Raises NotFound that names all that is missing.
 

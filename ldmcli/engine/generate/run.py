@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
-from ldmcli.engine.generate.low_memory import open_staged
+from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
@@ -54,7 +54,7 @@ def run_generate(
     if config.seed is None and any(request.seed is None for request in requests):
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
-    opened = open_staged if config.low_memory else open_session
+    opened = open_low_memory if config.low_memory else open_session
     session = opened(source, runtime, vae_dtype=config.vae_dtype)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.preview import Watch
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.preview import PreviewWatcher
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.outputs.images import to_pillow
@@ -21,7 +21,7 @@ from ldmcli.runtime.memory import memory
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DecodedPicture:
     """One picture, or why there is none; frames: (timestep, what --progressive shows of it), the picture itself last."""
 
     picture: Image.Image | None
@@ -44,7 +44,7 @@ class Latents:
 
 
 def draw(
-    session: Session, settings: Settings, batch: list[Job], timing: dict[str, float], place: Place | None = None
+    session: Session, settings: SamplingSettings, batch: list[Job], timing: dict[str, float], place: Place | None = None
 ) -> Generator[Event, None, list[Latents]]:
     """One batch of jobs that share their config. Yields progress, adds to the timing, returns the Latents of each job.
 
@@ -64,7 +64,7 @@ def draw(
     kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
     noisy = config.progressive_kind == "xt"
     final, on_the_way = None, []
-    watch = Watch(session) if config.preview else None
+    watch = PreviewWatcher(session) if config.preview else None
     for step in steps:
         final = step.final
         if final is None and step.index in kept:
@@ -80,7 +80,7 @@ def draw(
     return [Latents(final[i : i + 1], [(t, x[i : i + 1]) for t, x in on_the_way], last, settings.tiled) for i in range(len(batch))]
 
 
-def decoded(session: Session, latents: Latents) -> Drawn:
+def decoded(session: Session, latents: Latents) -> DecodedPicture:
     """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm.
 
     Where a VAE in half precision overflows on finite latents, it decodes again in fp32.
@@ -90,15 +90,15 @@ def decoded(session: Session, latents: Latents) -> Drawn:
         pixels = session.decode(latents.final, tiled=latents.tiled)
     except NonFinite as error:
         if session.vae_dtype == "fp32" or not latents.final.isfinite().all():
-            return Drawn(None, error)
+            return DecodedPicture(None, error)
         try:
             pixels, retried = session.decode(latents.final, tiled=latents.tiled, in_fp32=True), True
         except NonFinite as again:
-            return Drawn(None, again)
+            return DecodedPicture(None, again)
     picture = to_pillow(pixels)[0]
     frames = []
     for t, x in latents.on_the_way:
         with suppress(NonFinite):  # half precision may overflow on the way and not at the end
             frames.append((t, to_pillow(session.decode(x, tiled=latents.tiled, in_fp32=retried))[0]))
     frames.append((latents.last_timestep, picture))
-    return Drawn(picture, frames=frames, seconds=time.perf_counter() - clock, retried=retried)
+    return DecodedPicture(picture, frames=frames, seconds=time.perf_counter() - clock, retried=retried)

@@ -7,12 +7,12 @@ import torch
 
 from ldmcli import __version__
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.runtime.device import Runtime
 
 
 def picture_facts(
-    job: Job, settings: Settings, runtime: Runtime, model: str, unet_sha256: str, threads: int, batch_size: int
+    job: Job, settings: SamplingSettings, runtime: Runtime, model: str, unet_sha256: str, threads: int, batch_size: int
 ) -> dict[str, Any]:
     """What the `ldm` chunk of a picture holds: no time, path or host, so that files are repeatable."""
     return {

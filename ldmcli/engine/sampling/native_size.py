@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from ldmcli.config.generation import LARGEST_UPSCALE
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.records.notes import Note
 
@@ -12,7 +12,7 @@ TIMES = 2
 """A U-Net sees no further than it learned to: beyond this many times its own size it repeats itself, or draws a texture."""
 
 
-def too_large(session: Session, settings: Iterable[Settings]) -> Iterator[Note]:
+def too_large(session: Session, settings: Iterable[SamplingSettings]) -> Iterator[Note]:
     """A warning for each size that is beyond TIMES the model's own on either side, with one that works and is enlarged."""
     native = session.native_size
     for width, height in dict.fromkeys((one.width, one.height) for one in settings):

@@ -16,7 +16,7 @@ SHARE, SHORTEST_S = 0.2, 0.1
 """At most this share of the time goes into looking, and no two looks are closer than this."""
 
 
-class Watch:
+class PreviewWatcher:
     """Decodes what the model predicts for the first picture of a batch, at the first call and then as often as it is cheap enough."""
 
     def __init__(self, session: Session) -> None:

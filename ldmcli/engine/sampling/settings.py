@@ -21,7 +21,7 @@ DEFAULTS: dict[str, Any] = {"scheduler": "dpm++2m", "steps": 20, "cfg": 7.5}
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplingSettings:
     """Everything resolved: what the pictures depend on besides prompt and seed."""
 
     solver: Solver
@@ -43,7 +43,7 @@ class Settings:
         return len(self.guided) + sum(self.guided)
 
 
-def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> Settings:
+def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> SamplingSettings:
     """Command line over the model's own defaults (`_ldm` in model_index.json) over ours. Raises UsageError."""
     defaults = {**DEFAULTS, **own.get("defaults", {})}
     width, height = config.width or session.native_size, config.height or session.native_size
@@ -61,7 +61,7 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
     if tiled and config.tiled_decode is None:
         notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
-    return Settings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
+    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:

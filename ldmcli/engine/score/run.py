@@ -30,7 +30,7 @@ from ldmcli.runtime.device import select_device, set_threads
 
 
 @dataclass
-class Embedded:
+class PairEmbeddings:
     """A set of pairs as unit vectors: each picture and each caption once. rows: (N, 2), which picture and which caption."""
 
     pairs: list[Pair]
@@ -93,7 +93,7 @@ def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSourc
     return find_scorer(name, offline=config.offline)
 
 
-def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progress, None, Embedded]:
+def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progress, None, PairEmbeddings]:
     """Returns what the pairs look like to the scorer, as the value of `yield from`. Raises LdmError when no picture can be read."""
     vectors: dict[Path, Tensor] = {}
     unreadable: dict[Path, str] = {}
@@ -115,10 +115,12 @@ def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progr
     pictures, texts = ({key: place for place, key in enumerate(keys)} for keys in (vectors, captions))
     rows = torch.tensor([(pictures[pair.path], texts[pair.caption]) for pair in kept])
     caption_vectors = scorer.embed_captions([prefix + caption for caption in captions])
-    return Embedded(kept, list(vectors), captions, torch.stack(list(vectors.values())), caption_vectors, rows, unreadable)
+    return PairEmbeddings(kept, list(vectors), captions, torch.stack(list(vectors.values())), caption_vectors, rows, unreadable)
 
 
-def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, references: dict[Path, list[str]] | None) -> ClipScoreReport:
+def report_on(
+    scorer: Scorer, embedded: PairEmbeddings, config: ClipScoreConfig, references: dict[Path, list[str]] | None
+) -> ClipScoreReport:
     """Every figure of one set of pairs."""
     cosine, pairs = embedded.cosine, embedded.pairs
     by_picture = len(embedded.captions) >= len(embedded.paths)
@@ -158,7 +160,7 @@ def report_on(scorer: Scorer, embedded: Embedded, config: ClipScoreConfig, refer
     )
 
 
-def _nearest_reference(scorer: Scorer, embedded: Embedded, references: dict[Path, list[str]], prefix: str) -> Tensor:
+def _nearest_reference(scorer: Scorer, embedded: PairEmbeddings, references: dict[Path, list[str]], prefix: str) -> Tensor:
     """(N,) the largest cosine of each pair's caption with a reference of its picture."""
     texts = list(dict.fromkeys(text for path in embedded.paths for text in references[path]))
     vectors = dict(zip(texts, scorer.embed_captions([prefix + text for text in texts]), strict=True))
@@ -170,7 +172,7 @@ def _nearest_reference(scorer: Scorer, embedded: Embedded, references: dict[Path
     return torch.stack(nearest)
 
 
-def difference(ours: Embedded, other: Embedded, name: str, seed: int) -> ScoreDifference:
+def difference(ours: PairEmbeddings, other: PairEmbeddings, name: str, seed: int) -> ScoreDifference:
     """Ours minus the other, over the captions that both have; pictures of one caption are averaged first. Raises UsageError."""
     first, second = _by_caption(ours), _by_caption(other)
     both = [caption for caption in first if caption in second]
@@ -186,7 +188,7 @@ def difference(ours: Embedded, other: Embedded, name: str, seed: int) -> ScoreDi
     )
 
 
-def _by_caption(embedded: Embedded) -> dict[str, float]:
+def _by_caption(embedded: PairEmbeddings) -> dict[str, float]:
     """100 * the mean cosine of each caption."""
     values: dict[str, list[float]] = defaultdict(list)
     for pair, cosine in zip(embedded.pairs, embedded.cosine.tolist(), strict=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ldmcli.diffusion.solver import METHODS
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import Recording
 from ldmcli.runtime.device import Runtime
@@ -33,7 +33,7 @@ class Line:
     note: str = ""
 
 
-def loop_lines(model: str, job: Job, settings: Settings, runtime: Runtime, record: Recording, session: Session) -> list[Line]:
+def loop_lines(model: str, job: Job, settings: SamplingSettings, runtime: Runtime, record: Recording, session: Session) -> list[Line]:
     """The program without its imports (HEAD). model: as it was typed after -m."""
     assert record.context is not None and record.solver is not None and record.picture is not None
     solver, calls, config = record.solver, record.calls, job.config

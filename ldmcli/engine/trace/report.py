@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ldmcli.diffusion.grid import signal_noise
 from ldmcli.diffusion.objective import predicted_x0
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.settings import Settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.program import loop_lines, program, solver_source
 from ldmcli.engine.trace.recording import TracedSession, shown_layers
@@ -23,7 +23,9 @@ from ldmcli.runtime.device import Runtime
 # h w size of an attention map, L text tokens
 
 
-def write_trace(folder: Path, session: TracedSession, job: Job, settings: Settings, runtime: Runtime, facts: dict[str, Any]) -> Path:
+def write_trace(
+    folder: Path, session: TracedSession, job: Job, settings: SamplingSettings, runtime: Runtime, facts: dict[str, Any]
+) -> Path:
     """trace.html and trace.jsonl of the picture that the session drew. facts: its metadata. Returns the page's path."""
     record = session.record
     assert record.picture is not None
@@ -155,7 +157,7 @@ def seen(session: Session, latents: Tensor) -> Image.Image | None:
         return None
 
 
-def tensor_rows(session: TracedSession, job: Job, settings: Settings) -> list[dict[str, Any]]:
+def tensor_rows(session: TracedSession, job: Job, settings: SamplingSettings) -> list[dict[str, Any]]:
     """What flows from stage to stage, in order: shape, type and bytes of each tensor."""
     record, context = session.record, session.record.context
     assert context is not None and record.picture is not None

@@ -16,7 +16,7 @@ SMALL = 32
 """Pictures with a shorter side than this get a discriminator of smaller patches."""
 
 
-class Adversary:
+class AdversarialLoss:
     """A patch discriminator that learns from the same pictures and reconstructions, in the same step, as the VAE does.
 
     contperceptual.py decodes again for the discriminator's turn; here both learn from one decoding, and move together.

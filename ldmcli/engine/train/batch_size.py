@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.engine.train.live_bytes import peak_bytes
-from ldmcli.engine.train.run_folder import asked_checkpoint
+from ldmcli.engine.train.run_folder import find_checkpoint
 from ldmcli.engine.train.training_loop import adamw
 from ldmcli.errors import OutOfMemory
 from ldmcli.records.events import Event
@@ -49,7 +49,7 @@ BACKWARD = 2
 """Bytes per byte that autograd keeps for the backward pass: that, and the gradients and buffers that come and go beside it."""
 
 
-def fitted(
+def fit_batch_size(
     config: C, pictures: int, network: nn.Module, accelerator: Any, processes: Processes, make_trial: MakeTrial[C]
 ) -> Generator[Event, None, C]:
     """The config with a number for a batch size. pictures: to train on; one step never takes more.
@@ -58,7 +58,7 @@ def fitted(
     """
     if not config.auto_batch:
         return config
-    found = asked_checkpoint(config)[0] if processes.main else None
+    found = find_checkpoint(config)[0] if processes.main else None
     kept = processes.gather((int(found.facts["settings"]["batch_size"]), f"as in {found.path.name}") if found else None)[0]
     if kept is not None:
         size, why = kept
@@ -67,7 +67,7 @@ def fitted(
         network.to(accelerator.device)
         limit = min(pictures // (config.grad_accum * processes.count), MOST_ON_GPU if on_gpu else MOST_ON_CPU)
         sizes = [2**power for power in reversed(range(max(limit, 1).bit_length()))]
-        pick = by_trying if on_gpu else by_counting
+        pick = fit_by_trying if on_gpu else fit_by_counting
         with torch.random.fork_rng(devices=[]):  # what comes after is drawn as with a number for a batch size
             mine = pick(config, sizes, network, accelerator, make_trial)
         size, why = min(processes.gather(mine))
@@ -75,7 +75,7 @@ def fitted(
     return replace(config, batch_size=size, auto_batch=False)
 
 
-def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
+def fit_by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
     """The first of the falling sizes at which a copy of the network takes two real steps and is looked at without running out of memory."""
     from accelerate.utils import find_executable_batch_size
 
@@ -112,7 +112,7 @@ def by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: Any,
     return size, "the largest power of two that two real steps had memory for" if size < sizes[0] else _limit(size)
 
 
-def by_counting(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
+def fit_by_counting(config: C, sizes: list[int], network: nn.Module, accelerator: Any, make_trial: MakeTrial[C]) -> tuple[int, str]:
     """The first of the falling sizes whose bytes stay within SHARE of the machine's memory, shared by the processes on it.
 
     Bytes: COPIES of the weights that train, the frozen ones once, and what comes and goes, of steps or of looking at what they have made,

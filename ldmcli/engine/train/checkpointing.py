@@ -34,7 +34,7 @@ class Hooks:
     validate: Callable[[TrainState], dict[str, float]]
 
 
-class RunKeeper:
+class Checkpointer:
     """Keeps a run's folder. Of several processes only the main one writes.
 
     What is due at a step is done in this order: the line of the log, the checkpoint, RUN/model. So a checkpoint that is complete vouches

@@ -8,21 +8,21 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
-from ldmcli.runtime.processes import Processes, joined
+from ldmcli.runtime.processes import Processes, join_processes
 from ldmcli.training import signals
 from ldmcli.training.signals import Requests
 
 C = TypeVar("C", bound=TrainConfig)
 
 
-def by_all_processes(train: Callable[[C, Processes, Requests], Iterator[Event]]) -> Callable[[C], Iterator[Event]]:
+def run_on_all_processes(train: Callable[[C, Processes, Requests], Iterator[Event]]) -> Callable[[C], Iterator[Event]]:
     """`train` as a function of its config alone: the processes that a launcher started find each other, the first one speaks for all, and
     what ends one of them ends all. Signals are heard from the start."""
 
     @functools.wraps(train)
     def run(config: C) -> Iterator[Event]:
         device, _ = select_device(config.device)
-        with signals.listening(preparing=True) as requests, joined(device) as processes, processes.together():
+        with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.together():
             if config.dry_run and processes.count > 1:
                 raise UsageError("--dry-run measures one process.", hint="Start it without the launcher.")
             for event in train(config, processes, requests):

@@ -39,7 +39,7 @@ def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], I
             config, dry_run=False, output=run, cache=None if config.no_cache else cache, resume=None, limit=tried,
             max_steps=WARMUP + MEASURED, max_hours=None, val_every=VALIDATED, sample_every=WARMUP + MEASURED,
         )  # fmt: skip
-        trained = yield from _watched(train(trial))
+        trainable = yield from _watched(train(trial))
         per_step = tomllib.loads((run / "config.toml").read_text())["batch_size"] * config.grad_accum  # auto is a number now
         named = {image.id for image in data.images}  # those that the layout left out are among the problems already
         skipped = [json.loads(line)["id"] for line in (run / "skipped.jsonl").read_text().splitlines()]
@@ -51,14 +51,14 @@ def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], I
         disk = _size(cache) * len(data) // tried + (config.keep + 1) * _size(checkpoint.path) + _size(run / "model")
     whole, some = (round(count * (1 - bad / tried)) for count in (len(data), tried))
     usable = max(whole - held_out_count(whole, config.held_out), 1)
-    prepare_s = trained.prepare_s * len(data) / tried
-    validate_s = trained.looking_s[VALIDATED - 1]
-    sample_s = max(trained.looking_s[-1] - validate_s, 0.0)
+    prepare_s = trainable.prepare_s * len(data) / tried
+    validate_s = trainable.looking_s[VALIDATED - 1]
+    sample_s = max(trainable.looking_s[-1] - validate_s, 0.0)
     if isinstance(config, TrainVAEConfig):  # a U-Net's validation always has the same number of rows
         validate_s *= held_out_count(whole, config.held_out) / max(held_out_count(some, config.held_out), 1)
     total = config.max_steps or max(round(config.epochs * usable / per_step), 1)
-    seconds = statistics.median(step.seconds for step in trained.steps[WARMUP:])
-    memory = trained.steps[-1].memory
+    seconds = statistics.median(step.seconds for step in trainable.steps[WARMUP:])
+    memory = trainable.steps[-1].memory
     assert memory is not None
     yield RunPlan(
         source=data.source,

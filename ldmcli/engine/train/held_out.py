@@ -11,7 +11,7 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.row_sources import DecodedOnDemand, Rows
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.processes import Processes
@@ -49,7 +49,7 @@ def check_enough(train: int, held_out: int, config: TrainConfig, processes: int)
 class Placed:
     """Rows of some pictures under the numbers of all."""
 
-    def __init__(self, rows: Rows, pictures: Sequence[int]) -> None:
+    def __init__(self, rows: RowSource, pictures: Sequence[int]) -> None:
         """pictures: the number of each row's picture."""
         self.rows, self.place = rows, {picture: place for place, picture in enumerate(pictures)}
         self.shape = rows.shape
@@ -63,13 +63,13 @@ class Placed:
 
 def centre_squares(
     data: CaptionedImages, pictures: Sequence[int], config: TrainConfig, processes: Processes, decoders: Decoders
-) -> Generator[Event, None, tuple[CaptionedImages, Rows]]:
+) -> Generator[Event, None, tuple[CaptionedImages, RowSource]]:
     """The pictures with these numbers as a data set of their own, and their centre squares (n, 3, S, S), where --crop random has others."""
     some = replace(data, images=tuple(data.images[number] for number in pictures))
     if config.no_cache or not pictures:
         return some, DecodedOnDemand(some, config.size, "center", decoders)
     cache = config.cache or config.output / "cache"
-    events: Iterator[Any] = decoded_pictures(some, config.size, cache, crop="center", crew=processes, decoders=decoders)
+    events: Iterator[Any] = decoded_pictures(some, config.size, cache, crop="center", process_group=processes, decoders=decoders)
     for event in events:
         if isinstance(event, Entry):
             return some, event.arrays["pixels"]

@@ -10,7 +10,7 @@ from ldmcli.diffusion.schedule import NoiseSchedule, ended_in_noise, make_schedu
 from ldmcli.engine.session import check_fit
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.corrections import correction_notes
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import find_component, find_tokenizer
@@ -22,7 +22,7 @@ from ldmcli.records.notes import Note
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenNetworks:
     """What the U-Net is trained between, and where its files are: a model folder, or a checkpoint file. The text tower may train along."""
 
     vae: VAE
@@ -32,18 +32,18 @@ class Frozen:
     tokenizer: Path
 
 
-def with_parts(config: TrainUNetConfig) -> TrainUNetConfig:
+def resolve_parts(config: TrainUNetConfig) -> TrainUNetConfig:
     """The config with --vae and --text-encoder named: those of --init where it has them, else the bundled ones. Raises NotFound."""
     parts = {"vae": config.vae, "text_encoder": config.text_encoder}
     if config.init is not None:
-        start = find_start(config.init)
+        start = find_initial_model(config.init)
         parts = {name: given or (config.init if _has(config.init, name) else None) for name, given in parts.items()}
-        own = own_settings(start) if (start / "model_index.json").is_file() else {}
+        own = ldm_settings(start) if (start / "model_index.json").is_file() else {}
         config = replace(config, text_mask=config.text_mask or bool(own.get("text_mask", False)))
     return replace(config, **{name: given or "bundled" for name, given in parts.items()})  # type: ignore[arg-type]
 
 
-def find_start(init: str) -> Path:
+def find_initial_model(init: str) -> Path:
     """The folder or checkpoint file whose U-Net --init names."""
     return find_component(init, "unet", alone=True, beside=("scheduler",))
 
@@ -56,7 +56,7 @@ def _has(init: str, name: str) -> bool:
     return True
 
 
-def load_frozen(config: TrainUNetConfig) -> Frozen:
+def load_frozen(config: TrainUNetConfig) -> FrozenNetworks:
     """The VAE and the text encoder that --vae and --text-encoder name, once `with_parts` has settled them."""
     assert config.vae is not None and config.text_encoder is not None
     vae = find_component(config.vae, "vae", alone=True)
@@ -64,19 +64,19 @@ def load_frozen(config: TrainUNetConfig) -> Frozen:
     words = find_tokenizer(config.tokenizer) if config.tokenizer or text.is_file() else text / "tokenizer"
     if words.is_file():  # open_clip's, which diffusers does not read
         raise NotFound(f"{text} is a checkpoint file, which holds no tokenizer.", hint="Pass --tokenizer DIR, a folder with one.")
-    return Frozen(load_vae(vae), vae, load_conditioner(text, words, use_mask=config.text_mask), text, words)
+    return FrozenNetworks(load_vae(vae), vae, load_conditioner(text, words, use_mask=config.text_mask), text, words)
 
 
-def starting_unet(config: TrainUNetConfig, frozen: Frozen) -> UNet:
+def initial_unet(config: TrainUNetConfig, frozen: FrozenNetworks) -> UNet:
     """A new U-Net, or a copy of the one that --init names. Raises LdmError when that one belongs to other latents or text."""
     if config.init is None:
         return UNet(unet_config(config, frozen))
-    unet = load_unet(find_start(config.init))
+    unet = load_unet(find_initial_model(config.init))
     check_fit(unet, frozen.vae, frozen.text)
     return unet
 
 
-def unet_config(config: TrainUNetConfig, frozen: Frozen) -> UNetConfig:
+def unet_config(config: TrainUNetConfig, frozen: FrozenNetworks) -> UNetConfig:
     """The network that the options describe: text attention at every level."""
     levels, latents = len(config.channels), frozen.vae.config.latent_channels
     return UNetConfig(
@@ -92,7 +92,7 @@ def unet_config(config: TrainUNetConfig, frozen: Frozen) -> UNetConfig:
     )
 
 
-def with_schedule(config: TrainUNetConfig, frozen: Frozen, unet: UNet) -> tuple[TrainUNetConfig, NoiseSchedule]:
+def resolve_schedule(config: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> tuple[TrainUNetConfig, NoiseSchedule]:
     """The config with --schedule, --prediction and --zero-terminal-snr settled, and the schedule: that of --init unless they say otherwise.
 
     unet: the one that is trained, on the CPU; a checkpoint file of SD 2.x does not say what it predicts, and is asked.
@@ -110,9 +110,9 @@ def with_schedule(config: TrainUNetConfig, frozen: Frozen, unet: UNet) -> tuple[
     return settled, schedule
 
 
-def _schedule_of(init: str | None, frozen: Frozen, unet: UNet) -> NoiseSchedule | None:
+def _schedule_of(init: str | None, frozen: FrozenNetworks, unet: UNet) -> NoiseSchedule | None:
     """What the model of --init was trained on; None without one, and where a U-Net lies alone."""
-    path = None if init is None else find_start(init)
+    path = None if init is None else find_initial_model(init)
     if path is None or not _has_schedule(path):
         return None
     states = frozen.text.states([frozen.text.tokens("")]).to(unet.conv_in.weight)
@@ -125,10 +125,10 @@ def _has_schedule(path: Path) -> bool:
     return path.is_file() or (path / "scheduler" / "scheduler_config.json").is_file()
 
 
-def starting_notes(config: TrainUNetConfig, asked: TrainUNetConfig, frozen: Frozen, unet: UNet) -> Iterator[Note]:
+def initial_notes(config: TrainUNetConfig, asked: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> Iterator[Note]:
     """What the run is made of, said aloud. config: settled; asked: as it was typed; unet: as it came."""
     yield Note(f"VAE {config.vae}: frozen; text encoder {config.text_encoder}: {'trains along' if config.train_text_encoder else 'frozen'}")
-    start = None if config.init is None else find_start(config.init)
+    start = None if config.init is None else find_initial_model(config.init)
     parts = [] if start is None else [(start, "unet"), *[(start, "scheduler")] * _has_schedule(start)]
     yield from map(Note, correction_notes((frozen.vae_path, "vae"), *parts))
     if config.init is None:

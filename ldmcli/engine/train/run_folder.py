@@ -112,7 +112,7 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in simple.items() if v is not None}
 
 
-def agreed_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:
+def agree_on_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:
     """See settings_of. Raises UsageError when another process was started with other options, or finds other data."""
     settings, *others = processes.gather(settings_of(config, data))
     for number, other in enumerate(others, 1):
@@ -128,7 +128,7 @@ def _differences(one: dict[str, Any], other: dict[str, Any], but: Set[str], here
     return "; ".join(f"{key}: {one.get(key)!r} {here}, {other.get(key)!r} {there}" for key in keys)
 
 
-def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]:
+def find_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint that config.resume asks for, and a warning for each that was passed over. Raises NotFound."""
     if config.resume is None:
         return None, []
@@ -147,7 +147,7 @@ def asked_checkpoint(config: TrainConfig) -> tuple[Checkpoint | None, list[str]]
 
 def _checkpoint(config: TrainConfig, processes: Processes) -> Generator[Event, None, Checkpoint | None]:
     """The one that config.resume asks for; the first process finds it for all."""
-    found, warnings = asked_checkpoint(config) if processes.main else (None, [])
+    found, warnings = find_checkpoint(config) if processes.main else (None, [])
     yield from (Note(text, warning=True) for text in warnings)
     newest = processes.gather(found.path if found else None)[0]
     if newest is None:

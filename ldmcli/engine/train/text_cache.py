@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ldmcli.data.cache import Entry, filled, fingerprint
-from ldmcli.data.process_group import Crew
-from ldmcli.data.row_sources import Ragged, Rows
-from ldmcli.engine.train.initial_weights import Frozen
+from ldmcli.data.process_group import ProcessGroup
+from ldmcli.data.row_sources import Ragged, RowSource
+from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.models.layout import component_folder
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
@@ -19,23 +19,23 @@ from ldmcli.records.notes import Progress
 # M captions, L positions, D width
 
 
-def cached_text(
+def encode_captions(
     cache: Path,
     captions: list[str],
     tokens: list[Tokens],
-    frozen: Frozen,
+    frozen: FrozenNetworks,
     states: Callable[[Tensor], dict[str, Tensor]],
-    crew: Crew,
+    process_group: ProcessGroup,
     at_once: int,
-) -> Generator[Event, None, Rows]:
+) -> Generator[Event, None, RowSource]:
     """`states` of every caption, (M, L, D), computed for `at_once` of them together. Where pads are hidden, only the tokens before them are
     kept, and zeros stand for the pads.
     """
     key = (*captions, weights_fingerprint(frozen.text_path, "text_encoder"), weights_fingerprint(frozen.tokenizer, "."))
     if not frozen.text.use_mask:
         name = f"text-{fingerprint(*key)}"
-        entry = yield from drained(
-            filled(cache / name, len(captions), at_once, lambda a, b: states(torch.arange(a, b)), "encode captions", crew)
+        entry = yield from forward_progress(
+            filled(cache / name, len(captions), at_once, lambda a, b: states(torch.arange(a, b)), "encode captions", process_group)
         )
         return entry.arrays["states"]
     lengths = torch.tensor([t.length for t in tokens])
@@ -47,7 +47,7 @@ def cached_text(
 
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
     name = f"text-{fingerprint('real tokens', *key)}"
-    entry = yield from drained(filled(cache / name, len(captions), at_once, real, "encode captions", crew, starts=starts))
+    entry = yield from forward_progress(filled(cache / name, len(captions), at_once, real, "encode captions", process_group, starts=starts))
     return Ragged(entry.arrays["states"], lengths, len(tokens[0].ids))
 
 
@@ -60,7 +60,7 @@ def weights_fingerprint(source: Path, name: str) -> str:
     return digest.hexdigest()
 
 
-def drained(events: Iterator[Progress | Entry]) -> Generator[Event, None, Entry]:
+def forward_progress(events: Iterator[Progress | Entry]) -> Generator[Event, None, Entry]:
     """Pass progress on; returns the entry that comes last."""
     for event in events:
         if isinstance(event, Entry):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ldmcli.config.training import TrainUNetConfig
-from ldmcli.engine.train.initial_weights import Frozen, find_start
+from ldmcli.engine.train.initial_weights import FrozenNetworks, find_initial_model
 from ldmcli.models.adapters import add_adapters, changes_in, merged
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.lora import save_lora
@@ -23,7 +23,7 @@ PARTS = {"unet": UNet, "text_encoder": CLIPText}
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainableNetworks:
     """network: what the optimizer sees. Of it a U-Net alone has the names of a U-Net, both together have theirs behind `unet.` and so on.
 
     rank: of the adapters, None when the weights themselves train; alpha: their scale times the rank.
@@ -48,7 +48,7 @@ class Trained:
             for name, network in self.parts.items()
         ]
 
-    def shipped(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    def inference_networks(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """Copies of the parts with other weights, adapters merged; in eval mode, on the device. weights: as in TrainState.weights."""
         copies = {}
         for name, network in self.parts.items():
@@ -76,7 +76,7 @@ class Trained:
         """What a resumed run must find unchanged beside its settings: the weights under the adapters, which no checkpoint holds."""
         if self.rank is None or config.init is None:
             return {}
-        return {"init_sha256": weights_hash(find_start(config.init), "unet")}
+        return {"init_sha256": weights_hash(find_initial_model(config.init), "unet")}
 
     def _merged(self, name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict of a plain network: what trains from `weights`, what is frozen from the network itself."""
@@ -94,7 +94,7 @@ def one_network(parts: Mapping[str, Any]) -> UNet | TextUNet:
     return TextUNet(**parts) if "text_encoder" in parts else parts["unet"]
 
 
-def what_trains(config: TrainUNetConfig, unet: UNet, frozen: Frozen) -> Trained:
+def select_trainable(config: TrainUNetConfig, unet: UNet, frozen: FrozenNetworks) -> TrainableNetworks:
     """Set the networks up as the options ask; the text tower trains with --train-text-encoder. Adapters are drawn from torch's seed."""
     unet.recompute = config.gradient_checkpointing
     unet.config = replace(unet.config, sample_size=config.size // frozen.vae.config.downscale)  # what `generate` draws unasked
@@ -103,4 +103,4 @@ def what_trains(config: TrainUNetConfig, unet: UNet, frozen: Frozen) -> Trained:
     alpha = float(config.lora_rank or 1) if config.lora_alpha is None else config.lora_alpha
     if config.lora_rank is not None:
         add_adapters(network, config.lora_rank, alpha)
-    return Trained(network, config.lora_rank, alpha)
+    return TrainableNetworks(network, config.lora_rank, alpha)

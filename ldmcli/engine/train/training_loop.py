@@ -12,8 +12,8 @@ from torch import nn
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.row_sources import DecodedOnDemand, Rows
-from ldmcli.engine.train.checkpointing import Hooks, RunKeeper
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.held_out import check_enough
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
@@ -96,8 +96,8 @@ def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_s
     return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
 
 
-def reading_ahead(
-    loss_of: Callable[[int, int], Terms], pixels: Rows, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
+def prefetching(
+    loss_of: Callable[[int, int], Terms], pixels: RowSource, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
 ) -> Callable[[int, int], Terms]:
     """The same loss. Where pictures are decoded on demand, those of the next part of a step are read while this one is computed."""
     if not isinstance(pixels, DecodedOnDemand):
@@ -111,7 +111,7 @@ def reading_ahead(
 
     def loss(step: int, part: int) -> Terms:
         at = step * config.grad_accum + part
-        pixels.soon([*pictures(at), *pictures(at + 1)])
+        pixels.prefetch([*pictures(at), *pictures(at + 1)])
         return loss_of(step, part)
 
     return loss
@@ -135,12 +135,12 @@ def run_loop(
     """
     main, run = processes.main, config.output
     with tracking(config.tracker if main else None, run, state.step) as tracker:
-        keeper = RunKeeper(state, config, settings, hooks, tracker, processes)
-        if left := keeper.left():
-            yield from keeper.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), accelerator.device)
+        checkpointer = Checkpointer(state, config, settings, hooks, tracker, processes)
+        if left := checkpointer.left():
+            yield from checkpointer.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), accelerator.device)
         processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
-            yield from keeper.model()
+            yield from checkpointer.model()
         requests.preparing = False
         try:
             with processes.needed():
@@ -149,14 +149,14 @@ def run_loop(
                     validating, sampling = _looking(config, record.step, loop)
                     saving = last or record.step % config.save_every == 0
                     if saving and (validating or sampling):
-                        yield from keeper.save(owed=record)
-                    yield from keeper.report(record, validating, sampling, accelerator.device)
+                        yield from checkpointer.save(owed=record)
+                    yield from checkpointer.report(record, validating, sampling, accelerator.device)
                     if validating or sampling:
                         processes.gather(None)
                     passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
                     stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
                     if saving or stop or wanted or late:
-                        yield from keeper.save()
+                        yield from checkpointer.save()
                         processes.gather(None)
                     if stop:
                         raise Stopped(
@@ -168,7 +168,7 @@ def run_loop(
                         yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
                         return
         except PeerLost:
-            yield from keeper.save()  # the loss never came, so the weights are those of the last full step
+            yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
             raise
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmcli.data.row_sources import Rows, draw_views
+from ldmcli.data.row_sources import RowSource, draw_views
 from ldmcli.diffusion.objective import add_noise, target
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.networks.attention import TextContext
@@ -20,7 +20,7 @@ Timesteps = Callable[[NoiseSchedule, int, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Cached:
+class CachedData:
     """What the loop draws from, fp16: memory-mapped, or computed on demand.
 
     The views of picture n are rows n V to n V + V - 1 of mean and std.
@@ -29,9 +29,9 @@ class Cached:
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 
-    mean: Rows
-    std: Rows
-    states: Rows
+    mean: RowSource
+    std: RowSource
+    states: RowSource
     mask: Tensor | None
     caption_rows: Tensor
     first: Tensor
@@ -56,7 +56,7 @@ class Batch:
 
 
 def draw_batch(
-    cached: Cached, rows: Tensor, schedule: NoiseSchedule, timesteps: Timesteps, generator: torch.Generator, dropout: float
+    cached: CachedData, rows: Tensor, schedule: NoiseSchedule, timesteps: Timesteps, generator: torch.Generator, dropout: float
 ) -> Batch:
     """A whole batch. rows: (B,) int64, numbers of pictures; dropout: share of captions that are replaced by the empty one."""
     captions = draw_captions(cached, rows, generator, dropout)
@@ -66,14 +66,16 @@ def draw_batch(
     return Batch(captions, draw_views(rows, cached.views, generator), drawn, noise, t)
 
 
-def draw_captions(cached: Cached, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
+def draw_captions(cached: CachedData, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
     """One caption of each picture, the empty one with probability `dropout`. rows: (B,). Returns (B,) rows of cached.states."""
     captions = cached.caption_rows[cached.first[rows] + pick(cached.counts[rows], generator)]
     dropped = torch.rand(len(rows), generator=generator) < dropout
     return captions.masked_fill(dropped, len(cached.states) - 1)
 
 
-def answered(network: Any, cached: Cached, batch: Batch, schedule: NoiseSchedule, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def run_command(
+    network: Any, cached: CachedData, batch: Batch, schedule: NoiseSchedule, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """What the network answers, what it should, and when: (b, C, h, w) twice and (b,) int64."""
     noise, t = batch.noise.to(device), batch.t.to(device)
     latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.drawn).to(device)

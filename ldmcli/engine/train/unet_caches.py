@@ -13,12 +13,12 @@ from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_r
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import ComputedOnDemand, Rows, flip_some
+from ldmcli.data.row_sources import ComputedOnDemand, RowSource, flip_some
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train.held_out import centre_squares
-from ldmcli.engine.train.initial_weights import Frozen
-from ldmcli.engine.train.text_cache import cached_text, drained, weights_fingerprint
-from ldmcli.engine.train.unet_batches import Cached
+from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.text_cache import encode_captions, forward_progress, weights_fingerprint
+from ldmcli.engine.train.unet_batches import CachedData
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
@@ -28,8 +28,8 @@ from ldmcli.runtime.processes import Processes
 
 
 def build_caches(
-    data: CaptionedImages, pixels: Rows, frozen: Frozen, config: TrainUNetConfig, accelerator: Any, processes: Processes
-) -> Generator[Event, None, Cached]:
+    data: CaptionedImages, pixels: RowSource, frozen: FrozenNetworks, config: TrainUNetConfig, accelerator: Any, processes: Processes
+) -> Generator[Event, None, CachedData]:
     """Encode all, or with --no-cache when asked for.
 
     With --train-text-encoder captions are only cut into tokens, since the states would be old after one step.
@@ -45,18 +45,18 @@ def build_caches(
     def states(rows: Tensor) -> dict[str, Tensor]:
         return {"states": frozen.text.states([tokens[row] for row in rows.tolist()])}
 
-    vectors: Rows
+    vectors: RowSource
     if config.train_text_encoder:
         vectors = torch.stack([one.ids for one in tokens]).int()
     elif config.no_cache:
         vectors = ComputedOnDemand(len(captions), states).of("states")
     else:
         at_once = 16 if device.type == "cpu" else 256
-        vectors = yield from cached_text(cache_of(config), captions, tokens, frozen, states, processes, at_once)
+        vectors = yield from encode_captions(cache_of(config), captions, tokens, frozen, states, processes, at_once)
         encoder.cpu()
     row = {caption: number for number, caption in enumerate(captions)}
     counts = torch.tensor([len(image.captions) for image in data.images])
-    return Cached(
+    return CachedData(
         mean,
         std,
         vectors,
@@ -68,16 +68,16 @@ def build_caches(
     )
 
 
-def judged_caches(
-    cached: Cached,
+def held_out_caches(
+    cached: CachedData,
     data: CaptionedImages,
     val_rows: list[int],
-    frozen: Frozen,
+    frozen: FrozenNetworks,
     config: TrainUNetConfig,
     accelerator: Any,
     processes: Processes,
     decoders: Decoders,
-) -> Generator[Event, None, Cached | None]:
+) -> Generator[Event, None, CachedData | None]:
     """The held-out pictures by their centre, in the order of val_rows, where --crop random trains on other squares; else None."""
     if len(CROPS[config.crop]) == 1 or not val_rows:
         return None
@@ -88,13 +88,13 @@ def judged_caches(
 
 def encoded_pictures(
     data: CaptionedImages,
-    pixels: Rows,
+    pixels: RowSource,
     crop: str,
-    frozen: Frozen,
+    frozen: FrozenNetworks,
     config: TrainUNetConfig,
     device: torch.device,
     processes: Processes,
-) -> Generator[Event, None, tuple[Rows, Rows]]:
+) -> Generator[Event, None, tuple[RowSource, RowSource]]:
     """Mean and deviation of the scaled posterior of these pixels, (N V, C, h, w) each; crop: what the pixels show."""
     codec = make_codec(frozen.vae.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     flips = flips_of(config)
@@ -114,7 +114,7 @@ def encoded_pictures(
     at_once = 8 if device.type == "cpu" else 64
     folder = cache_of(config) / f"latents-{key}"
     filling = filled(folder, count, at_once, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes)
-    entry = yield from drained(filling)
+    entry = yield from forward_progress(filling)
     return entry.arrays["mean"], entry.arrays["std"]
 
 

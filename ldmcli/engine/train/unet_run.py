@@ -27,9 +27,9 @@ from ldmcli.diffusion.objective import (
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import Session
-from ldmcli.engine.train.initial_weights import Frozen
-from ldmcli.engine.train.trainable import Trained, one_network
-from ldmcli.engine.train.unet_batches import Batch, Cached, answered, draw_batch, shares
+from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.trainable import TrainableNetworks, one_network
+from ldmcli.engine.train.unet_batches import Batch, CachedData, draw_batch, run_command, shares
 from ldmcli.errors import LdmError
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.models.scorer import Scorer, load_scorer
@@ -55,20 +55,20 @@ class UNetRun:
         self,
         config: TrainUNetConfig,
         data: CaptionedImages,
-        trained: Trained,
+        trainable: TrainableNetworks,
         prepared: Any,
         accelerator: Any,
         schedule: NoiseSchedule,
-        frozen: Frozen,
-        cached: Cached,
+        frozen: FrozenNetworks,
+        cached: CachedData,
         train_rows: list[int],
         val_rows: list[int],
         order: SampleOrder,
         per_step: int,
-        judged: Cached | None = None,
+        judged: CachedData | None = None,
     ) -> None:
         """judged: the held-out pictures alone, in the order of val_rows, where they are not to be looked at as `cached` has them."""
-        self.config, self.trained, self.accelerator, self.schedule = config, trained, accelerator, schedule
+        self.config, self.trainable, self.accelerator, self.schedule = config, trainable, accelerator, schedule
         self.network = torch.compile(prepared) if config.compile else prepared
         self.frozen, self.cached, self.order, self.per_step = frozen, cached, order, per_step
         self.train_rows = torch.tensor(train_rows)
@@ -85,7 +85,7 @@ class UNetRun:
         generator = generator_for(self.config.seed, "unet", step)
         batch = draw_batch(self.cached, rows, self.schedule, draw_timesteps, generator, self.config.cfg_dropout)
         gamma, share = self.config.snr_gamma, batch.share(slice(first, first + size))
-        answer, wanted, t = answered(self.network, self.cached, share, self.schedule, self.accelerator.device)
+        answer, wanted, t = run_command(self.network, self.cached, share, self.schedule, self.accelerator.device)
         weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
         return {"loss": denoising_loss(answer, wanted, weight)}
 
@@ -98,7 +98,7 @@ class UNetRun:
         if not len(self.val_rows):
             return {}
         if self.validated[0] != state.step:
-            self.validated = state.step, self._figures(one_network(self.trained.shipped(state.weights())))
+            self.validated = state.step, self._figures(one_network(self.trainable.inference_networks(state.weights())))
         return self.validated[1]
 
     def looks(self) -> list[Callable[[], object]]:
@@ -116,7 +116,7 @@ class UNetRun:
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
         """The fixed prompts with fixed seeds, as many at once as a training step has. Returns their CLIPScore where --sample-clipscore
         names a scorer."""
-        session = self._session(self.trained.shipped(state.weights()))
+        session = self._session(self.trainable.inference_networks(state.weights()))
         pictures: list[Image.Image] = []
         while len(pictures) < len(self.prompts):
             pictures += self._draw(session, len(pictures), steps=SAMPLE_STEPS)
@@ -133,7 +133,7 @@ class UNetRun:
     def save_model(self, state: TrainState) -> Iterator[Event]:
         """Write RUN/model: the averaged weights and the frozen parts."""
         model, frozen = self.config.output / "model", self.frozen
-        self.trained.save(self.config.output, state.weights())
+        self.trainable.save(self.config.output, state.weights())
         if not (model / "model_index.json").is_file():
             keep_component(model, "vae", frozen.vae_path, frozen.vae)
             if not self.config.train_text_encoder:
@@ -145,7 +145,7 @@ class UNetRun:
 
     def _now(self) -> dict[str, Any]:
         """The parts with the weights of this moment, as `Trained.shipped` has them."""
-        return self.trained.shipped(kept(self.trained.network))
+        return self.trainable.inference_networks(kept(self.trainable.network))
 
     def _held_out_batch(self) -> Batch:
         """All rows of a validation; the same ones whenever it is asked for."""
@@ -155,7 +155,7 @@ class UNetRun:
     @torch.no_grad()
     def _errors(self, network: Any, batch: Batch) -> Tensor:
         """Squared error of each picture, (b,)."""
-        answer, wanted, _ = answered(network, self.judged, batch, self.schedule, self.accelerator.device)
+        answer, wanted, _ = run_command(network, self.judged, batch, self.schedule, self.accelerator.device)
         return squared_error(answer, wanted)
 
     def _figures(self, network: Any) -> dict[str, float]:

@@ -13,16 +13,16 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import DecodedOnDemand, Rows
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource
 from ldmcli.data.shards import Keys
-from ldmcli.engine.train.adversarial import Adversary
-from ldmcli.engine.train.batch_size import Trial, fitted
+from ldmcli.engine.train.adversarial import AdversarialLoss
+from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
-from ldmcli.engine.train.distributed import by_all_processes
+from ldmcli.engine.train.distributed import run_on_all_processes
 from ldmcli.engine.train.dry_run import planned
 from ldmcli.engine.train.held_out import Placed, centre_squares, check_enough, held_out_count, looked_at
-from ldmcli.engine.train.run_folder import agreed_settings, resume, run_folder, write_skipped
-from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state, reading_ahead, run_loop, sample_ids
+from ldmcli.engine.train.run_folder import agree_on_settings, resume, run_folder, write_skipped
+from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state, prefetching, run_loop, sample_ids
 from ldmcli.engine.train.vae_run import VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.corrections import correction_notes
@@ -44,7 +44,7 @@ SAID = 5
 """Unusable pictures that are named on the terminal."""
 
 
-@by_all_processes
+@run_on_all_processes
 def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
     data = captioned(config)
@@ -54,7 +54,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     yield note
-    settings = agreed_settings(config, data, processes)
+    settings = agree_on_settings(config, data, processes)
     perceptual = perceptual_term(config, accelerator.device, processes)
     with run_folder(config, processes), Decoders(config.workers) as decoders:
         pixels, usable = yield from usable_pixels(data, config, processes, decoders)
@@ -62,15 +62,15 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         check_enough(len(train_rows), len(val_rows), config, processes.count)
         yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
         torch.manual_seed(config.seed)  # initial weights
-        vae = starting_vae(config)
-        yield from starting_notes(config, vae)
+        vae = initial_vae(config)
+        yield from initial_notes(config, vae)
         order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
-        judged: Rows | None = None
+        judged: RowSource | None = None
         if views > 1:
             seen = looked_at(train_rows, val_rows)
             judged = Placed((yield from centre_squares(data, seen, config, processes, decoders))[1], seen)
 
-        def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: Adversary | None) -> VAERun:
+        def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: AdversarialLoss | None) -> VAERun:
             per_step = config.batch_size * config.grad_accum * accelerator.num_processes
             return VAERun(
                 config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views, perceptual, adversary, judged
@@ -78,15 +78,15 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
 
         def trial(config: TrainVAEConfig, vae: VAE) -> Trial:
             dearest = replace(config, adversarial_start=0)
-            adversary = Adversary(dearest, accelerator, alone=True) if config.adversarial_weight else None
+            adversary = AdversarialLoss(dearest, accelerator, alone=True) if config.adversarial_weight else None
             run = made(config, vae, vae, adversary)
             return Trial(run.loss, adversary.learner if adversary else None, run.looks())
 
-        config = yield from fitted(config, len(train_rows), vae, accelerator, processes, trial)
+        config = yield from fit_batch_size(config, len(train_rows), vae, accelerator, processes, trial)
         settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
-        adversary = Adversary(config, accelerator) if config.adversarial_weight else None
+        adversary = AdversarialLoss(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
         yield from resume(state, config, settings, processes, len(train_rows))
         loop = loop_config(config, len(train_rows), accelerator.num_processes)
@@ -96,7 +96,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         hooks = Hooks(run.save_model, run.sample, run.validate)
         yield from run_loop(
             state,
-            reading_ahead(run.loss, pixels, train_rows, order, config, accelerator),
+            prefetching(run.loss, pixels, train_rows, order, config, accelerator),
             loop,
             config,
             settings,
@@ -114,7 +114,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
         yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
 
 
-def starting_vae(config: TrainVAEConfig) -> VAE:
+def initial_vae(config: TrainVAEConfig) -> VAE:
     """A new VAE, or a copy of the one that --init names. Raises LdmError when that one cannot halve the pictures' side often enough."""
     if config.init is None:
         return VAE(vae_config(config))
@@ -124,7 +124,7 @@ def starting_vae(config: TrainVAEConfig) -> VAE:
     return vae.train().requires_grad_(True)
 
 
-def starting_notes(config: TrainVAEConfig, vae: VAE) -> Iterator[Note]:
+def initial_notes(config: TrainVAEConfig, vae: VAE) -> Iterator[Note]:
     """What --init brings along, said aloud."""
     if config.init is None:
         return
@@ -172,7 +172,7 @@ def captioned(config: TrainConfig) -> CaptionedImages:
 
 def usable_pixels(
     data: CaptionedImages, config: TrainConfig, processes: Processes, decoders: Decoders
-) -> Generator[Event, None, tuple[Rows, list[int]]]:
+) -> Generator[Event, None, tuple[RowSource, list[int]]]:
     """Decode all pictures (cached, unless --no-cache).
 
     Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
@@ -180,17 +180,17 @@ def usable_pixels(
     """
     found: Entry | dict[str, str] | None = None
     if config.no_cache:
-        events: Iterator[Any] = checked_pictures(data, config.size, crew=processes, decoders=decoders)
+        events: Iterator[Any] = checked_pictures(data, config.size, process_group=processes, decoders=decoders)
     else:
         cache = config.cache or config.output / "cache"
-        events = decoded_pictures(data, config.size, cache, crop=config.crop, crew=processes, decoders=decoders)
+        events = decoded_pictures(data, config.size, cache, crop=config.crop, process_group=processes, decoders=decoders)
     for event in events:
         if isinstance(event, Entry | dict):
             found = event
         else:
             yield event
     assert found is not None
-    pixels: Rows = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
+    pixels: RowSource = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
     bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
     if processes.main:
         write_skipped(config.output, data, bad)

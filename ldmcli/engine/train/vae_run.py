@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmcli.autoencoder.centring import centred
+from ldmcli.autoencoder.centring import centre_latents
 from ldmcli.autoencoder.losses import kl_per_channel, kl_to_standard_normal, reconstruction
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
-from ldmcli.data.row_sources import Rows, draw_views, flip_some
-from ldmcli.engine.train.adversarial import Adversary
+from ldmcli.data.row_sources import RowSource, draw_views, flip_some
+from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.held_out import MEAN_OF, mean_and_deviation, scale_rows
 from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import block_mean, psnr
@@ -44,15 +44,15 @@ class VAERun:
         vae: VAE,
         prepared: Any,
         accelerator: Any,
-        pixels: Rows,
+        pixels: RowSource,
         train_rows: list[int],
         val_rows: list[int],
         order: SampleOrder,
         per_step: int,
         views: int,
         perceptual: Perceptual | None,
-        adversary: Adversary | None,
-        judged: Rows | None = None,
+        adversary: AdversarialLoss | None,
+        judged: RowSource | None = None,
     ) -> None:
         """pixels: `views` squares of every picture next to each other; rows are numbers of pictures. judged: one square of each picture
         that `looked_at` names, where that is not what pixels has."""
@@ -105,37 +105,39 @@ class VAERun:
 
     @torch.no_grad()
     def _figures(self, state: TrainState) -> dict[str, float]:
-        shipped, downscale = self._shipped(state.weights()), self.vae.config.downscale
+        inference_networks, downscale = self._inference_network(state.weights()), self.vae.config.downscale
         sums = torch.stack([self.judged[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
         seen = to_unit_range(sums / len(self.train_rows[:MEAN_OF]))  # (3, H, W)
         found = []
         for rows in self._parts(self.val_rows):
             pictures = to_unit_range(self.judged[rows])
-            ways = (self._reconstruct(shipped, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
+            ways = (self._reconstruct(inference_networks, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
             found.append(torch.stack([psnr(way, pictures) for way in ways]))  # (3, b)
         names = ("val_psnr", "val_psnr_mean_picture", "val_psnr_block_mean")
         figures = dict(zip(names, torch.cat(found, dim=1).mean(dim=1).tolist(), strict=True))
-        return {**figures, "used_channels": float(sum(nats >= COLLAPSED for nats in self.carried(state)))}
+        return {**figures, "used_channels": float(sum(nats >= COLLAPSED for nats in self.channel_nats(state)))}
 
     @torch.no_grad()
-    def carried(self, state: TrainState) -> list[float]:
+    def channel_nats(self, state: TrainState) -> list[float]:
         """Nats per latent value of each channel, on the held-out pictures."""
-        shipped = self._shipped(state.weights())
-        parts = [shipped.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
+        inference_networks = self._inference_network(state.weights())
+        parts = [
+            inference_networks.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)
+        ]
         return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
 
     def looks(self) -> list[Callable[[], object]]:
         """What validation, samples and the measured scale need at once, done once: pictures of a batch, there and back."""
         pictures = (self.val_rows if len(self.val_rows) else self.train_rows)[: self.config.batch_size]
-        return [lambda: self._reconstruct(self._shipped(kept(self.vae)), to_unit_range(self.judged[pictures]))]
+        return [lambda: self._reconstruct(self._inference_network(kept(self.vae)), to_unit_range(self.judged[pictures]))]
 
     def collapse(self, state: TrainState) -> Iterator[Note]:
         """What each channel carries; a warning when one carries nothing, or the mean of all pictures is as good as the decoder."""
         if not len(self.val_rows):
             return
-        carried, figures = self.carried(state), self.validate(state)
-        yield Note("nats per latent value: " + ", ".join(f"{nats:.3g}" for nats in carried))
-        dead = [str(number) for number, nats in enumerate(carried) if nats < COLLAPSED]
+        channel_nats, figures = self.channel_nats(state), self.validate(state)
+        yield Note("nats per latent value: " + ", ".join(f"{nats:.3g}" for nats in channel_nats))
+        dead = [str(number) for number, nats in enumerate(channel_nats) if nats < COLLAPSED]
         if dead:
             yield Note(f"latent channels {', '.join(dead)} collapsed to the prior; try a lower --kl-weight.", warning=True)
         if figures["val_psnr"] <= figures["val_psnr_mean_picture"]:
@@ -145,10 +147,10 @@ class VAERun:
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
         """Pictures, held out where there are such, above their reconstructions. Returns no figures: validation has them."""
         rows = (self.val_rows if len(self.val_rows) else self.train_rows)[:SAMPLED]
-        shipped, pairs = self._shipped(state.weights()), []
+        inference_networks, pairs = self._inference_network(state.weights()), []
         for part in self._parts(rows):
             pictures = to_unit_range(self.judged[part])
-            pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(shipped, pictures)), strict=True))
+            pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(inference_networks, pictures)), strict=True))
         sheet = contact_sheet([picture for row in zip(*pairs, strict=True) for picture in row], columns=len(rows))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
         yield Saved("samples", save_sheet(sheet, path))
@@ -159,13 +161,13 @@ class VAERun:
         mean, self.scaling_factor = self.latent_frame(state)
         model = self.config.output / "model"
         config = replace(self.vae.config, scaling_factor=self.scaling_factor)
-        save_component(model, "vae", config, centred(state.weights(), mean))
+        save_component(model, "vae", config, centre_latents(state.weights(), mean))
         yield Saved("model", model)
 
     @torch.no_grad()
-    def _reconstruct(self, shipped: VAE, pictures: Tensor) -> Tensor:
+    def _reconstruct(self, inference_networks: VAE, pictures: Tensor) -> Tensor:
         """Through mean latents. pictures: (B, 3, H, W), no more than fit at once."""
-        return shipped.decode(shipped.encode(pictures.to(self.accelerator.device)).mean).clamp(-1, 1).cpu()
+        return inference_networks.decode(inference_networks.encode(pictures.to(self.accelerator.device)).mean).clamp(-1, 1).cpu()
 
     def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
         """As many pictures at a time as a training step has."""
@@ -181,22 +183,22 @@ class VAERun:
     def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:
         """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
         without it (Rombach et al. 2022, app. G)."""
-        shipped, generator = self._shipped(state.weights()), generator_for(self.config.seed, "scale")
+        inference_networks, generator = self._inference_network(state.weights()), generator_for(self.config.seed, "scale")
         drawn = []
         for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
             noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
             for part, own in zip(self._parts(rows), noise.split(self.config.batch_size), strict=True):
-                posterior = shipped.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
+                posterior = inference_networks.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
                 drawn.append(posterior.sample(own.to(self.accelerator.device)).cpu())
         mean, deviation = mean_and_deviation(drawn)
         if not (math.isfinite(deviation) and deviation > 0):
             raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
         return mean, 1 / deviation
 
-    def _shipped(self, weights: Mapping[str, Tensor]) -> VAE:
-        shipped = VAE(self.vae.config).to(self.accelerator.device).eval()
-        shipped.load_state_dict(weights)
-        return shipped
+    def _inference_network(self, weights: Mapping[str, Tensor]) -> VAE:
+        inference_networks = VAE(self.vae.config).to(self.accelerator.device).eval()
+        inference_networks.load_state_dict(weights)
+        return inference_networks
 
     def _latent_side(self) -> tuple[int, int]:
         return (self.config.size // self.vae.config.downscale,) * 2

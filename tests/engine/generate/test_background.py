@@ -6,11 +6,11 @@ import time
 import pytest
 import torch
 
-from ldmcli.engine.generate.background import Aside
+from ldmcli.engine.generate.background import BackgroundWorker
 
 
 def test_results_come_in_order_from_one_other_thread():
-    with Aside(3, 1) as aside:
+    with BackgroundWorker(3, 1) as aside:
         results = []
         for number in range(20):
             results += aside.add(lambda number=number: (time.sleep(0.002 * (number % 3)), number, threading.get_ident())[1:])
@@ -22,7 +22,7 @@ def test_results_come_in_order_from_one_other_thread():
 
 def test_no_more_than_the_limit_ever_waits():
     hold = threading.Event()
-    with Aside(2, 1) as aside:
+    with BackgroundWorker(2, 1) as aside:
         assert [list(aside.add(lambda: hold.wait(10))) for _ in range(2)] == [[], []]
         threading.Timer(0.05, hold.set).start()
         assert list(aside.add(lambda: "third")) == [True] and len(aside.waiting) == 2
@@ -34,7 +34,7 @@ def test_an_error_is_raised_where_its_result_is_asked_for_and_drops_what_has_not
     def fail():
         raise OSError("disk")
 
-    with pytest.raises(OSError, match="disk"), Aside(9, 1) as aside:
+    with pytest.raises(OSError, match="disk"), BackgroundWorker(9, 1) as aside:
         list(aside.add(lambda: done.append(1)))
         list(aside.add(fail))
         begun = threading.Event()
@@ -49,7 +49,7 @@ def test_an_error_is_raised_where_its_result_is_asked_for_and_drops_what_has_not
 def test_torch_has_as_many_threads_there_as_here(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    with Aside(1, threads) as aside:
+    with BackgroundWorker(1, threads) as aside:
         list(aside.add(torch.get_num_threads))
         assert list(aside.rest()) == [threads]
     torch.set_num_threads(before)

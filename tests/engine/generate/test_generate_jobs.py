@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.jobs import Request, batches, parse_sweep, plan_jobs, swept
+from ldmcli.engine.jobs import Request, batches, expand_sweep, parse_sweep, plan_jobs
 from ldmcli.errors import UsageError
 
 
@@ -41,12 +41,12 @@ def test_the_last_option_of_a_sweep_turns_fastest():
 )
 def test_a_sweep_that_cannot_be_is_a_usage_error(sweep, words):
     with pytest.raises(UsageError) as caught:
-        swept([Request("a", GenerateConfig())], sweep)
+        expand_sweep([Request("a", GenerateConfig())], sweep)
     assert words in caught.value.message
 
 
 def test_every_prompt_gets_every_combination_with_the_same_seeds():
-    requests = swept([Request("a", GenerateConfig(num_images=2)), Request("b", GenerateConfig(), seed=9)], ["steps=3,4"])
+    requests = expand_sweep([Request("a", GenerateConfig(num_images=2)), Request("b", GenerateConfig(), seed=9)], ["steps=3,4"])
     jobs = plan_jobs(requests, 5)
     assert [(job.prompt, job.config.steps, job.seed) for job in jobs] == [
         ("a", 3, 5), ("a", 3, 6), ("a", 4, 5), ("a", 4, 6), ("b", 3, 9), ("b", 4, 9),
@@ -96,7 +96,7 @@ def test_a_swept_picture_is_the_one_drawn_alone(generate, tmp_path):
     shared = ("a dog", "-s", "5", "--steps", "2", "--batch-size", "1", "-q")
     assert generate(*shared, "-o", f"{tmp_path}/swept/", "--sweep", "cfg=2,4", "--sweep", "scheduler=ddim,euler-a")[0] == 0
     assert generate(*shared, "-o", tmp_path / "alone.png", "--cfg", "4", "--scheduler", "ddim")[0] == 0
-    pictures = [path.read_bytes() for path in sorted((tmp_path / "swept").glob("*.png"))]
+    pictures = [path.read_bytes() for path in sorted((tmp_path / "expand_sweep").glob("*.png"))]
     assert len(set(pictures)) == 4 and pictures[2] == (tmp_path / "alone.png").read_bytes()
 
 

@@ -12,7 +12,7 @@ from tiny import make_pipeline
 
 from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
-from ldmcli.engine.generate.low_memory import is_away, open_staged
+from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
 from ldmcli.models.source import find_model
 from ldmcli.runtime.device import select_runtime
 
@@ -101,7 +101,7 @@ def test_only_pictures_above_a_fixed_size_are_tiled_unasked(draw):
     from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
     from ldmcli.engine.sampling.settings import resolve_settings
 
-    session = open_staged(find_model("bundled"), select_runtime("cpu", "fp32"))
+    session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     for width, asked, tiled in [(1024, None, False), (1032, None, True), (1032, False, False), (64, True, True)]:
         settings = resolve_settings(GenerateConfig(width=width, height=1024, tiled_decode=asked), session, {})
         assert settings.tiled is tiled and (width * 1024 > TILED_ABOVE) == (width == 1032)
@@ -136,17 +136,17 @@ def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path):
     opened, seen = [], []
 
     def watched(*arguments, **options):
-        session = open_staged(*arguments, **options)
+        session = open_low_memory(*arguments, **options)
         networks = {"text": session.text.encoder, "unet": session.unet, "vae": session.vae.decoder}
-        assert all(is_away(network) for network in networks.values())
+        assert all(is_offloaded(network) for network in networks.values())
         for name, network in networks.items():
             network.register_forward_pre_hook(
-                lambda *_, name=name: seen.append((name, {other for other, one in networks.items() if not is_away(one)}))
+                lambda *_, name=name: seen.append((name, {other for other, one in networks.items() if not is_offloaded(one)}))
             )
         opened.append(session)
         return session
 
-    monkeypatch.setattr(engine, "open_staged", watched)
+    monkeypatch.setattr(engine, "open_low_memory", watched)
     assert generate("a dog", "a cat", "--batch-size", "1", "--low-memory", "-o", f"{tmp_path}/", "-q")[0] == 0
     assert opened and all(there == {name} for name, there in seen)
     order = [name for name, before in zip([n for n, _ in seen], [None, *(n for n, _ in seen)], strict=False) if name != before]
@@ -165,11 +165,11 @@ def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(
     from ldmcli.config.generation import GenerateConfig
     from ldmcli.engine.sampling.settings import resolve_settings
 
-    session = open_staged(find_model("bundled"), select_runtime("cpu", "fp32"))
+    session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     whole = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=False), session, {})
     tiled = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=True), session, {})
     assert estimate.unet_bytes(session, whole, 4) == 4 * estimate.unet_bytes(session, whole, 1)
     assert estimate.vae_bytes(session, tiled) < estimate.vae_bytes(session, whole) / 3
-    half = open_staged(find_model("bundled"), select_runtime("cpu", "bf16"), vae_dtype="bf16")
+    half = open_low_memory(find_model("bundled"), select_runtime("cpu", "bf16"), vae_dtype="bf16")
     assert estimate.unet_bytes(half, whole, 1) * 2 == estimate.unet_bytes(session, whole, 1)
-    assert next(half.vae.parameters()).dtype == torch.bfloat16 and is_away(half.vae)
+    assert next(half.vae.parameters()).dtype == torch.bfloat16 and is_offloaded(half.vae)

@@ -15,7 +15,7 @@ from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.config.training_groups import AUTO_BATCH
 from ldmcli.engine.train import batch_size as fit_batch
-from ldmcli.engine.train.batch_size import Trial, by_counting, by_trying
+from ldmcli.engine.train.batch_size import Trial, fit_by_counting, fit_by_trying
 from ldmcli.errors import OutOfMemory
 from ldmcli.records.notes import Note
 from ldmcli.records.training import RunPlan
@@ -48,13 +48,13 @@ FIXED, EACH = 5 * 20 * 4, 2 * 32
 )
 def test_counting_takes_the_largest_that_stays_within_half_of_the_memory(config, network, monkeypatch, room, size):
     monkeypatch.setattr(fit_batch, "total_bytes", lambda: 2 * room)
-    assert by_counting(config, SIZES, network, Accelerator(cpu=True), squares)[0] == size
+    assert fit_by_counting(config, SIZES, network, Accelerator(cpu=True), squares)[0] == size
 
 
 def test_processes_of_one_machine_share_its_memory(config, network, monkeypatch):
     monkeypatch.setattr(fit_batch, "total_bytes", lambda: 2 * (FIXED + 8 * EACH))
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert by_counting(config, SIZES, network, Accelerator(cpu=True), squares)[0] == 1
+    assert fit_by_counting(config, SIZES, network, Accelerator(cpu=True), squares)[0] == 1
 
 
 @pytest.mark.parametrize("fits", [1, 4, 8, 32])
@@ -70,7 +70,7 @@ def test_trying_takes_the_first_size_that_does_not_run_out_of_memory_and_changes
 
         return Trial(loss)
 
-    size, why = by_trying(config, SIZES, network, Accelerator(cpu=True), limited)
+    size, why = fit_by_trying(config, SIZES, network, Accelerator(cpu=True), limited)
     assert size == fits and tried == [*(size for size in SIZES if size > fits), fits, fits]
     assert ("within the data" in why) == (fits == 32)
     assert torch.equal(network.weight, before) and network.weight.grad is None
@@ -81,7 +81,7 @@ def test_not_even_one_picture_is_exit_5(config, network):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with pytest.raises(OutOfMemory, match="not even one picture") as caught:
-        by_trying(config, SIZES, network, Accelerator(cpu=True), never)
+        fit_by_trying(config, SIZES, network, Accelerator(cpu=True), never)
     assert caught.value.exit_code == 5
 
 
@@ -90,7 +90,7 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(config, network):
         raise ValueError("shapes")
 
     with pytest.raises(ValueError, match="shapes"):
-        by_trying(config, SIZES, network, Accelerator(cpu=True), wrong)
+        fit_by_trying(config, SIZES, network, Accelerator(cpu=True), wrong)
 
 
 @pytest.mark.parametrize("kind", KINDS)

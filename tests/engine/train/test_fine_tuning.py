@@ -21,7 +21,7 @@ from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule, schedule_from_file
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import make_codec, open_session
-from ldmcli.engine.train.initial_weights import load_frozen, starting_unet, with_parts, with_schedule
+from ldmcli.engine.train.initial_weights import initial_unet, load_frozen, resolve_parts, resolve_schedule
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_model
@@ -49,9 +49,9 @@ def config_from(coco, init, output, **changes):
 
 def settled(config):
     """(the config as the run takes it, its schedule)."""
-    config = with_parts(config)
+    config = resolve_parts(config)
     frozen = load_frozen(config)
-    return with_schedule(config, frozen, starting_unet(config, frozen))
+    return resolve_schedule(config, frozen, initial_unet(config, frozen))
 
 
 @pytest.mark.parametrize("form", ["diffusers", "fp16", "single.safetensors"])
@@ -113,15 +113,15 @@ def test_hidden_pads_are_taken_over(coco, tmp_path):
     base = make_pipeline(tmp_path / "base")
     index = json.loads((base / "model_index.json").read_text())
     (base / "model_index.json").write_text(json.dumps({**index, "_ldm": {"text_mask": True}}))
-    assert with_parts(config_from(coco, base, tmp_path / "run")).text_mask
+    assert resolve_parts(config_from(coco, base, tmp_path / "run")).text_mask
 
 
 def test_a_unet_alone_takes_the_bundled_parts_and_the_usual_schedule(coco, model, tmp_path):
     shutil.copytree(model / "unet", tmp_path / "alone" / "unet")
-    config = with_parts(config_from(coco, tmp_path / "alone", tmp_path / "run"))
+    config = resolve_parts(config_from(coco, tmp_path / "alone", tmp_path / "run"))
     assert (config.vae, config.text_encoder) == ("bundled", "bundled")
     with pytest.raises(LdmError, match="the U-Net takes 4 latent channels and the VAE makes 16"):  # said before any training
-        starting_unet(config, load_frozen(config))
+        initial_unet(config, load_frozen(config))
     config, schedule = settled(replace(config, text_encoder=str(model), vae=str(model)))
     assert (config.schedule, config.prediction) == ("cosine", "v") and schedule.steps_offset == 1
 
@@ -129,7 +129,7 @@ def test_a_unet_alone_takes_the_bundled_parts_and_the_usual_schedule(coco, model
 def test_a_checkpoint_file_without_a_tokenizer_says_what_to_pass(published, coco, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
     with pytest.raises(NotFound, match="tokenizer"):
-        load_frozen(with_parts(config_from(coco, published / "single.safetensors", tmp_path / "run")))
+        load_frozen(resolve_parts(config_from(coco, published / "single.safetensors", tmp_path / "run")))
 
 
 def test_a_model_that_is_not_there_is_exit_6(ldm, coco, tmp_path):

@@ -13,8 +13,8 @@ from runs import config_for
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.run import run_generate
-from ldmcli.engine.train.initial_weights import load_frozen, starting_notes, starting_unet, with_parts
-from ldmcli.engine.train.trainable import what_trains
+from ldmcli.engine.train.initial_weights import initial_notes, initial_unet, load_frozen, resolve_parts
+from ldmcli.engine.train.trainable import select_trainable
 from ldmcli.engine.train.vae import train_vae
 from ldmcli.errors import LdmError
 from ldmcli.metrics.psnr import psnr
@@ -30,9 +30,9 @@ from ldmcli.records.notes import Note
 def test_the_unet_starts_with_the_weights_and_the_shape_of_the_named_model(coco, model, tmp_path):
     config = config_for("unet", coco, model, tmp_path, init=str(model), channels=(64, 96))
     frozen = load_frozen(config)
-    unet, named = starting_unet(config, frozen), load_unet(model)
+    unet, named = initial_unet(config, frozen), load_unet(model)
     assert unet.config == named.config
-    unet = what_trains(config, unet, frozen).network
+    unet = select_trainable(config, unet, frozen).network
     assert unet.training and all(parameter.requires_grad for parameter in unet.parameters())
     for key, value in named.state_dict().items():
         assert torch.equal(unet.state_dict()[key], value), key
@@ -40,7 +40,7 @@ def test_the_unet_starts_with_the_weights_and_the_shape_of_the_named_model(coco,
 
 def test_without_init_the_unet_is_new_and_shaped_by_the_options(coco, model, tmp_path):
     config = config_for("unet", coco, model, tmp_path, channels=(64, 96))
-    assert starting_unet(config, load_frozen(config)).config.block_out_channels == (64, 96)
+    assert initial_unet(config, load_frozen(config)).config.block_out_channels == (64, 96)
 
 
 def test_a_unet_for_other_latents_is_refused(coco, model, tmp_path):
@@ -48,7 +48,7 @@ def test_a_unet_for_other_latents_is_refused(coco, model, tmp_path):
     save_component(tmp_path / "other", "unet", other.config, other.state_dict())
     config = config_for("unet", coco, model, tmp_path / "run", init=str(tmp_path / "other"))
     with pytest.raises(LdmError, match="7 latent channels"):
-        starting_unet(config, load_frozen(config))
+        initial_unet(config, load_frozen(config))
 
 
 def test_a_vae_goes_on_from_the_named_one_whatever_the_shape_options_say(coco, model, tmp_path):
@@ -91,9 +91,9 @@ def test_a_vae_without_scaling_factor_goes_on_with_that_of_diffusers_and_it_is_s
     events = list(train_vae(config_for("vae", coco, model, tmp_path / "run", init=str(alone), max_steps=1, ema=0.0)))
     assert any(isinstance(event, Note) and "has no scaling_factor; taken as 0.18215" in event.text for event in events)
     assert load_vae(tmp_path / "run" / "model").config.scaling_factor == 0.18215
-    config = with_parts(replace(config_for("unet", coco, model, tmp_path / "other"), vae=str(alone)))
+    config = resolve_parts(replace(config_for("unet", coco, model, tmp_path / "other"), vae=str(alone)))
     frozen = load_frozen(config)
-    assert any("has no scaling_factor" in note.text for note in starting_notes(config, config, frozen, starting_unet(config, frozen)))
+    assert any("has no scaling_factor" in note.text for note in initial_notes(config, config, frozen, initial_unet(config, frozen)))
 
 
 def test_a_vae_that_shrinks_by_more_than_the_size_allows_is_refused(coco, model, tmp_path):

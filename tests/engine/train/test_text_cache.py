@@ -11,7 +11,7 @@ from ldmcli.data.cache import Entry, filled
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.row_sources import Ragged
 from ldmcli.engine.train import unet as train_unet
-from ldmcli.engine.train.text_cache import cached_text
+from ldmcli.engine.train.text_cache import encode_captions
 from ldmcli.models.text import load_conditioner
 
 
@@ -62,10 +62,12 @@ def test_only_the_real_tokens_are_on_disk(ragged, coco, model):
 
 
 def test_training_goes_through_the_bits_of_a_cache_of_all_positions(ragged, coco, model, tmp_path, monkeypatch):
-    def all_positions(cache, captions, tokens, frozen, states, crew, at_once):
-        return cached_text(cache, captions, tokens, replace(frozen, text=replace(frozen.text, use_mask=False)), states, crew, at_once)
+    def all_positions(cache, captions, tokens, frozen, states, process_group, at_once):
+        return encode_captions(
+            cache, captions, tokens, replace(frozen, text=replace(frozen.text, use_mask=False)), states, process_group, at_once
+        )
 
-    monkeypatch.setattr(train_unet, "cached_text", all_positions)
+    monkeypatch.setattr(train_unet, "encode_captions", all_positions)
     list(events_of(config_for("unet", coco, model, tmp_path, text_mask=True, max_steps=4)))
     (path,) = (tmp_path / "cache").glob("text-*/states.npy")
     assert np.load(path).ndim == 3

@@ -11,7 +11,7 @@ from pipeline import drawn_by_diffusers
 from runs import config_for, events_of, newest
 
 from ldmcli.cli import main
-from ldmcli.models.layout import own_settings
+from ldmcli.models.layout import ldm_settings
 from ldmcli.models.loading import load_text_encoder, load_unet
 from ldmcli.records.training import RunPlan
 
@@ -27,11 +27,11 @@ def run(coco, model, tmp_path_factory):
 def test_both_networks_train_are_averaged_and_are_shipped(run, model):
     weights, averaged = newest(run).tensors("network"), newest(run).tensors("ema")
     assert weights.keys() == averaged.keys()
-    shipped = {"unet": load_unet(run / "model"), "text_encoder": load_text_encoder(run / "model")}
-    for part, network in shipped.items():
+    inference_networks = {"unet": load_unet(run / "model"), "text_encoder": load_text_encoder(run / "model")}
+    for part, network in inference_networks.items():
         for name, value in network.state_dict().items():
             assert torch.equal(value, averaged[f"{part}.{name}"]), name
-    before, after = load_text_encoder(model).state_dict(), shipped["text_encoder"].state_dict()
+    before, after = load_text_encoder(model).state_dict(), inference_networks["text_encoder"].state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == before.keys()  # every parameter hears of the loss, the embeddings too
     assert not any(weights[key].equal(averaged[key]) for key in weights if key.endswith("mlp.fc1.weight"))
@@ -71,7 +71,7 @@ def test_pads_stay_hidden_and_the_model_says_so(coco, model, tmp_path):
     for mask in (True, False):
         changes = {"max_steps": 1, "train_text_encoder": True, "text_mask": mask, "init": str(model)}
         list(events_of(config_for("unet", coco, model, tmp_path / str(mask), **changes)))
-    assert own_settings(tmp_path / "True" / "model")["text_mask"] is True
+    assert ldm_settings(tmp_path / "True" / "model")["text_mask"] is True
     hidden, seen = (newest(tmp_path / name).tensors("network") for name in ("True", "False"))
     assert any(not torch.equal(hidden[key], seen[key]) for key in hidden)
 

@@ -18,7 +18,7 @@ from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train import unet_batches
 from ldmcli.engine.train.training_loop import sample_ids
-from ldmcli.engine.train.unet_batches import Cached, draw_captions
+from ldmcli.engine.train.unet_batches import CachedData, draw_captions
 from ldmcli.models.loading import load_vae
 from ldmcli.records.training import TrainDone
 from ldmcli.training import checkpoints
@@ -130,7 +130,7 @@ def cached_captions(counts):
     counts = torch.tensor(counts)
     total = int(counts.sum())
     nothing = torch.zeros(1)
-    return Cached(nothing, nothing, torch.zeros(total + 1, 2, 4), None, torch.arange(total), counts.cumsum(0) - counts, counts)
+    return CachedData(nothing, nothing, torch.zeros(total + 1, 2, 4), None, torch.arange(total), counts.cumsum(0) - counts, counts)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1, 0.5])

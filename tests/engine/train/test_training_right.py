@@ -16,7 +16,7 @@ from ldmcli.engine.train import batch_size as fit_batch
 from ldmcli.engine.train import unet as train_unet
 from ldmcli.engine.train import unet_run, vae_run
 from ldmcli.engine.train import vae as train_vae
-from ldmcli.engine.train.batch_size import Trial, by_counting
+from ldmcli.engine.train.batch_size import Trial, fit_by_counting
 from ldmcli.engine.train.live_bytes import peak_bytes
 from ldmcli.engine.train.training_loop import LAUNCHERS_PARTS, make_accelerator
 from ldmcli.errors import UsageError
@@ -91,8 +91,8 @@ def test_figures_in_batches_are_those_of_one_pass_over_all(kind, wide, model, tm
     run, state = caught_run(kind, monkeypatch, config_for(kind, wide, model, tmp_path, **{**STILL, "batch_size": 3, "held_out": 0.4}))
     rows = []
     if kind == "unet":
-        original = unet_run.answered
-        monkeypatch.setattr(unet_run, "answered", lambda *given: rows.append(len(given[2].t)) or original(*given))
+        original = unet_run.run_command
+        monkeypatch.setattr(unet_run, "run_command", lambda *given: rows.append(len(given[2].t)) or original(*given))
     else:
         original = vae_run.VAE.encode
         monkeypatch.setattr(vae_run.VAE, "encode", lambda self, pictures: rows.append(len(pictures)) or original(self, pictures))
@@ -198,7 +198,7 @@ def test_auto_counts_what_is_done_between_the_steps(room, size, tmp_path, monkey
 
     config = TrainVAEConfig(data=tmp_path, output=tmp_path, auto_batch=True)
     accelerator, _ = make_accelerator(TrainVAEConfig(data=tmp_path, output=tmp_path, device="cpu"))
-    assert by_counting(config, [16, 8, 4, 2, 1], network, accelerator, trial)[0] == size
+    assert fit_by_counting(config, [16, 8, 4, 2, 1], network, accelerator, trial)[0] == size
 
 
 def test_trying_looks_too(tmp_path):
@@ -211,7 +211,7 @@ def test_trying_looks_too(tmp_path):
 
     config = TrainVAEConfig(data=tmp_path, output=tmp_path, auto_batch=True)
     accelerator, _ = make_accelerator(TrainVAEConfig(data=tmp_path, output=tmp_path, device="cpu"))
-    assert fit_batch.by_trying(config, [8, 4, 2, 1], torch.nn.Linear(1, 1), accelerator, trial)[0] == 2
+    assert fit_batch.fit_by_trying(config, [8, 4, 2, 1], torch.nn.Linear(1, 1), accelerator, trial)[0] == 2
 
 
 def test_a_dry_run_counts_validations_and_samples_into_its_time(coco, model, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ldmcli.data.layouts import load_captioned
-from ldmcli.engine.train.vae import split
+from ldmcli.engine.train.pictures import split
 from ldmcli.errors import LdmError, NotFound
 
 

@@ -11,10 +11,11 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.engine.bench.costs import META
 from ldmcli.engine.session import Session
+from ldmcli.engine.train.context import DataSplit
 from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.engine.train.trainable import select_trainable
-from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state, sample_ids
-from ldmcli.engine.train.unet_batches import CachedData
+from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state
+from ldmcli.engine.train.unet_batches import CachedData, Caches
 from ldmcli.engine.train.unet_run import UNetRun
 from ldmcli.metrics.spread import spread
 from ldmcli.networks.attention import TextContext
@@ -47,13 +48,12 @@ def measure_training(session: Session, folder: Path, config: BenchConfig, peaks:
     trainable = select_trainable(settings, unet, frozen)
     state, prepared = make_state(trainable.network, settings, accelerator)
     pictures = CaptionedImages("made up", tuple(CaptionedImage(str(i), folder, ("a dog",)) for i in range(size)))
-    order, rows = SampleOrder(size, seed=0), list(range(size))
-    cached = made_up(session, size)
-    run = UNetRun(settings, pictures, trainable, prepared, accelerator, session.schedule, frozen, cached, rows, [], order, size)
+    split = DataSplit(pictures, list(range(size)), [], SampleOrder(size, seed=0))
+    run = UNetRun(settings, split, trainable, prepared, accelerator, session.schedule, Caches(made_up(session, size)))
     reset_peak(accelerator.device)
     seconds = []
     loop = loop_config(settings, size, accelerator.num_processes)
-    for step in train(state, run.loss, loop, accelerator, sample_ids(pictures, rows, order, size)):
+    for step in train(state, run.loss, loop, accelerator, split.ids(size)):
         yield Progress("training steps", step.step, step.total, memory(accelerator.device))
         seconds.append(step.seconds)
     times, used = spread(seconds[config.warmup :]), memory(accelerator.device)

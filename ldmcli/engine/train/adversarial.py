@@ -1,5 +1,6 @@
 """The discriminator of a VAE run: what it adds to the loss of a step, and the learner that it is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch.func import functional_call
 from ldmcli.autoencoder.discriminator import PatchDiscriminator, balance, fooling_loss, hinge_loss
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.engine.train.training_loop import adamw
+from ldmcli.records.notes import Note
 from ldmcli.training.loop import Terms
 from ldmcli.training.state import Learner
 
@@ -49,3 +51,8 @@ class AdversarialLoss:
         scaler = self.accelerator.scaler
         (gradient,) = torch.autograd.grad(loss if scaler is None else scaler.scale(loss), last_layer, retain_graph=True)
         return gradient if self.alone else self.accelerator.reduce(gradient, reduction="mean")
+
+    def notes(self, max_steps: int) -> Iterator[Note]:
+        """A warning where the run ends before the discriminator joins."""
+        if self.start >= max_steps:
+            yield Note(f"the discriminator joins after step {self.start}, and the run has {max_steps}", warning=True)

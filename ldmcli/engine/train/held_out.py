@@ -11,7 +11,9 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
+from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.processes import Processes
@@ -75,6 +77,15 @@ def centre_squares(
             return some, event.arrays["pixels"]
         yield event
     raise AssertionError("a cache ends with its entry")
+
+
+def held_out_squares(split: DataSplit, config: TrainConfig, context: RunContext) -> Generator[Event, None, RowSource | None]:
+    """The centre squares that a VAE's run looks at, where --crop random trains on others; else None."""
+    if len(CROPS[config.crop]) == 1:
+        return None
+    seen = looked_at(split.train_rows, split.val_rows)
+    _, squares = yield from centre_squares(split.data, seen, config, context.processes, context.decoders)
+    return Placed(squares, seen)
 
 
 def scale_rows(train_rows: Tensor) -> Tensor:

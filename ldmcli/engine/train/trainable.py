@@ -26,10 +26,11 @@ PARTS = {"unet": UNet, "text_encoder": CLIPText}
 class TrainableNetworks:
     """network: what the optimizer sees. Of it a U-Net alone has the names of a U-Net, both together have theirs behind `unet.` and so on.
 
-    rank: of the adapters, None when the weights themselves train; alpha: their scale times the rank.
+    frozen: what stands beside it; rank: of the adapters, None when the weights themselves train; alpha: their scale times the rank.
     """
 
     network: UNet | TextUNet
+    frozen: FrozenNetworks
     rank: int | None
     alpha: float
 
@@ -103,4 +104,4 @@ def select_trainable(config: TrainUNetConfig, unet: UNet, frozen: FrozenNetworks
     alpha = float(config.lora_rank or 1) if config.lora_alpha is None else config.lora_alpha
     if config.lora_rank is not None:
         add_adapters(network, config.lora_rank, alpha)
-    return TrainableNetworks(network, config.lora_rank, alpha)
+    return TrainableNetworks(network, frozen, config.lora_rank, alpha)

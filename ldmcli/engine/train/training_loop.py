@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,22 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
+from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
 from ldmcli.engine.train.held_out import check_enough
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
+from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import select_device
-from ldmcli.runtime.processes import Processes
 from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
-from ldmcli.training.order import SampleOrder
-from ldmcli.training.signals import Requests
 from ldmcli.training.state import TrainState
+
+Loss = Callable[[int, int], Terms]
+"""(step, accumulation part) to the terms of its loss."""
 
 LAUNCHERS_PARTS = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 """What `accelerate launch --gradient_accumulation_steps` sets."""
@@ -53,6 +55,14 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     other = "" if asked in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={asked} is not used: see --grad-accum"
     several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
     return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
+
+
+def open_run(config: TrainConfig, data: CaptionedImages) -> Generator[Event, None, Any]:
+    """What is wrong with the data, and where training runs, said aloud. Returns the accelerator."""
+    yield from (Note(text, warning=True) for text in data.problems)
+    accelerator, note = make_accelerator(config)
+    yield note
+    return accelerator
 
 
 def make_state(
@@ -91,26 +101,18 @@ def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfi
     )
 
 
-def sample_ids(data: CaptionedImages, rows: list[int], order: SampleOrder, per_step: int) -> Callable[[int], str]:
-    """A function from a step to the ids of its pictures, for messages."""
-    return lambda step: ", ".join(data.images[rows[place]].id for place in order.batch(step, per_step).tolist())
-
-
-def prefetching(
-    loss_of: Callable[[int, int], Terms], pixels: RowSource, rows: list[int], order: SampleOrder, config: TrainConfig, accelerator: Any
-) -> Callable[[int, int], Terms]:
+def prefetching(loss_of: Loss, pixels: RowSource, split: DataSplit, batch: GlobalBatch) -> Loss:
     """The same loss. Where pictures are decoded on demand, those of the next part of a step are read while this one is computed."""
     if not isinstance(pixels, DecodedOnDemand):
         return loss_of
-    processes, size = accelerator.num_processes, config.batch_size
 
     def pictures(part: int) -> list[int]:
         """part: counted from the start of training, over all steps."""
-        first = (part * processes + accelerator.process_index) * size
-        return [rows[place] for place in order.places(first, first + size)]
+        places = batch.share(part)
+        return [split.train_rows[place] for place in split.order.places(places.start, places.stop)]
 
     def loss(step: int, part: int) -> Terms:
-        at = step * config.grad_accum + part
+        at = step * batch.grad_accum + part
         pixels.prefetch([*pictures(at), *pictures(at + 1)])
         return loss_of(step, part)
 
@@ -119,57 +121,64 @@ def prefetching(
 
 def run_loop(
     state: TrainState,
-    loss_of: Callable[[int, int], Terms],
-    loop: LoopConfig,
+    loss_of: Loss,
+    hooks: Hooks,
     config: TrainConfig,
     settings: dict[str, Any],
-    accelerator: Any,
-    hooks: Hooks,
-    describe: Callable[[int], str],
-    processes: Processes,
-    requests: Requests,
+    split: DataSplit,
+    context: RunContext,
 ) -> Iterator[Event]:
     """Train to the end, or to a signal or the time limit, saving and sampling on the way. Raises Stopped after a signal.
 
     What a signal, a clock or a failed save means for one process, it means for all: they agree after every step.
     """
-    main, run = processes.main, config.output
-    with tracking(config.tracker if main else None, run, state.step) as tracker:
+    processes, device = context.processes, context.device
+    loop = loop_config(config, len(split.train_rows), context.accelerator.num_processes)
+    with tracking(config.tracker if processes.main else None, config.output, state.step) as tracker:
         checkpointer = Checkpointer(state, config, settings, hooks, tracker, processes)
         if left := checkpointer.left():
-            yield from checkpointer.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), accelerator.device)
+            yield from checkpointer.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), device)
         processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
             yield from checkpointer.model()
-        requests.preparing = False
+        context.requests.preparing = False
         try:
             with processes.needed():
-                for record in train(state, loss_of, loop, accelerator, describe):
-                    last = record.step == loop.max_steps
-                    validating, sampling = _looking(config, record.step, loop)
-                    saving = last or record.step % config.save_every == 0
-                    if saving and (validating or sampling):
-                        yield from checkpointer.save(owed=record)
-                    yield from checkpointer.report(record, validating, sampling, accelerator.device)
-                    if validating or sampling:
-                        processes.gather(None)
-                    passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
-                    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
-                    if saving or stop or wanted or late:
-                        yield from checkpointer.save()
-                        processes.gather(None)
-                    if stop:
-                        raise Stopped(
-                            f"stopped by {signal.Signals(stop).name} after step {state.step}; everything is saved in {run}.",
-                            exit_code=signals.EXIT_CODES[signal.Signals(stop)],
-                            hint="Go on with --resume auto.",
-                        )
-                    if late:
-                        yield Note(f"--max-hours reached after step {state.step}; go on with --resume auto")
+                for record in train(state, loss_of, loop, context.accelerator, split.ids(loop.pictures_per_step)):
+                    if (yield from _after_step(record, checkpointer, config, loop, context)):
                         return
         except PeerLost:
             yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
             raise
+
+
+def _after_step(
+    record: TrainStep, checkpointer: Checkpointer, config: TrainConfig, loop: LoopConfig, context: RunContext
+) -> Generator[Event, None, bool]:
+    """What is due after a step, on all processes. Returns whether the run's time is up. Raises Stopped after a signal."""
+    processes, requests = context.processes, context.requests
+    last = record.step == loop.max_steps
+    validating, sampling = _looking(config, record.step, loop)
+    saving = last or record.step % config.save_every == 0
+    if saving and (validating or sampling):
+        yield from checkpointer.save(owed=record)
+    yield from checkpointer.report(record, validating, sampling, context.device)
+    if validating or sampling:
+        processes.gather(None)
+    passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
+    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
+    if saving or stop or wanted or late:
+        yield from checkpointer.save()
+        processes.gather(None)
+    if stop:
+        raise Stopped(
+            f"stopped by {signal.Signals(stop).name} after step {record.step}; everything is saved in {config.output}.",
+            exit_code=signals.EXIT_CODES[signal.Signals(stop)],
+            hint="Go on with --resume auto.",
+        )
+    if late:
+        yield Note(f"--max-hours reached after step {record.step}; go on with --resume auto")
+    return bool(late)
 
 
 def _looking(config: TrainConfig, step: int, loop: LoopConfig) -> tuple[bool, bool]:

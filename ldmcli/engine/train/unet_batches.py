@@ -40,6 +40,14 @@ class CachedData:
 
 
 @dataclass(frozen=True)
+class Caches:
+    """held_out: the held-out pictures alone, in their order, where they are not to be looked at as `train` has them; else None."""
+
+    train: CachedData
+    held_out: CachedData | None = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """captions: (B,) rows of Cached.states; seen: (B,) rows of Cached.mean; drawn, noise: (B, C, h, w), for the latents and to be added;
     t: (B,) int64."""
@@ -73,9 +81,7 @@ def draw_captions(cached: CachedData, rows: Tensor, generator: torch.Generator, 
     return captions.masked_fill(dropped, len(cached.states) - 1)
 
 
-def run_command(
-    network: Any, cached: CachedData, batch: Batch, schedule: NoiseSchedule, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
+def predict(network: Any, cached: CachedData, batch: Batch, schedule: NoiseSchedule, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """What the network answers, what it should, and when: (b, C, h, w) twice and (b,) int64."""
     noise, t = batch.noise.to(device), batch.t.to(device)
     latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.drawn).to(device)

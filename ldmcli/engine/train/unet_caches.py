@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +10,10 @@ from torch import Tensor
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource, flip_some
 from ldmcli.engine.session import make_codec
+from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import centre_squares
 from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.engine.train.text_cache import encode_captions, forward_progress, weights_fingerprint
@@ -28,14 +27,14 @@ from ldmcli.runtime.processes import Processes
 
 
 def build_caches(
-    data: CaptionedImages, pixels: RowSource, frozen: FrozenNetworks, config: TrainUNetConfig, accelerator: Any, processes: Processes
+    data: CaptionedImages, pixels: RowSource, frozen: FrozenNetworks, config: TrainUNetConfig, context: RunContext
 ) -> Generator[Event, None, CachedData]:
     """Encode all, or with --no-cache when asked for.
 
     With --train-text-encoder captions are only cut into tokens, since the states would be old after one step.
-    Returns Cached as the generator's value.
+    Returns CachedData as the generator's value.
     """
-    device = accelerator.device
+    device, processes = context.device, context.processes
     captions = [*dict.fromkeys(c for image in data.images for c in image.captions), ""]
     tokens = [frozen.text.tokens(caption) for caption in captions]
     yield from cut_captions(captions, tokens)
@@ -69,20 +68,14 @@ def build_caches(
 
 
 def held_out_caches(
-    cached: CachedData,
-    data: CaptionedImages,
-    val_rows: list[int],
-    frozen: FrozenNetworks,
-    config: TrainUNetConfig,
-    accelerator: Any,
-    processes: Processes,
-    decoders: Decoders,
+    cached: CachedData, split: DataSplit, frozen: FrozenNetworks, config: TrainUNetConfig, context: RunContext
 ) -> Generator[Event, None, CachedData | None]:
     """The held-out pictures by their centre, in the order of val_rows, where --crop random trains on other squares; else None."""
+    val_rows = split.val_rows
     if len(CROPS[config.crop]) == 1 or not val_rows:
         return None
-    some, pixels = yield from centre_squares(data, val_rows, config, processes, decoders)
-    mean, std = yield from encoded_pictures(some, pixels, "center", frozen, config, accelerator.device, processes)
+    some, pixels = yield from centre_squares(split.data, val_rows, config, context.processes, context.decoders)
+    mean, std = yield from encoded_pictures(some, pixels, "center", frozen, config, context.device, context.processes)
     return replace(cached, mean=mean, std=std, first=cached.first[val_rows], counts=cached.counts[val_rows], views=flips_of(config))
 
 

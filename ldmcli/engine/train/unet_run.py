@@ -27,9 +27,9 @@ from ldmcli.diffusion.objective import (
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import Session
-from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.context import DataSplit, GlobalBatch
 from ldmcli.engine.train.trainable import TrainableNetworks, one_network
-from ldmcli.engine.train.unet_batches import Batch, CachedData, draw_batch, run_command, shares
+from ldmcli.engine.train.unet_batches import Batch, Caches, draw_batch, predict, shares
 from ldmcli.errors import LdmError
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
 from ldmcli.models.scorer import Scorer, load_scorer
@@ -40,7 +40,7 @@ from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.ema import kept
 from ldmcli.training.loop import Terms
-from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.order import generator_for
 from ldmcli.training.state import TrainState
 
 SAMPLE_STEPS, SAMPLE_GUIDANCE = 25, 4.0
@@ -54,38 +54,32 @@ class UNetRun:
     def __init__(
         self,
         config: TrainUNetConfig,
-        data: CaptionedImages,
+        split: DataSplit,
         trainable: TrainableNetworks,
         prepared: Any,
         accelerator: Any,
         schedule: NoiseSchedule,
-        frozen: FrozenNetworks,
-        cached: CachedData,
-        train_rows: list[int],
-        val_rows: list[int],
-        order: SampleOrder,
-        per_step: int,
-        judged: CachedData | None = None,
+        caches: Caches,
     ) -> None:
-        """judged: the held-out pictures alone, in the order of val_rows, where they are not to be looked at as `cached` has them."""
+        """prepared: the network as the loss calls it."""
         self.config, self.trainable, self.accelerator, self.schedule = config, trainable, accelerator, schedule
         self.network = torch.compile(prepared) if config.compile else prepared
-        self.frozen, self.cached, self.order, self.per_step = frozen, cached, order, per_step
-        self.train_rows = torch.tensor(train_rows)
-        self.judged, self.val_rows = (cached, torch.tensor(val_rows)) if judged is None else (judged, torch.arange(len(val_rows)))
+        self.frozen, self.cached, self.order, self.batch = trainable.frozen, caches.train, split.order, GlobalBatch.of(config, accelerator)
+        self.train_rows = torch.tensor(split.train_rows)
+        self.judged, self.val_rows = caches.train, torch.tensor(split.val_rows)
+        if caches.held_out is not None:
+            self.judged, self.val_rows = caches.held_out, torch.arange(len(split.val_rows))
         self.validated: tuple[int, dict[str, float]] = (-1, {})
         """Of which step, and what was found."""
-        self.prompts = sample_prompts(config, data, val_rows or train_rows)
+        self.prompts = sample_prompts(config, split.data, split.val_rows or split.train_rows)
 
     def loss(self, step: int, part: int) -> Terms:
         """One accumulation part of this process's share of the global batch."""
-        size = self.config.batch_size
-        first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
-        rows = self.train_rows[self.order.batch(step, self.per_step)]
+        rows = self.train_rows[self.order.batch(step, self.batch.per_step)]
         generator = generator_for(self.config.seed, "unet", step)
         batch = draw_batch(self.cached, rows, self.schedule, draw_timesteps, generator, self.config.cfg_dropout)
-        gamma, share = self.config.snr_gamma, batch.share(slice(first, first + size))
-        answer, wanted, t = run_command(self.network, self.cached, share, self.schedule, self.accelerator.device)
+        gamma, share = self.config.snr_gamma, batch.share(self.batch.share(part))
+        answer, wanted, t = predict(self.network, self.cached, share, self.schedule, self.accelerator.device)
         weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
         return {"loss": denoising_loss(answer, wanted, weight)}
 
@@ -155,7 +149,7 @@ class UNetRun:
     @torch.no_grad()
     def _errors(self, network: Any, batch: Batch) -> Tensor:
         """Squared error of each picture, (b,)."""
-        answer, wanted, _ = run_command(network, self.judged, batch, self.schedule, self.accelerator.device)
+        answer, wanted, _ = predict(network, self.judged, batch, self.schedule, self.accelerator.device)
         return squared_error(answer, wanted)
 
     def _figures(self, network: Any) -> dict[str, float]:

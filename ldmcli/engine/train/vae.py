@@ -1,29 +1,24 @@
 """Train the autoencoder: reconstruction plus a small KL, latents measured at the end so that the U-Net sees unit variance."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from ldmcli.autoencoder.losses import PERCEPTUAL
-from ldmcli.config.training import TrainConfig, TrainVAEConfig
-from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
-from ldmcli.data.captioned import CaptionedImages
+from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.layouts import load_captioned
-from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import DecodedOnDemand, RowSource
-from ldmcli.data.shards import Keys
 from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
+from ldmcli.engine.train.context import GlobalBatch, RunContext
 from ldmcli.engine.train.distributed import run_on_all_processes
 from ldmcli.engine.train.dry_run import planned
-from ldmcli.engine.train.held_out import Placed, centre_squares, check_enough, held_out_count, looked_at
-from ldmcli.engine.train.run_folder import agree_on_settings, resume, run_folder, write_skipped
-from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state, prefetching, run_loop, sample_ids
-from ldmcli.engine.train.vae_run import VAERun
+from ldmcli.engine.train.held_out import held_out_squares
+from ldmcli.engine.train.pictures import captioned, split_pictures
+from ldmcli.engine.train.run_folder import agree_on_settings, resume, run_folder
+from ldmcli.engine.train.training_loop import loop_config, make_state, open_run, prefetching, run_loop
+from ldmcli.engine.train.vae_run import ExtraLosses, Squares, VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.loading import load_vae
@@ -34,10 +29,8 @@ from ldmcli.networks.vae import VAE
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone
-from ldmcli.records.words import counted
 from ldmcli.reports.loss_plot import plot_losses
 from ldmcli.runtime.processes import Processes
-from ldmcli.training.order import SampleOrder, generator_for
 from ldmcli.training.signals import Requests
 
 SAID = 5
@@ -51,67 +44,40 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
     if config.dry_run:
         yield from planned(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
         return
-    yield from (Note(text, warning=True) for text in data.problems)
-    accelerator, note = make_accelerator(config)
-    yield note
+    accelerator = yield from open_run(config, data)
     settings = agree_on_settings(config, data, processes)
     perceptual = perceptual_term(config, accelerator.device, processes)
     with run_folder(config, processes), Decoders(config.workers) as decoders:
-        pixels, usable = yield from usable_pixels(data, config, processes, decoders)
-        train_rows, val_rows = split(usable, config.seed, config.held_out)
-        check_enough(len(train_rows), len(val_rows), config, processes.count)
-        yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
+        context = RunContext(accelerator, processes, requests, decoders)
+        pixels, split = yield from split_pictures(data, config, context)
         torch.manual_seed(config.seed)  # initial weights
         vae = initial_vae(config)
         yield from initial_notes(config, vae)
-        order, views = SampleOrder(len(train_rows), config.seed), len(CROPS[config.crop])
-        judged: RowSource | None = None
-        if views > 1:
-            seen = looked_at(train_rows, val_rows)
-            judged = Placed((yield from centre_squares(data, seen, config, processes, decoders))[1], seen)
+        squares = Squares(pixels, (yield from held_out_squares(split, config, context)))
 
-        def made(config: TrainVAEConfig, vae: VAE, prepared: Any, adversary: AdversarialLoss | None) -> VAERun:
-            per_step = config.batch_size * config.grad_accum * accelerator.num_processes
-            return VAERun(
-                config, vae, prepared, accelerator, pixels, train_rows, val_rows, order, per_step, views, perceptual, adversary, judged
-            )
-
-        def trial(config: TrainVAEConfig, vae: VAE) -> Trial:
+        def make_trial(config: TrainVAEConfig, vae: VAE) -> Trial:
             dearest = replace(config, adversarial_start=0)
             adversary = AdversarialLoss(dearest, accelerator, alone=True) if config.adversarial_weight else None
-            run = made(config, vae, vae, adversary)
+            run = VAERun(config, split, vae, vae, accelerator, squares, ExtraLosses(perceptual, adversary))
             return Trial(run.loss, adversary.learner if adversary else None, run.looks())
 
-        config = yield from fit_batch_size(config, len(train_rows), vae, accelerator, processes, trial)
+        config = yield from fit_batch_size(config, len(split.train_rows), vae, accelerator, processes, make_trial)
         settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
         processes.gather(None)  # whoever failed until here could not answer DDP
         state, prepared = make_state(vae, config, accelerator)
         adversary = AdversarialLoss(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
-        yield from resume(state, config, settings, processes, len(train_rows))
-        loop = loop_config(config, len(train_rows), accelerator.num_processes)
-        if adversary and adversary.start >= loop.max_steps:
-            yield Note(f"the discriminator joins after step {adversary.start}, and the run has {loop.max_steps}", warning=True)
-        run = made(config, vae, prepared, adversary)
-        hooks = Hooks(run.save_model, run.sample, run.validate)
-        yield from run_loop(
-            state,
-            prefetching(run.loss, pixels, train_rows, order, config, accelerator),
-            loop,
-            config,
-            settings,
-            accelerator,
-            hooks,
-            sample_ids(data, train_rows, order, loop.pictures_per_step),
-            processes,
-            requests,
-        )
-        if not processes.main:
-            return
-        plot_losses(config.output / "log.jsonl", config.output / "loss.png")
-        scale = run.scaling_factor or run.latent_frame(state)[1]  # a run that was finished already has saved nothing
-        yield from run.collapse(state)
-        yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
+        yield from resume(state, config, settings, processes, len(split.train_rows))
+        if adversary:
+            yield from adversary.notes(loop_config(config, len(split.train_rows), accelerator.num_processes).max_steps)
+        run = VAERun(config, split, vae, prepared, accelerator, squares, ExtraLosses(perceptual, adversary))
+        loss = prefetching(run.loss, pixels, split, GlobalBatch.of(config, accelerator))
+        yield from run_loop(state, loss, Hooks(run.save_model, run.sample, run.validate), config, settings, split, context)
+        if processes.main:
+            plot_losses(config.output / "log.jsonl", config.output / "loss.png")
+            yield from run.collapse(state)
+            scale = run.scaling_factor or run.latent_frame(state)[1]  # a run that was finished already has saved nothing
+            yield TrainDone(config.output, config.output / "model", state.step, {"scaling_factor": scale, **run.validate(state)})
 
 
 def initial_vae(config: TrainVAEConfig) -> VAE:
@@ -160,53 +126,3 @@ def perceptual_term(config: TrainVAEConfig, device: torch.device, processes: Pro
     if processes.main:
         processes.gather(None)
     return lpips
-
-
-def captioned(config: TrainConfig) -> CaptionedImages:
-    """The pictures and captions that the options name. Raises LdmError."""
-    keys = Keys(config.image_key, config.caption_key) if config.image_key or config.caption_key else None
-    return load_captioned(
-        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
-    )
-
-
-def usable_pixels(
-    data: CaptionedImages, config: TrainConfig, processes: Processes, decoders: Decoders
-) -> Generator[Event, None, tuple[RowSource, list[int]]]:
-    """Decode all pictures (cached, unless --no-cache).
-
-    Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
-    Raises LdmError when more than --max-bad are unusable; RUN/skipped.jsonl lists them in any case.
-    """
-    found: Entry | dict[str, str] | None = None
-    if config.no_cache:
-        events: Iterator[Any] = checked_pictures(data, config.size, process_group=processes, decoders=decoders)
-    else:
-        cache = config.cache or config.output / "cache"
-        events = decoded_pictures(data, config.size, cache, crop=config.crop, process_group=processes, decoders=decoders)
-    for event in events:
-        if isinstance(event, Entry | dict):
-            found = event
-        else:
-            yield event
-    assert found is not None
-    pixels: RowSource = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
-    bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
-    if processes.main:
-        write_skipped(config.output, data, bad)
-    if len(bad) > config.max_bad:
-        raise LdmError(
-            f"{counted(len(bad), 'unusable picture')}, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]),
-            hint=f"{config.output / 'skipped.jsonl'} lists them.",
-        )
-    yield from (Note(f"left out {reason}", warning=True) for reason in list(bad.values())[:SAID])
-    if len(bad) > SAID:
-        yield Note(f"left out {len(bad) - SAID} more: {config.output / 'skipped.jsonl'} lists them", warning=True)
-    return pixels, [row for row in range(len(data)) if str(row) not in bad]
-
-
-def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:
-    """(training, held-out) rows, by picture, as a function of the seed; see held_out_count."""
-    count = held_out_count(len(rows), share)
-    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=generator_for(seed, "split")).tolist()]
-    return sorted(shuffled[count:]), sorted(shuffled[:count])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ from ldmcli.autoencoder.centring import centre_latents
 from ldmcli.autoencoder.losses import kl_per_channel, kl_to_standard_normal, reconstruction
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
+from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import RowSource, draw_views, flip_some
 from ldmcli.engine.train.adversarial import AdversarialLoss
+from ldmcli.engine.train.context import DataSplit, GlobalBatch
 from ldmcli.engine.train.held_out import MEAN_OF, mean_and_deviation, scale_rows
 from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import block_mean, psnr
@@ -26,7 +28,7 @@ from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.training.ema import kept
 from ldmcli.training.loop import Terms
-from ldmcli.training.order import SampleOrder, generator_for
+from ldmcli.training.order import generator_for
 from ldmcli.training.state import TrainState
 
 COLLAPSED = 0.01
@@ -35,32 +37,35 @@ SAMPLED = 16
 """Pictures of a sample sheet."""
 
 
+@dataclass(frozen=True)
+class Squares:
+    """train: the squares of --crop of every picture next to each other; held_out: one square of each picture that `looked_at` names, where
+    that is not what `train` has; else None."""
+
+    train: RowSource
+    held_out: RowSource | None = None
+
+
+@dataclass(frozen=True)
+class ExtraLosses:
+    """What a decoder is judged by beside the pixels."""
+
+    perceptual: Perceptual | None = None
+    adversary: AdversarialLoss | None = None
+
+
 class VAERun:
     """The closures of one VAE run: loss, validation, samples and saving share these things."""
 
     def __init__(
-        self,
-        config: TrainVAEConfig,
-        vae: VAE,
-        prepared: Any,
-        accelerator: Any,
-        pixels: RowSource,
-        train_rows: list[int],
-        val_rows: list[int],
-        order: SampleOrder,
-        per_step: int,
-        views: int,
-        perceptual: Perceptual | None,
-        adversary: AdversarialLoss | None,
-        judged: RowSource | None = None,
-    ) -> None:
-        """pixels: `views` squares of every picture next to each other; rows are numbers of pictures. judged: one square of each picture
-        that `looked_at` names, where that is not what pixels has."""
+        self, config: TrainVAEConfig, split: DataSplit, vae: VAE, prepared: Any, accelerator: Any, squares: Squares, extra: ExtraLosses,
+    ) -> None:  # fmt: skip
+        """prepared: the network as the loss calls it."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
-        self.pixels, self.order, self.per_step, self.views = pixels, order, per_step, views
-        self.train_rows, self.val_rows = torch.tensor(train_rows), torch.tensor(val_rows)
-        self.perceptual, self.adversary = perceptual, adversary
-        self.judged = pixels if judged is None else judged
+        self.pixels, self.judged = squares.train, squares.train if squares.held_out is None else squares.held_out
+        self.order, self.batch, self.views = split.order, GlobalBatch.of(config, accelerator), len(CROPS[config.crop])
+        self.train_rows, self.val_rows = torch.tensor(split.train_rows), torch.tensor(split.val_rows)
+        self.perceptual, self.adversary = extra.perceptual, extra.adversary
         self.validated: tuple[int, dict[str, float]] = (-1, {})
         """Of which step, and what was found."""
         self.scaling_factor: float | None = None
@@ -68,13 +73,12 @@ class VAERun:
 
     def loss(self, step: int, part: int) -> Terms:
         """One accumulation part of this process's share of the global batch."""
-        size = self.config.batch_size
-        first = (part * self.accelerator.num_processes + self.accelerator.process_index) * size
+        per_step, share = self.batch.per_step, self.batch.share(part)
         views = generator_for(self.config.seed, "views", step)  # drawn for the whole batch, so that shares agree
-        seen = draw_views(self.train_rows[self.order.batch(step, self.per_step)], self.views, views)[first : first + size]
-        flipped = (torch.rand(self.per_step, generator=views) < 0.5 * self.config.flip)[first : first + size]
-        noise_shape = (self.per_step, self.vae.config.latent_channels, *self._latent_side())
-        noise = torch.randn(noise_shape, generator=generator_for(self.config.seed, "posterior", step))[first : first + size]
+        seen = draw_views(self.train_rows[self.order.batch(step, per_step)], self.views, views)[share]
+        flipped = (torch.rand(per_step, generator=views) < 0.5 * self.config.flip)[share]
+        noise_shape = (per_step, self.vae.config.latent_channels, *self._latent_side())
+        noise = torch.randn(noise_shape, generator=generator_for(self.config.seed, "posterior", step))[share]
         pictures = to_unit_range(flip_some(self.pixels[seen], flipped)).to(self.accelerator.device, memory_format=torch.channels_last)
         decoded, mean, logvar = self.prepared(pictures, noise.to(self.accelerator.device))
         decoded, mean, logvar = decoded.float(), mean.float(), logvar.float()
@@ -105,13 +109,13 @@ class VAERun:
 
     @torch.no_grad()
     def _figures(self, state: TrainState) -> dict[str, float]:
-        inference_networks, downscale = self._inference_network(state.weights()), self.vae.config.downscale
+        network, downscale = self._inference_network(state.weights()), self.vae.config.downscale
         sums = torch.stack([self.judged[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
         seen = to_unit_range(sums / len(self.train_rows[:MEAN_OF]))  # (3, H, W)
         found = []
         for rows in self._parts(self.val_rows):
             pictures = to_unit_range(self.judged[rows])
-            ways = (self._reconstruct(inference_networks, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
+            ways = (self._reconstruct(network, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
             found.append(torch.stack([psnr(way, pictures) for way in ways]))  # (3, b)
         names = ("val_psnr", "val_psnr_mean_picture", "val_psnr_block_mean")
         figures = dict(zip(names, torch.cat(found, dim=1).mean(dim=1).tolist(), strict=True))
@@ -120,10 +124,8 @@ class VAERun:
     @torch.no_grad()
     def channel_nats(self, state: TrainState) -> list[float]:
         """Nats per latent value of each channel, on the held-out pictures."""
-        inference_networks = self._inference_network(state.weights())
-        parts = [
-            inference_networks.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)
-        ]
+        network = self._inference_network(state.weights())
+        parts = [network.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
         return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
 
     def looks(self) -> list[Callable[[], object]]:
@@ -147,10 +149,10 @@ class VAERun:
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
         """Pictures, held out where there are such, above their reconstructions. Returns no figures: validation has them."""
         rows = (self.val_rows if len(self.val_rows) else self.train_rows)[:SAMPLED]
-        inference_networks, pairs = self._inference_network(state.weights()), []
+        network, pairs = self._inference_network(state.weights()), []
         for part in self._parts(rows):
             pictures = to_unit_range(self.judged[part])
-            pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(inference_networks, pictures)), strict=True))
+            pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(network, pictures)), strict=True))
         sheet = contact_sheet([picture for row in zip(*pairs, strict=True) for picture in row], columns=len(rows))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
         yield Saved("samples", save_sheet(sheet, path))
@@ -165,9 +167,9 @@ class VAERun:
         yield Saved("model", model)
 
     @torch.no_grad()
-    def _reconstruct(self, inference_networks: VAE, pictures: Tensor) -> Tensor:
+    def _reconstruct(self, network: VAE, pictures: Tensor) -> Tensor:
         """Through mean latents. pictures: (B, 3, H, W), no more than fit at once."""
-        return inference_networks.decode(inference_networks.encode(pictures.to(self.accelerator.device)).mean).clamp(-1, 1).cpu()
+        return network.decode(network.encode(pictures.to(self.accelerator.device)).mean).clamp(-1, 1).cpu()
 
     def _parts(self, rows: Tensor) -> tuple[Tensor, ...]:
         """As many pictures at a time as a training step has."""
@@ -183,12 +185,12 @@ class VAERun:
     def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:
         """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
         without it (Rombach et al. 2022, app. G)."""
-        inference_networks, generator = self._inference_network(state.weights()), generator_for(self.config.seed, "scale")
+        network, generator = self._inference_network(state.weights()), generator_for(self.config.seed, "scale")
         drawn = []
         for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
             noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
             for part, own in zip(self._parts(rows), noise.split(self.config.batch_size), strict=True):
-                posterior = inference_networks.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
+                posterior = network.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
                 drawn.append(posterior.sample(own.to(self.accelerator.device)).cpu())
         mean, deviation = mean_and_deviation(drawn)
         if not (math.isfinite(deviation) and deviation > 0):
@@ -196,9 +198,9 @@ class VAERun:
         return mean, 1 / deviation
 
     def _inference_network(self, weights: Mapping[str, Tensor]) -> VAE:
-        inference_networks = VAE(self.vae.config).to(self.accelerator.device).eval()
-        inference_networks.load_state_dict(weights)
-        return inference_networks
+        network = VAE(self.vae.config).to(self.accelerator.device).eval()
+        network.load_state_dict(weights)
+        return network
 
     def _latent_side(self) -> tuple[int, int]:
         return (self.config.size // self.vae.config.downscale,) * 2

@@ -8,7 +8,7 @@ from children import ldm_together
 from forks import ended
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 
-from ldmcli.engine.train.vae import split
+from ldmcli.engine.train.pictures import split
 from ldmcli.training.order import SampleOrder
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train import unet_batches
-from ldmcli.engine.train.training_loop import sample_ids
+from ldmcli.engine.train.context import DataSplit
 from ldmcli.engine.train.unet_batches import CachedData, draw_captions
 from ldmcli.models.loading import load_vae
 from ldmcli.records.training import TrainDone
@@ -121,7 +121,7 @@ def test_a_learning_rate_that_explodes_is_exit_4_and_the_good_checkpoint_stays(c
 
 def test_the_message_about_a_bad_step_names_the_ids_of_the_pictures(coco):
     data, rows = load_captioned(coco), [3, 4, 7, 9]
-    named = sample_ids(data, rows, SampleOrder(4, 0), 4)(0)
+    named = DataSplit(data, rows, [], SampleOrder(4, 0)).ids(4)(0)
     assert sorted(named.split(", ")) == sorted(data.images[row].id for row in rows)
 
 

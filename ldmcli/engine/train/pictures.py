@@ -1,0 +1,82 @@
+"""The pictures of a run: found, decoded, and split into those that train and those that are held out."""
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import torch
+
+from ldmcli.config.training import TrainConfig
+from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
+from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.layouts import load_captioned
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.data.shards import Keys
+from ldmcli.engine.train.context import DataSplit, RunContext
+from ldmcli.engine.train.held_out import check_enough, held_out_count
+from ldmcli.engine.train.run_folder import write_skipped
+from ldmcli.errors import LdmError
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.records.words import counted
+from ldmcli.training.order import SampleOrder, generator_for
+
+SAID = 5
+"""Unusable pictures that are named on the terminal."""
+
+
+def captioned(config: TrainConfig) -> CaptionedImages:
+    """The pictures and captions that the options name. Raises LdmError."""
+    keys = Keys(config.image_key, config.caption_key) if config.image_key or config.caption_key else None
+    return load_captioned(
+        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
+    )
+
+
+def split_pictures(data: CaptionedImages, config: TrainConfig, context: RunContext) -> Generator[Event, None, tuple[RowSource, DataSplit]]:
+    """Decode, and set aside what is held out. Returns pixels as `usable_pixels`, and the split. Raises UsageError for less than a batch."""
+    pixels, usable = yield from usable_pixels(data, config, context)
+    train_rows, val_rows = split(usable, config.seed, config.held_out)
+    check_enough(len(train_rows), len(val_rows), config, context.processes.count)
+    yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
+    return pixels, DataSplit(data, train_rows, val_rows, SampleOrder(len(train_rows), config.seed))
+
+
+def usable_pixels(data: CaptionedImages, config: TrainConfig, context: RunContext) -> Generator[Event, None, tuple[RowSource, list[int]]]:
+    """Decode all pictures (cached, unless --no-cache).
+
+    Returns (pixels (N V, 3, S, S) uint8, numbers of usable pictures) as the generator's value.
+    Raises LdmError when more than --max-bad are unusable; RUN/skipped.jsonl lists them in any case.
+    """
+    processes, decoders = context.processes, context.decoders
+    found: Entry | dict[str, str] | None = None
+    if config.no_cache:
+        events: Iterator[Any] = checked_pictures(data, config.size, process_group=processes, decoders=decoders)
+    else:
+        cache = config.cache or config.output / "cache"
+        events = decoded_pictures(data, config.size, cache, crop=config.crop, process_group=processes, decoders=decoders)
+    for event in events:
+        if isinstance(event, Entry | dict):
+            found = event
+        else:
+            yield event
+    assert found is not None
+    pixels: RowSource = found.arrays["pixels"] if isinstance(found, Entry) else DecodedOnDemand(data, config.size, config.crop, decoders)
+    bad: dict[str, str] = found.facts["bad"] if isinstance(found, Entry) else found
+    if processes.main:
+        write_skipped(config.output, data, bad)
+    if len(bad) > config.max_bad:
+        raise LdmError(
+            f"{counted(len(bad), 'unusable picture')}, more than --max-bad {config.max_bad}: " + "; ".join(list(bad.values())[:3]),
+            hint=f"{config.output / 'skipped.jsonl'} lists them.",
+        )
+    yield from (Note(f"left out {reason}", warning=True) for reason in list(bad.values())[:SAID])
+    if len(bad) > SAID:
+        yield Note(f"left out {len(bad) - SAID} more: {config.output / 'skipped.jsonl'} lists them", warning=True)
+    return pixels, [row for row in range(len(data)) if str(row) not in bad]
+
+
+def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:
+    """(training, held-out) rows, by picture, as a function of the seed; see held_out_count."""
+    count = held_out_count(len(rows), share)
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=generator_for(seed, "split")).tolist()]
+    return sorted(shuffled[count:]), sorted(shuffled[:count])

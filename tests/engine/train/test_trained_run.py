@@ -18,6 +18,7 @@ from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.session import make_codec
 from ldmcli.engine.train import unet_batches
 from ldmcli.engine.train.context import DataSplit
+from ldmcli.engine.train.pictures import split
 from ldmcli.engine.train.unet_batches import CachedData, draw_captions
 from ldmcli.models.loading import load_vae
 from ldmcli.records.training import TrainDone
@@ -70,7 +71,9 @@ def test_scaled_sampled_latents_have_unit_variance(vae_run, coco):
     output, done = vae_run
     codec = make_codec(load_vae(output / "model"))
     assert codec.scaling_factor == pytest.approx(done.figures["scaling_factor"])
-    pixels = torch.stack([read_square(image.path, 32) for image in load_captioned(coco).images])
+    images, settings = load_captioned(coco).images, tomllib.loads((output / "config.toml").read_text())
+    rows, _ = split(list(range(len(images))), settings["seed"], settings["held_out"])  # those that the scale was measured on
+    pixels = torch.stack([read_square(images[row].path, 32) for row in rows])
     with torch.no_grad():
         mean, std = codec.encode(to_unit_range(pixels))
     latents = mean + std * torch.randn(mean.shape, generator=torch.Generator().manual_seed(5))

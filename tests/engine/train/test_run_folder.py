@@ -1,11 +1,14 @@
 """Whose folder it is, and what may change between a run and its resumption."""
 
-import json
 import shutil
+from dataclasses import asdict
 
 import pytest
 from runs import KINDS, config_for, events_of, log_of, newest, stop_after
 
+from ldmcli.data.cache import fingerprint
+from ldmcli.engine import run_folder
+from ldmcli.engine.run_folder import plain
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone, TrainStep
@@ -66,16 +69,21 @@ def test_a_fresh_copy_of_the_data_is_the_same_data_and_that_is_said(run, coco, m
     assert any("taken for a copy of the same data" in event.text for event in events if isinstance(event, Note))
 
 
-def test_a_run_that_only_noted_the_dates_goes_on_with_the_same_files(run, coco, model, tmp_path):
-    kind, output = run
-    for manifest in output.glob("checkpoints/*/manifest.json"):
-        facts = json.loads(manifest.read_text())
-        facts["settings"]["data_fingerprint"] = facts["settings"]["data_fingerprint"].split("-")[1]
-        manifest.write_text(json.dumps(facts))
+def test_a_run_of_an_older_version_goes_on_with_the_same_files(coco, model, tmp_path, monkeypatch):
+    """It noted one fingerprint, with the dates in it."""
+
+    def noted_then(config, data):
+        stats = [(image.path.name, image.path.stat(), image.captions) for image in data.images]
+        files = fingerprint(*((name, (stat.st_size, stat.st_mtime_ns), captions) for name, stat, captions in stats))
+        return {**plain(asdict(config)), "data_fingerprint": files}
+
+    with monkeypatch.context() as older:
+        older.setattr(run_folder, "settings_of", noted_then)
+        stop_after(config_for("vae", coco, model, tmp_path / "run"), 2)
     other = shutil.copytree(coco, tmp_path / "coco", copy_function=shutil.copyfile)
     with pytest.raises(UsageError, match="data_fingerprint"):
-        list(events_of(config_for(kind, other, model, output, resume="auto", max_steps=4)))
-    assert isinstance(list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))[-1], TrainDone)
+        list(events_of(config_for("vae", other, model, tmp_path / "run", resume="auto", max_steps=3)))
+    assert isinstance(list(events_of(config_for("vae", coco, model, tmp_path / "run", resume="auto", max_steps=3)))[-1], TrainDone)
 
 
 def test_an_average_can_be_added_by_force_and_starts_from_the_weights(coco, model, tmp_path):

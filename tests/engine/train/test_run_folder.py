@@ -105,7 +105,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(run, coco, mo
     events = list(events_of(config_for(kind, coco, model, output, resume="auto", max_steps=4)))
     warnings = [event.text for event in events if isinstance(event, Note) and event.warning]
     # three steps teach a VAE nothing, which has a warning of its own
-    damaged, left = [text for text in warnings if "held-out pictures are rebuilt" not in text]
+    # and the learning rate that another length changes is told elsewhere
+    damaged, left = [text for text in warnings if "held-out pictures are rebuilt" not in text and "--lr-schedule" not in text]
     assert "step-000003" in damaged and "damaged" in damaged
     assert left.startswith("step-000003: of later steps than the one resumed")
     assert any(isinstance(event, Note) and event.text == "resumed step-000002" for event in events)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.prompts_file import KINDS, read_prompts
+from ldmcli.engine.prompts_file import KEYS, read_prompts
 from ldmcli.errors import NotFound, UsageError
 
 
@@ -49,7 +49,7 @@ def test_a_json_line_may_set_every_key(read):
         "prompt": "a dog", "negative_prompt": "blurry", "seed": 7, "num_images": 3, "scheduler": "DPM++ 2M Karras", "steps": 9, "cfg": 2,
         "cfg_rescale": 0.5, "cfg_interval": "0.2,0.8", "weighting": "a1111", "long_prompts": True, "width": 64, "height": 32,
     }  # fmt: skip
-    assert set(line) == set(KINDS)
+    assert set(line) == set(KEYS)
     (request,), _ = read(json.dumps(line))
     config = request.config
     assert (request.prompt, request.seed, request.line) == ("a dog", 7, 1)

@@ -7,16 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from ldmcli import __version__
-from ldmcli.commands import bench, clipscore, compare_schedulers, generate, train_unet, train_vae
-from ldmcli.commands.builder import DeclaredCommand, DeclaredGroup
-from ldmcli.console import output
+from ldmcli.commands.app import EPILOG, PLAIN, DeclaredGroup
 from ldmcli.errors import LdmError, NotFound, ToldElsewhere
 from ldmcli.runtime import signals
-
-EPILOG = (
-    "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
-    "5 out of memory, 6 model or file missing, 130 Ctrl-C, 143 SIGTERM."
-)
 
 BadCommandLine: Any = typer.BadParameter.__base__
 """The parser's own complaint; its module is typer's or click's, as Typer's version goes."""
@@ -34,19 +27,8 @@ app = typer.Typer(
     help="The command line for latent diffusion: train it, run it, take it apart, measure it.",
     epilog=EPILOG,
     no_args_is_help=True,
-    rich_markup_mode=None,  # importing Rich for the help alone doubles its time
-    pretty_exceptions_enable=False,
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda name: name.replace("_", "-"),  # names of options and commands, never values
-    },
+    **PLAIN,
 )
-COMMANDS = (
-    generate.generate, compare_schedulers.compare_schedulers, train_vae.train_vae_command, train_unet.train_unet_command,
-    clipscore.clipscore, bench.bench,
-)  # fmt: skip
-for function in COMMANDS:
-    app.command(function.__name__, epilog=EPILOG, cls=DeclaredCommand)(function)
 
 
 def show_version(wanted: bool) -> None:
@@ -69,7 +51,7 @@ def show_version(wanted: bool) -> None:
 def root(
     show: Annotated[bool, typer.Option("-V", "--version", callback=show_version, is_eager=True, help="Print versions and exit.")] = False,
 ) -> None:
-    pass
+    """What stands before the command."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,16 +67,16 @@ def run_command(arguments: list[str], *, debug: bool) -> int:
         check_folder(arguments)
         code = app(arguments, prog_name="ldm", standalone_mode=False, obj={"debug": debug}) or 0
         if code == 130:  # how Typer reports Ctrl-C
-            output.show_error("interrupted.", "")
+            show_error("interrupted.", "")
         return code
     except signals.Interrupted as stop:
-        output.show_error("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "")
+        show_error("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "")
         return stop.exit_code
     except BadCommandLine as error:
         if not arguments:
             error.show()  # a bare `ldm` shows the help
         else:
-            output.show_error(error.format_message(), f"Try: {error.ctx.command_path if error.ctx else 'ldm'} --help")
+            show_error(error.format_message(), f"Try: {error.ctx.command_path if error.ctx else 'ldm'} --help")
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -105,15 +87,15 @@ def run_command(arguments: list[str], *, debug: bool) -> int:
             import traceback
 
             traceback.print_exc()
-        output.show_error(error.message, error.hint)
+        show_error(error.message, error.hint)
         return error.exit_code
     except MemoryError:
-        output.show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
+        show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
     except Exception as error:
         if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
             raise
-        output.show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
+        show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
 
 
@@ -124,6 +106,13 @@ def check_folder(arguments: list[str]) -> None:
     except OSError as error:
         if not {"-h", "--help", "--version"} & {*arguments}:
             raise NotFound("the working directory is gone.", hint="Go to a folder that exists: cd") from error
+
+
+def show_error(message: str, hint: str) -> None:
+    """See console/output.py, which is not imported for a help."""
+    from ldmcli.console import output
+
+    output.show_error(message, hint)
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

@@ -5,13 +5,13 @@ python scripts/flags.py > tests/commands/flags.txt
 
 from collections.abc import Iterator
 
-from ldmcli.cli import COMMANDS
+from ldmcli.commands.app import SUMMARIES, load_command
 from ldmcli.commands.help import metavar
 
 
 def flag_lines() -> Iterator[str]:
     """`COMMAND FLAGS VALUE`."""
-    for command in COMMANDS:
+    for command in map(load_command, SUMMARIES):
         for each in command.options:
             value = "" if each.kind.scalar is bool else f" {metavar(each)}"
             yield f"{command.__name__} {' '.join(each.flags)}{value}" if each.flags else f"{command.__name__} [{each.metavar}]"

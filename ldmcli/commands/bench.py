@@ -13,7 +13,7 @@ from ldmcli.engine.bench.plan import plan_cells
     examples=("ldm bench --dtype fp32,bf16 --batch-size 1,8", "ldm bench -m runs/train-unet-1 --compare diffusers --export-markdown b.md"),
 )  # fmt: skip
 def bench(asked: Asked) -> None:
-    """Draw the same pictures again and again, and report time, memory, exactness and what the machine could do.
+    """Draw the same pictures again and again, and report time, memory and exactness, beside what the machine could do.
 
     --dtype, --batch-size, --size, --steps and --scheduler take lists; every combination is measured, and one that fails is a row too.
     """

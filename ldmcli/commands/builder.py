@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
-from ldmcli.commands.help import help_lines, metavar
+from ldmcli.commands.help import metavar
 from ldmcli.commands.settings import Asked
 from ldmcli.config.option import Option
 from ldmcli.config.options import Options, declared
@@ -75,41 +74,3 @@ def completer(each: Option) -> Callable[[str], list[str]] | None:
         return [f"{before}{comma}{word}" for word in words if word.startswith(last)]
 
     return complete
-
-
-def _unread(context: Any, value: Any) -> Any:
-    return value
-
-
-class DeclaredCommand(TyperCommand):
-    """Values stay the words that were typed (Typer would import its validator, and that takes as long as our whole start)."""
-
-    def __init__(self, *args: Any, **facts: Any) -> None:
-        super().__init__(*args, **facts)
-        for parameter in self.params:
-            parameter.process_value = _unread  # type: ignore[method-assign, assignment]
-
-    def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """The first paragraph, and what to type."""
-        super().format_help_text(ctx, formatter)
-        with formatter.section("Examples"):
-            for line in self.callback.examples:  # type: ignore[union-attr]
-                formatter.write(f"  {line}\n")
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Group by group."""
-        formatter.write("\n".join(help_lines(self.callback.options, formatter.width)))  # type: ignore[union-attr]
-
-
-class DeclaredGroup(TyperGroup):
-    """The app. What was not typed is not validated either."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See DeclaredCommand."""
-        for parameter in self.params:
-            parameter.process_value = _if_typed(parameter.process_value)  # type: ignore[method-assign]
-        return super().parse_args(ctx, args)
-
-
-def _if_typed(process: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda ctx, value: None if value is None else process(ctx, value)

@@ -17,7 +17,7 @@ from ldmcli.models.source import find_component
         "ldm train-unet --data mine/ --init bundled --lora-rank 4",
     ),
 )  # fmt: skip
-def train_unet_command(asked: Asked) -> None:
+def train_unet(asked: Asked) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE.
 
     RUN/model/ is a whole diffusers folder: `ldm generate -m RUN` draws with it; a run that was stopped goes on with --resume auto.
@@ -29,6 +29,6 @@ def train_unet_command(asked: Asked) -> None:
     if config.sample_clipscore:
         find_scorer(config.sample_clipscore)
 
-    from ldmcli.engine.train.unet import train_unet
+    from ldmcli.engine.train import unet as engine
 
-    output.show_training(train_unet(config), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(engine.train_unet(config), as_json=report.as_json, quiet=report.quiet)

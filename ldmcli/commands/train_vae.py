@@ -13,7 +13,7 @@ from ldmcli.models.source import find_component
     "train-vae", TrainVAEConfig, OfflineOptions, ReportOptions,
     examples=("ldm train-vae --data coco/ -o runs/vae", "ldm train-vae --config vae.toml --resume auto --max-hours 8"),
 )  # fmt: skip
-def train_vae_command(asked: Asked) -> None:
+def train_vae(asked: Asked) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back.
 
     RUN/model/ is what `train-unet --vae RUN` starts from; a run that was stopped goes on with --resume auto to the same bits.
@@ -22,6 +22,6 @@ def train_vae_command(asked: Asked) -> None:
     if config.init:
         find_component(config.init, "vae", alone=True)
 
-    from ldmcli.engine.train.vae import train_vae
+    from ldmcli.engine.train import vae as engine
 
-    output.show_training(train_vae(config), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(engine.train_vae(config), as_json=report.as_json, quiet=report.quiet)

@@ -20,7 +20,8 @@ def check_value(each: Option, value: Any) -> None:
         if each.kind.choices and one not in each.kind.choices:
             raise UsageError(f"{each.name} {one}: {listed(each.kind.choices)}.")
         if not _within(each, one):
-            number = f"{each.name} must {_bounds(each)}, got {one}."
+            short = [flag for flag in each.flags if not flag.startswith("--")]
+            number = f"{'/'.join([*short, each.name])} must {_bounds(each)}, got {one}."
             raise UsageError(number, hint=each.hint(one) if callable(each.hint) else each.hint)
 
 

@@ -4,7 +4,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
-from ldmcli.cli import COMMANDS
+from ldmcli.commands.app import SUMMARIES, load_command
 from ldmcli.config.option import GROUPS, Option
 
 OTHERWISE = {
@@ -34,7 +34,7 @@ OTHERWISE = {
 def problems() -> Iterator[str]:
     """A sentence each."""
     meanings: dict[str, dict[str, str]] = defaultdict(dict)
-    for command in COMMANDS:
+    for command in map(load_command, SUMMARIES):
         for each in command.options:
             if not each.help.strip():
                 yield f"{command.__name__} {each.name} has no help"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from ldmcli.cli import COMMANDS
+from ldmcli.commands.app import SUMMARIES, load_command
 from ldmcli.commands.settings import Asked
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig, CompareConfig
@@ -27,7 +27,7 @@ import shape  # noqa: E402
 
 from flags import flag_lines  # noqa: E402
 
-NAMES = [command.__name__ for command in COMMANDS]
+NAMES = list(SUMMARIES)
 
 
 def test_every_flag_stands_in_the_frozen_list():
@@ -50,11 +50,18 @@ def test_the_shape_of_modules_is_watched(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_all_says_what_the_help_of_each_begins_with(ldm, name):
+    summary = SUMMARIES[name].rstrip(".")
+    assert f"{name} " in ldm("--help")[1] and SUMMARIES[name][:40] in ldm("--help")[1]
+    assert " ".join(load_command(name).__doc__.split()).startswith(summary)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_help_is_grouped_within_80_columns_and_shows_defaults_choices_and_examples(ldm, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = ldm(name, "--help")
     assert code == 0 and max(map(len, out.splitlines())) <= 80
-    command = next(each for each in COMMANDS if each.__name__ == name)
+    command = load_command(name)
     for each in command.options:
         for flag in each.flags:
             assert all(f"{part}" in out for part in flag.split("/")), flag

@@ -3,7 +3,7 @@
 import pytest
 
 from ldmcli import errors
-from ldmcli.commands import asked as command
+from ldmcli.commands import requests as command
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import select_runtime
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "networks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "networks"))
 
 from test_published_models import SD14_TEXT, SD14_UNET, SD14_VAE  # noqa: E402
 

@@ -20,7 +20,7 @@ def run() -> None:
 
     streams.secure()
     with signals.listen(whole_process=True):
-        code = streams.settled(_run())
+        code = streams.finish(_run())
     if process_count() > 1 or code in EXIT_CODES.values():
         # torch is taken down under gloo's threads where something still holds the connections, and the process would abort. And while
         # Python takes itself down, a second signal would kill it: another code.

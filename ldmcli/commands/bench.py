@@ -2,7 +2,7 @@
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.requests import find_source
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.measuring import BenchConfig
 from ldmcli.config.shared import ReportOptions
 from ldmcli.engine.bench.plan import plan_cells
@@ -12,12 +12,12 @@ from ldmcli.engine.bench.plan import plan_cells
     "bench", BenchConfig, ReportOptions,
     examples=("ldm bench --dtype fp32,bf16 --batch-size 1,8", "ldm bench -m runs/train-unet-1 --compare diffusers --export-markdown b.md"),
 )  # fmt: skip
-def bench(asked: Asked) -> None:
+def bench(invocation: Invocation) -> None:
     """Draw the same pictures again and again, and report time, memory and exactness, beside what the machine could do.
 
     --dtype, --batch-size, --size, --steps and --scheduler take lists; every combination is measured, and one that fails is a row too.
     """
-    config, report = asked.options(BenchConfig), asked.options(ReportOptions)
+    config, report = invocation.options(BenchConfig), invocation.options(ReportOptions)
     plan_cells(config)  # every value is looked at before anything is loaded
     source = find_source(config)
 

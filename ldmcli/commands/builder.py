@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from ldmcli.commands.help import metavar
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.option import Option
 from ldmcli.config.options import Options, declared
 from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
 
-Command = Callable[[Asked], None]
+Command = Callable[[Invocation], None]
 
 SUGGESTIONS: dict[str, Callable[[], tuple[str, ...]]] = {"schedulers": lambda: tuple(row.name for row in catalogue.SCHEDULERS)}
 """The lists that declarations call by a word."""
@@ -29,13 +29,13 @@ def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Call
     def decorate(function: Command) -> Callable[..., None]:
         def run(context: typer.Context, **typed: Any) -> None:
             try:
-                asked = Asked(name, kinds, typed)
+                invocation = Invocation(name, kinds, typed)
             except UsageError as error:
                 raise UsageError(error.message, hint=error.hint or f"Try: {context.command_path} --help") from error
-            if any(asked.given(kind).get("offline") for kind in kinds):
+            if any(invocation.given(kind).get("offline") for kind in kinds):
                 os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub's own switch, which every library in this process obeys
-            with _sources(asked, context):
-                function(asked)
+            with _sources(invocation, context):
+                function(invocation)
 
         own = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
         run.__signature__ = inspect.Signature([*own, *map(_parameter, options)])  # type: ignore[attr-defined]  # what Typer reads
@@ -47,10 +47,10 @@ def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Call
     return decorate
 
 
-def _sources(asked: Asked, context: typer.Context) -> AbstractContextManager[None]:
+def _sources(invocation: Invocation, context: typer.Context) -> AbstractContextManager[None]:
     """With --debug the JSON document says where the settings came from."""
     wanted = isinstance(context.obj, dict) and context.obj.get("debug")
-    return output.naming_sources(asked.settings_from if wanted else None)
+    return output.naming_sources(invocation.settings_from if wanted else None)
 
 
 def _parameter(each: Option) -> inspect.Parameter:

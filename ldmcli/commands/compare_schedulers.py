@@ -5,7 +5,7 @@ from itertools import chain
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.requests import collect_requests, find_source
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.checks import check
 from ldmcli.config.measuring import CompareConfig
 from ldmcli.config.shared import ReportOptions, TypedPrompts
@@ -19,15 +19,15 @@ from ldmcli.engine.jobs import changed
     "compare-schedulers", TypedPrompts, CompareConfig, ReportOptions,
     examples=('ldm compare-schedulers "a dog" "a cat" --seeds 4', 'ldm compare-schedulers "a dog" --schedulers ddim,unipc --equal-nfe'),
 )  # fmt: skip
-def compare_schedulers(asked: Asked) -> None:
+def compare_schedulers(invocation: Invocation) -> None:
     """Draw each PROMPT from the same noise by every scheduler, and show how far each is from a converged walk.
 
     The folder gets grid.png, results.json, results.csv and report.html, one page that opens offline.
     """
-    wanted, report, config = asked.options(TypedPrompts), asked.options(ReportOptions), asked.options(CompareConfig)
+    wanted, report, config = invocation.options(TypedPrompts), invocation.options(ReportOptions), invocation.options(CompareConfig)
     names = tuple(catalogue.resolve(name).name for name in config.schedulers)
     config = replace(config, schedulers=names, steps=tuple(sorted(config.steps)))
-    asked.refuse_conflicts(config, report)
+    invocation.refuse_conflicts(config, report)
     drawing = config.drawing
     changed(drawing, {"scheduler": "ddim", "steps": config.reference_steps})
     requests, _, notes = collect_requests([*wanted.prompts, *wanted.more_prompts], wanted.prompts_file, [], drawing)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ldmcli.commands.requests import settled
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.requests import generate_config
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
@@ -13,16 +13,16 @@ from ldmcli.errors import UsageError
 from ldmcli.outputs.naming import find_target
 
 
-def replay(path: Path, asked: Asked, report: ReportOptions, *, verify: bool) -> None:
+def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify: bool) -> None:
     """--from-image: what the picture records, with the options that were typed on top. LDM_ variables and --config say where and how."""
     options = declared(GenerateConfig)
-    typed = asked.given(GenerateConfig, "flag")
+    typed = invocation.given(GenerateConfig, "flag")
     if verify and (others := [name for name in sorted(typed) if not options[name].how]):
         raise UsageError(
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
-    elsewhere = {name: value for name, value in asked.given(GenerateConfig, "file", "environment").items() if options[name].how}
+    elsewhere = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
 
     from ldmcli.engine.generate.picture_record import read_record
     from ldmcli.engine.generate.replay_source import find_recorded
@@ -38,8 +38,8 @@ def replay(path: Path, asked: Asked, report: ReportOptions, *, verify: bool) -> 
         stated = {key: value for key, value in stated.items() if key not in ("spacing", "sigma_clip")}
     if "dtype" in typed:  # likewise
         stated = {key: value for key, value in stated.items() if key != "vae_dtype"}
-    config = settled({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **typed})
-    asked.refuse_conflicts(config, report)
+    config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **typed})
+    invocation.refuse_conflicts(config, report)
     if not verify:
         find_target(config, config.num_images)
     source = find_recorded(path, recorded, config, model_given="model" in typed)

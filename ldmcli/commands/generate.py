@@ -7,8 +7,8 @@ from itertools import chain
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.from_image import replay
-from ldmcli.commands.requests import collect_requests, find_source, settled
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.requests import collect_requests, find_source, generate_config
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
@@ -27,51 +27,51 @@ from ldmcli.outputs.naming import find_target
     "generate", RequestOptions, GenerateConfig, ListOptions, ReportOptions,
     examples=('ldm generate "a dog in a park" -n 4 -s 7', "ldm generate -f prompts.txt -m runs/train-unet-1 --scheduler unipc -o out/"),
 )  # fmt: skip
-def generate(asked: Asked) -> None:
+def generate(invocation: Invocation) -> None:
     """Draw each PROMPT and print the paths of the pictures.
 
     The same seed gives the same picture, whatever the batch size; the settings stand inside the file and --from-image draws it again.
     """
-    lists, report = asked.options(ListOptions), asked.options(ReportOptions)
+    lists, report = invocation.options(ListOptions), invocation.options(ReportOptions)
     if lists.list_schedulers:
         return output.show_schedulers(catalogue.SCHEDULERS, as_json=report.as_json)
     if lists.list_models:
         return output.show_models(listing.list_models(), as_json=report.as_json, quiet=report.quiet)
-    wanted = asked.options(RequestOptions)
-    if asked.given(GenerateConfig).get("preview"):
+    wanted = invocation.options(RequestOptions)
+    if invocation.given(GenerateConfig).get("preview"):
         check_preview(quiet=report.quiet)
     typed = [*wanted.prompts, *wanted.more_prompts]
     if wanted.from_image is not None:
         if typed or wanted.prompts_file is not None or wanted.sweep:
             raise UsageError("--from-image draws that picture's own prompt.", hint="Leave out the prompts, --prompts-file and --sweep.")
-        return replay(wanted.from_image, asked, report, verify=wanted.verify)
+        return replay(wanted.from_image, invocation, report, verify=wanted.verify)
     if wanted.verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
-    config = checked(asked, wanted, report)
+    config = checked(invocation, wanted, report)
     if not typed and wanted.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
-        typed = [ask_prompt(example_prompts(find_source(config).path), asked.given(GenerateConfig).get("model"))]
+        typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, wanted.prompts_file, wanted.sweep, config)
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
-    asked.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
+    invocation.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
 
     from ldmcli.engine.generate.run import run_generate
 
     output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=report.as_json, quiet=report.quiet)
 
 
-def checked(asked: Asked, wanted: RequestOptions, report: ReportOptions) -> GenerateConfig:
+def checked(invocation: Invocation, wanted: RequestOptions, report: ReportOptions) -> GenerateConfig:
     """The settings that all pictures share. Raises UsageError for what makes no sense side by side."""
-    expand_sweep = swept_names(wanted.sweep)
-    for name in sorted(expand_sweep & asked.typed.keys()):
+    swept = swept_names(wanted.sweep)
+    for name in sorted(swept & invocation.typed.keys()):
         option = declared(GenerateConfig)[name].name
         raise UsageError(
             f"{option} is given beside --sweep {option.lstrip('-')}=, which would replace it.", hint="Leave out one of the two."
         )
-    config = settled(asked.given(GenerateConfig))
-    unset = {name: declared(GenerateConfig)[name].default for name in expand_sweep}
-    asked.refuse_conflicts(replace(config, **unset), report)
+    config = generate_config(invocation.given(GenerateConfig))
+    unset = {name: declared(GenerateConfig)[name].default for name in swept}
+    invocation.refuse_conflicts(replace(config, **unset), report)
     return config
 
 

@@ -17,7 +17,7 @@ from ldmcli.records.pictures import FailedItem
 STDIN = "-"
 
 
-def settled(given: dict[str, Any]) -> GenerateConfig:
+def generate_config(given: dict[str, Any]) -> GenerateConfig:
     """The options as a checked config."""
     return changed(GenerateConfig(), given)
 

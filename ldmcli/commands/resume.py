@@ -27,11 +27,11 @@ def read_files(kinds: tuple[type[Options], ...], typed: Values, command: str) ->
     """
     config = typed.get("config")
     stated = _options(config, kinds, command, going_on="resume" in typed) if config is not None else {}
-    asked = over(stated, typed)
+    merged = over(stated, typed)
     record: Values = {}
-    if run := _run_to_go_on(asked):
+    if run := _run_to_go_on(merged):
         record = _options(run / RECORD, kinds, command, going_on=True)
-        if asked["resume"] not in NEWEST and Path(asked["resume"]) != run:
+        if merged["resume"] not in NEWEST and Path(merged["resume"]) != run:
             record.pop("output")  # one of its checkpoints begins a run of its own
     return record, stated
 

@@ -15,7 +15,7 @@ SOURCES = ("record", "file", "environment", "flag")
 """The last one wins. record: of a training run that goes on."""
 
 
-class Asked:
+class Invocation:
     """One command line. kinds: the groups whose options it has."""
 
     def __init__(self, command: str, kinds: tuple[type[Options], ...], typed: Mapping[str, Any]) -> None:
@@ -42,10 +42,10 @@ class Asked:
         """The group itself, checked. given: fields that are no options, or that win over all. Raises UsageError."""
         return kind(**{**self.given(kind), **given})
 
-    def refuse_conflicts(self, *groups: Options, expand_sweep: Mapping[str, Any] | None = None) -> None:
+    def refuse_conflicts(self, *groups: Options, swept: Mapping[str, Any] | None = None) -> None:
         """Raise UsageError for an option that was typed beside what leaves it nothing to do. swept: fields that have no one value."""
         whole = {name: getattr(group, name) for group in groups for name in declared(type(group)) if name in vars(group)}
-        everything = SimpleNamespace(**{**whole, **(expand_sweep or {})})
+        everything = SimpleNamespace(**{**whole, **(swept or {})})
         for group in groups:
             for name, each in declared(type(group)).items():
                 if name not in self.typed or not self.typed[name]:

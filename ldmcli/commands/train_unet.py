@@ -1,7 +1,7 @@
 """`ldm train-unet`: the conditional U-Net."""
 
 from ldmcli.commands.builder import command
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.commands.training import resolve_config
 from ldmcli.config.shared import OfflineOptions, ReportOptions
 from ldmcli.config.training import TrainUNetConfig
@@ -17,12 +17,12 @@ from ldmcli.models.source import find_component
         "ldm train-unet --data mine/ --init bundled --lora-rank 4",
     ),
 )  # fmt: skip
-def train_unet(asked: Asked) -> None:
+def train_unet(invocation: Invocation) -> None:
     """Train a text-conditional U-Net in the latent space of a frozen VAE.
 
     RUN/model/ is a whole diffusers folder: `ldm generate -m RUN` draws with it; a run that was stopped goes on with --resume auto.
     """
-    config, report = resolve_config(asked, TrainUNetConfig), asked.options(ReportOptions)
+    config, report = resolve_config(invocation, TrainUNetConfig), invocation.options(ReportOptions)
     for text, name in ((config.init, "unet"), (config.vae, "vae"), (config.text_encoder, "text_encoder")):
         if text:  # a typo fails before torch is loaded
             find_component(text, name, alone=True)

@@ -1,7 +1,7 @@
 """`ldm train-vae`: the autoencoder."""
 
 from ldmcli.commands.builder import command
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.commands.training import resolve_config
 from ldmcli.config.shared import OfflineOptions, ReportOptions
 from ldmcli.config.training import TrainVAEConfig
@@ -13,12 +13,12 @@ from ldmcli.models.source import find_component
     "train-vae", TrainVAEConfig, OfflineOptions, ReportOptions,
     examples=("ldm train-vae --data coco/ -o runs/vae", "ldm train-vae --config vae.toml --resume auto --max-hours 8"),
 )  # fmt: skip
-def train_vae(asked: Asked) -> None:
+def train_vae(invocation: Invocation) -> None:
     """Train an autoencoder on captioned pictures: 64x64 pixels to 8x8 latents and back.
 
     RUN/model/ is what `train-unet --vae RUN` starts from; a run that was stopped goes on with --resume auto to the same bits.
     """
-    config, report = resolve_config(asked, TrainVAEConfig), asked.options(ReportOptions)
+    config, report = resolve_config(invocation, TrainVAEConfig), invocation.options(ReportOptions)
     if config.init:
         find_component(config.init, "vae", alone=True)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ldmcli.commands.resume import newest_of_itself
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
 from ldmcli.runtime.launcher import process_count
@@ -12,15 +12,15 @@ from ldmcli.runtime.launcher import process_count
 C = TypeVar("C", bound=TrainConfig)
 
 
-def resolve_config(asked: Asked, kind: type[C]) -> C:
+def resolve_config(invocation: Invocation, kind: type[C]) -> C:
     """The run's config; without -o the next free folder. Raises UsageError."""
-    given = newest_of_itself(asked.given(kind))
+    given = newest_of_itself(invocation.given(kind))
     if "data" not in given:
-        raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {asked.command}.")
+        raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {invocation.command}.")
     if "output" not in given and process_count() > 1:
         raise UsageError("-o is missing: several processes need one name for the run.")
-    config = kind(**{"output": free_run(asked.command), **given})
-    asked.refuse_conflicts(config)
+    config = kind(**{"output": free_run(invocation.command), **given})
+    invocation.refuse_conflicts(config)
     return config
 
 

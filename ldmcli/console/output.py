@@ -197,7 +197,7 @@ def shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
         for event in signals.relayed(events):
             if isinstance(event, Note):
                 if event.warning or not quiet:
-                    live.aside(event)
+                    live.print_above(event)
             else:
                 live.update(event)
                 yield event

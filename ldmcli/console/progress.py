@@ -46,7 +46,7 @@ class LiveProgress:
             self.bar.stop()
             self.bar.leave_picture()
 
-    def aside(self, note: Note) -> None:
+    def print_above(self, note: Note) -> None:
         """A sentence above the bar."""
         text = f"{'warning: ' if note.warning else ''}{printable(note.text)}"
         if self.bar is not None:

@@ -50,7 +50,7 @@ def secure() -> None:
     sys.stdout, sys.stderr = _secured(OUT, sys.stdout), _secured(ERR, sys.stderr)
 
 
-def settled(code: int) -> int:
+def finish(code: int) -> int:
     """The exit code, when everything has been said: 1 for a success whose results were lost.
 
     A reader that left (`| head -1`) has what it wanted, and talk that nobody hears is no failure.

@@ -1,6 +1,6 @@
 """What never changes during training, computed once: decoded pictures, latents, encoded captions.
 
-Every entry is a folder named after a hash of what it was made from, so a stale one is never used; see entries.py.
+Every entry is a folder named after a hash of what it was made from, so a stale one is never used; see cache_entry.py.
 """
 
 import hashlib

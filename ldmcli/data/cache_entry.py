@@ -60,7 +60,7 @@ def open_shared_entry(process_group: ProcessGroup, folder: Path) -> Entry | None
 
 
 class EntryWriter:
-    """Fills `folder` row by row, each process of the crew its own rows; nothing stands under its name until `finish`.
+    """Fills `folder` row by row, each process of the group its own rows; nothing stands under its name until `finish`.
 
     done: the rows that earlier writers finished; facts: what they noted, name -> row -> text (on the first process only).
     """

@@ -29,4 +29,5 @@ class NpyRows:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Nothing is written afterwards."""
         self._file.close()

@@ -13,10 +13,14 @@ class ProcessGroup(Protocol):
     """The processes that build together; number 0 leads."""
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """Of this process, from 0."""
+        ...
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many processes."""
+        ...
 
     def gather(self, value: T, /) -> list[T]:
         """The values of all processes, in order. Waits for all."""
@@ -24,7 +28,7 @@ class ProcessGroup(Protocol):
 
 
 class SingleProcess:
-    """A crew of one."""
+    """A group of one."""
 
     index, count = 0, 1
 

@@ -16,7 +16,9 @@ class RowSource(Protocol):
     """What a Tensor (N, ...) and the classes below have in common."""
 
     @property
-    def shape(self) -> torch.Size: ...
+    def shape(self) -> torch.Size:
+        """(N, ...)."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -39,9 +39,11 @@ class Keys:
     caption: str | None = None
 
     def is_picture(self, ending: str) -> bool:
+        """Whether a member with this ending is a picture."""
         return f".{ending}" in openable() if self.image is None else ending == _plain(self.image)
 
     def is_caption(self, ending: str) -> bool:
+        """Whether a member with this ending is a caption."""
         return ending in (*TEXTS, "json") if self.caption is None else ending == _plain(self.caption)
 
 

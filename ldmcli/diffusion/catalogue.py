@@ -47,6 +47,7 @@ class Scheduler:
 
     @property
     def karras(self) -> bool:
+        """Whether the noise levels are those of Karras et al. 2022, eq. 5."""
         return self.schedule_type == "Karras"
 
     def calls(self, steps: int) -> int:

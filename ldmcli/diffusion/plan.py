@@ -45,8 +45,10 @@ class Plan:
 
     @property
     def steps(self) -> int:
+        """Of the walk."""
         return len(self.timesteps)
 
     @property
     def prediction(self) -> Prediction:
+        """What the network answers."""
         return self.schedule.prediction

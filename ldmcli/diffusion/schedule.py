@@ -78,6 +78,7 @@ class NoiseSchedule:
 
     @property
     def num_timesteps(self) -> int:
+        """T, 1000 for all models known here."""
         return len(self.betas)
 
     def signal_noise(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,18 +49,22 @@ class Solver:
 
     @property
     def name(self) -> str:
+        """As --scheduler names it."""
         return self.row.name
 
     @property
     def stochastic(self) -> bool:
+        """Whether it draws noise on the way."""
         return self.row.stochastic
 
     @property
     def prediction(self) -> Prediction:
+        """What the network answers."""
         return self.plan.prediction
 
     @property
     def num_calls(self) -> int:
+        """Evaluations of the network, which are more than steps for heun and pndm."""
         return len(self.timesteps)
 
     def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None) -> Walk:

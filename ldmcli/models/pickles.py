@@ -44,6 +44,7 @@ class Unknown:
         pass
 
     def ignore(self, *arguments: Any) -> "Unknown":
+        """Whatever it is called with."""
         return self
 
     __call__ = __setstate__ = __setitem__ = append = extend = add = ignore

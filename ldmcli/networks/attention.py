@@ -95,6 +95,7 @@ class GEGLU(nn.Module):
         self.proj = Linear(channels, 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, width)."""
         value, gate = self.proj(x).chunk(2, dim=-1)
         return value * F.gelu(gate)
 
@@ -107,6 +108,7 @@ class FeedForward(nn.Module):
         self.net = nn.ModuleList([GEGLU(channels, 4 * channels), nn.Identity(), Linear(4 * channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, N, C) -> (B, N, C)."""
         return self.net[2](self.net[0](x))
 
 
@@ -123,6 +125,7 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
 
     def forward(self, x: Tensor, context: TextContext) -> Tensor:
+        """x: (B, N, C). Returns the same shape."""
         x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x))

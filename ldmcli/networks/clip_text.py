@@ -28,6 +28,7 @@ class Embeddings(nn.Module):
         self.position_embedding = embedding(config.max_position_embeddings, config.hidden_size)
 
     def forward(self, ids: Tensor) -> Tensor:
+        """ids: (B, L) int64. Returns (B, L, D)."""
         return self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
 
 
@@ -41,6 +42,7 @@ class SelfAttention(nn.Module):
         self.out_proj = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """x: (B, L, D); visible: (B, 1, L, L) bool, or None for causal attention. Returns (B, L, D)."""
         q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         mixed = attend(q, k, v, visible, causal=visible is None)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
@@ -54,6 +56,7 @@ class MLP(nn.Module):
         self.fc2 = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, L, D) -> (B, L, D)."""
         h = self.fc1(x)
         return self.fc2(h * torch.sigmoid(1.702 * h) if self.quick else F.gelu(h))
 
@@ -67,6 +70,7 @@ class Layer(nn.Module):
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """x: (B, L, D); visible: as in CLIPText.forward. Returns (B, L, D)."""
         x = x + self.self_attn(self.layer_norm1(x), visible)
         return x + self.mlp(self.layer_norm2(x))
 

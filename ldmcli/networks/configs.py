@@ -166,6 +166,7 @@ class CLIPTextConfig(NetworkConfig):
             raise LdmError(f"CLIPTextModel config: hidden_act = {self.hidden_act!r}; quick_gelu and gelu are supported.")
 
     def to_dict(self) -> dict[str, Any]:
+        """As transformers' config.json has it."""
         body = {f.name: getattr(self, f.name) for f in fields(self)}
         # Without a stated dtype, transformers 5 keeps fp16 weights in fp16, which the fp32 U-Net of a pipeline cannot take.
         return {"architectures": [self.CLASS_NAME], "model_type": "clip_text_model", "dtype": "float32", **body}

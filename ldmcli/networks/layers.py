@@ -34,6 +34,7 @@ class TimestepEmbedding(nn.Module):
         self.linear_2 = Linear(time_width, time_width)
 
     def forward(self, embedding: Tensor) -> Tensor:
+        """(B, width) -> (B, T)."""
         return self.linear_2(F.silu(self.linear_1(embedding)))
 
 
@@ -70,6 +71,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h/2, w/2)."""
         return self.conv(x if self.padding else F.pad(x, (0, 1, 0, 1)))
 
 

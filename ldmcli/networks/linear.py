@@ -48,6 +48,7 @@ class OneDNNLinear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
+        """grad: (..., O). Returns the gradients of x, weight and bias."""
         x, weight = ctx.saved_tensors
         rows = grad.reshape(-1, grad.shape[-1])
         of_x, of_weight, of_bias = ctx.needs_input_grad

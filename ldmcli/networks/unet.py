@@ -71,6 +71,7 @@ class MidBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, time: Tensor, context: TextContext) -> Tensor:
+        """x: (B, C, h, w); time: (B, T). Returns (B, C, h, w)."""
         x = self.attentions[0](self.resnets[0](x, time), context)
         return self.resnets[1](x, time)
 

@@ -25,6 +25,7 @@ class Posterior:
 
     @property
     def std(self) -> Tensor:
+        """(B, C, h, w)."""
         return (0.5 * self.logvar).exp()
 
     def sample(self, noise: Tensor) -> Tensor:
@@ -52,6 +53,7 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList([ResnetBlock(channels, channels, groups=groups, eps=EPS) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
         x = self.resnets[0](x)
         for attention in self.attentions:
             x = attention(x)
@@ -69,6 +71,7 @@ class Stage(nn.Module):
         self.upsamplers = nn.ModuleList([Upsample(channels)] if up else [])
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the resolution and width of the next stage."""
         for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
             x = layer(x)
         return x
@@ -88,6 +91,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 2C, h, w)."""
         x = self.conv_in(x)
         for block in self.down_blocks:
             x = block(x)
@@ -108,6 +112,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(channels[-1], config.out_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 3, H, W)."""
         x = self.mid_block(self.conv_in(z))
         for block in self.up_blocks:
             x = block(x)

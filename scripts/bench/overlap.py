@@ -57,11 +57,11 @@ def main() -> None:
                 times[name].append(draw(how, config))
                 bytes_of[name] = [path.read_bytes() for path in sorted(Path(folder).glob("*.png"))]
     median = {name: {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]} for name, runs in times.items()}
-    inline, aside = (median[name]["after_load_s"] for name in ("inline", "aside"))
+    inline, background = (median[name]["after_load_s"] for name in ("inline", "aside"))
     body = {
         "pictures": args.pictures,
         "median": median,
-        "gain": round(1 - aside / inline, 3),
+        "gain": round(1 - background / inline, 3),
         "same_bytes": bytes_of["aside"] == bytes_of["inline"],
         "after_load_s": {name: [round(run["after_load_s"], 2) for run in runs] for name, runs in times.items()},
     }

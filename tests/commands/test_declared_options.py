@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from ldmcli.commands.app import SUMMARIES, load_command
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig, CompareConfig
 from ldmcli.config.option import Conflict, Option, option
@@ -108,21 +108,21 @@ class Tinting(Options, group="Picture"):
     )
 
 
-def asked(tmp_path, toml="", **typed):
+def invocation(tmp_path, toml="", **typed):
     (tmp_path / "x.toml").write_text(toml)
-    return Asked("draw", (Tinting, ReportOptions), {"config": f"{tmp_path / 'x.toml'}", **typed})
+    return Invocation("draw", (Tinting, ReportOptions), {"config": f"{tmp_path / 'x.toml'}", **typed})
 
 
 def test_flags_win_over_the_environment_over_the_file_over_the_default(tmp_path, monkeypatch):
-    assert asked(tmp_path).options(Tinting) == Tinting()
+    assert invocation(tmp_path).options(Tinting) == Tinting()
     toml = 'colour-cast = "sepia"\nstrengths = [0, 0.25]\nlayer = ["a", "b"]\ndeep = true\n'
-    assert asked(tmp_path, toml).options(Tinting) == Tinting(tint="sepia", strengths=(0.0, 0.25), layer=("a", "b"), deep=True)
+    assert invocation(tmp_path, toml).options(Tinting) == Tinting(tint="sepia", strengths=(0.0, 0.25), layer=("a", "b"), deep=True)
     monkeypatch.setenv("LDM_STRENGTHS", "0.75")
     monkeypatch.setenv("LDM_LAYER", "c\nd e")
     monkeypatch.setenv("LDM_DEEP", "no")
     monkeypatch.setenv("LDM_TINT", "")
-    assert asked(tmp_path, toml).options(Tinting) == Tinting(tint="sepia", strengths=(0.75,), layer=("c", "d e"))
-    typed = asked(tmp_path, toml, strengths="0.1,0.2", deep=True)
+    assert invocation(tmp_path, toml).options(Tinting) == Tinting(tint="sepia", strengths=(0.75,), layer=("c", "d e"))
+    typed = invocation(tmp_path, toml, strengths="0.1,0.2", deep=True)
     assert typed.options(Tinting) == Tinting(tint="sepia", strengths=(0.1, 0.2), layer=("c", "d e"), deep=True)
     sources = {"tint": "file", "strengths": "flag", "layer": "environment", "deep": "flag", "config": "flag", "json": "default"}
     assert sources.items() <= typed.settings_from().items()
@@ -147,14 +147,14 @@ def test_a_wrong_value_is_named_wherever_it_stands(tmp_path, monkeypatch, what):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=words):
-        asked(tmp_path, toml, **typed).options(Tinting)
+        invocation(tmp_path, toml, **typed).options(Tinting)
 
 
 def test_only_what_was_typed_can_be_senseless(tmp_path):
     for given in ({"toml": "deep = true"}, {"deep": False}, {"deep": True, "tint": "sepia"}):
-        case = asked(tmp_path, **given)
+        case = invocation(tmp_path, **given)
         case.refuse_conflicts(case.options(Tinting))
-    case = asked(tmp_path, deep=True)
+    case = invocation(tmp_path, deep=True)
     with pytest.raises(UsageError, match="--deep tints nothing"):
         case.refuse_conflicts(case.options(Tinting))
     case.refuse_conflicts(case.options(Tinting), expand_sweep={"tint": "sepia"})

@@ -108,10 +108,10 @@ def test_pictures_captions_and_the_like_are_counted_in_one_place_only():
     found = [f"{path.name}: {match[0]}" for path in package.rglob("*.py") for match in by_hand.finditer(path.read_text(encoding="utf-8"))]
     # numbers that are never 1
     assert sorted(found) == [
-        "compare_figures.py: {FEWEST} pictures",
-        "distances.py: {count:,} pictures",
+        "fid.py: {count:,} pictures",
         "scorer.py: {len(captions)} captions",
         "scorer.py: {len(pictures)} pictures",
+        "statistics.py: {FEWEST} pictures",
     ]
 
 

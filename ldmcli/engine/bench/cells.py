@@ -45,7 +45,7 @@ class Bench:
     def __init__(self, config: BenchConfig, source: Source, threads: int, count: int) -> None:
         """count: of configurations."""
         self.config, self.source, self.threads, self.count = config, source, threads, count
-        self.own = ldm_settings(source.path)
+        self.model_defaults = ldm_settings(source.path)
         self.seed = secrets.randbelow(2**32) if config.seed is None else config.seed
         self.rows: list[BenchRow] = []
         self.spaces: list[SpaceRow] = []
@@ -94,7 +94,7 @@ class Bench:
             yield Progress("fp32 pictures to compare with", number, len(missing))
             self.truth.setdefault(fp32(cell), None)
             try:
-                run = draw_batch(session, resolve_settings(cell, session, self.own), cell.prompts[0], self.seed, cell.batch_size)
+                run = draw_batch(session, resolve_settings(cell, session, self.model_defaults), cell.prompts[0], self.seed, cell.batch_size)
             except Exception:  # the cell itself will tell
                 continue
             self.truth[fp32(cell)] = run.pictures
@@ -127,7 +127,7 @@ class Bench:
                     continue
                 yield Progress(f"{label(row)} against {self.config.compare}", place, len(self.rows))
                 try:
-                    settings = resolve_settings(cell, session, self.own)
+                    settings = resolve_settings(cell, session, self.model_defaults)
                     found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
                     self.rows[place] = replace(row, compare=found)
                 except Exception as error:
@@ -138,11 +138,11 @@ class Bench:
         """The settings of those configurations that can be measured at all."""
         for cell in cells:
             with suppress(UsageError):  # the cell itself will tell
-                yield resolve_settings(cell, session, self.own)
+                yield resolve_settings(cell, session, self.model_defaults)
 
     def measure_cell(self, session: Session, runtime: Runtime, cell: GenerateConfig, load_s: float) -> Generator[Event, None, BenchRow]:
         """Warm up, time the runs, and hold the result against fp32 and the machine. Returns the row."""
-        settings = resolve_settings(cell, session, self.own)
+        settings = resolve_settings(cell, session, self.model_defaults)
         row = replace(asked_row(cell, settings), load_s=load_s)
         reset_peak(session.device)
         runs: list[Run] = []

@@ -58,21 +58,31 @@ class Costs:
         return {name: round(getattr(self, name) / self.batch_size) for name in names}
 
 
-def count_costs(
-    unet: UNetConfig, vae: VAEConfig | None, text: CLIPTextConfig, shape: tuple[int, int, int], *, batch_size: int, calls: int,
-    guided: bool = True, texts: int = 2, masked: bool = False,
-) -> Costs:  # fmt: skip
-    """shape: (C, h, w) of what is denoised; vae: None without a decoder; texts: different prompts, the negative one among them."""
-    samples, length = batch_size * (1 + guided), text.max_position_embeddings
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is drawn: batch_size pictures by so many calls of the U-Net. texts: different prompts, the negative one among them."""
+
+    batch_size: int
+    calls: int
+    guided: bool = True
+    texts: int = 2
+    masked: bool = False
+    """Whether pads are hidden from cross-attention."""
+
+
+def count_costs(unet: UNetConfig, vae: VAEConfig | None, text: CLIPTextConfig, shape: tuple[int, int, int], work: Workload) -> Costs:
+    """shape: (C, h, w) of what is denoised; vae: None without a decoder."""
+    batch_size = work.batch_size
+    samples, length = batch_size * (1 + work.guided), text.max_position_embeddings
     with META:
         denoiser, encoder = UNet(unet), CLIPText(text)
-        ids, x, t = torch.empty(texts, length, dtype=torch.int64), torch.empty(samples, *shape), torch.empty(samples)
+        ids, x, t = torch.empty(work.texts, length, dtype=torch.int64), torch.empty(samples, *shape), torch.empty(samples)
         states = torch.empty(samples, length, unet.cross_attention_dim)
-        mask = torch.ones(samples, length, dtype=torch.bool) if masked else None
+        mask = torch.ones(samples, length, dtype=torch.bool) if work.masked else None
     context = TextContext(states, mask, remember=True)
     return Costs(
         batch_size,
-        calls,
+        work.calls,
         text_encoder=count_flops(lambda: encoder(ids)),
         unet_plain=count_flops(lambda: denoiser(x, t, context)),
         unet_call=count_flops(lambda: denoiser(x, t, context)),

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ldmcli.engine.bench.costs import META, components, count_costs, parameters
+from ldmcli.engine.bench.costs import META, Workload, components, count_costs, parameters
 from ldmcli.engine.bench.machine import Stopwatch
 from ldmcli.engine.session import Session
 from ldmcli.metrics.spread import spread
@@ -87,7 +87,7 @@ def count_space(
     model: str, space: str, unet: UNetConfig, vae: VAEConfig | None, text: CLIPTextConfig, shape: tuple[int, int, int], calls: int
 ) -> SpaceRow:
     """What denoising in this space costs; vae: None where what is denoised is the picture already."""
-    costs = count_costs(unet, vae, text, shape, batch_size=1, calls=calls)
+    costs = count_costs(unet, vae, text, shape, Workload(batch_size=1, calls=calls))
     with META:
         parts = components(UNet(unet), VAE(vae or SD14_VAE), CLIPText(text))
     kept = parts if vae else {name: parts[name] for name in ("text_encoder", "unet")}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldmcli.autoencoder.codec import LatentCodec
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.bench.costs import Costs, components, count_costs, parameters, weight_bytes
+from ldmcli.engine.bench.costs import Costs, Workload, components, count_costs, parameters, weight_bytes
 from ldmcli.engine.bench.machine import Stopwatch
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
@@ -35,6 +35,7 @@ class Run:
 
     @property
     def total_s(self) -> float:
+        """Seconds of all stages."""
         return self.encode_s + self.denoise_s + self.decode_s
 
 
@@ -131,9 +132,11 @@ def session_costs(session: Session, settings: SamplingSettings, cell: GenerateCo
         session.vae.config,
         session.text.encoder.config,
         session.latent_shape(settings.width, settings.height),
-        batch_size=cell.batch_size,
-        calls=settings.solver.num_calls,
-        guided=guided,
-        texts=len({cell.prompts[0], ""}) if guided else 1,
-        masked=session.text.use_mask,
+        Workload(
+            batch_size=cell.batch_size,
+            calls=settings.solver.num_calls,
+            guided=guided,
+            texts=len({cell.prompts[0], ""}) if guided else 1,
+            masked=session.text.use_mask,
+        ),
     )

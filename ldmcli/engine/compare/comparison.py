@@ -46,12 +46,14 @@ class Comparison:
     """What every cell shares: the model, the jobs, the reference and its pictures."""
 
     def __init__(
-        self, config: CompareConfig, source: Source, session: Session, runtime: Runtime, threads: int, folder: Path, jobs: list[Job],
+        self, config: CompareConfig, source: Source, session: Session, runtime: Runtime, threads: int, jobs: list[Job],
         scorer: Scorer | None,
     ) -> None:  # fmt: skip
+        """config.output: the folder, which is there."""
+        assert config.output is not None
         self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
-        self.folder, self.jobs, self.scorer = folder, jobs, scorer
-        self.own = ldm_settings(source.path)
+        self.folder, self.jobs, self.scorer = config.output, jobs, scorer
+        self.model_defaults = ldm_settings(source.path)
         self.hashes = {name: weights_hash(source.path, name, **source.picking) for name in ("unet", "text_encoder")}
         self.other_weights = other_weights(source)
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
@@ -60,7 +62,7 @@ class Comparison:
         self.env: dict[str, Any] = {}
 
     def prepare(self) -> Iterator[Event]:
-        """Walk the reference, or read it; warm up; write down what was settled."""
+        """Walk the reference, or read it; warm up; write down what was resolved."""
         drawing = self.config.drawing
         settings = self._settings("ddim", self.config.reference_steps, spacing=None)
         yield from too_large(self.session, [settings])
@@ -145,7 +147,9 @@ class Comparison:
         )
 
     def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> SamplingSettings:
-        return resolve_settings(replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.own)
+        return resolve_settings(
+            replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.model_defaults
+        )
 
     def _facts(self, job: Job, settings: SamplingSettings) -> dict[str, Any]:
         batch_size = self.config.drawing.batch_size

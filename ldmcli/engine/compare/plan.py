@@ -1,4 +1,4 @@
-"""What a comparison will draw and where it will write: settled before torch is imported."""
+"""What a comparison will draw and where it will write: resolved before torch is imported."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -39,7 +39,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     yield from map(Note, session.notes)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)
-    bench = Comparison(config, source, session, runtime, threads, folder, jobs, scorer)
+    bench = Comparison(replace(config, output=folder), source, session, runtime, threads, jobs, scorer)
     yield from bench.prepare()
     rows: list[ComparedRow] = []
     first_error: LdmError | None = None

@@ -23,7 +23,7 @@ class BackgroundWorker(Generic[Result]):
     def __init__(self, limit: int, threads: int) -> None:
         self.limit = limit
         self.waiting: deque[Future[Result]] = deque()
-        self.pool = ThreadPoolExecutor(1, "aside", use_threads, (threads,))
+        self.pool = ThreadPoolExecutor(1, "background", use_threads, (threads,))
 
     def __enter__(self) -> Self:
         return self
@@ -37,12 +37,12 @@ class BackgroundWorker(Generic[Result]):
             yield self.waiting.popleft().result()
         self.waiting.append(self.pool.submit(work))
 
-    def finished(self) -> Iterator[Result]:
+    def completed(self) -> Iterator[Result]:
         """What is done by now."""
         while self.waiting and self.waiting[0].done():
             yield self.waiting.popleft().result()
 
-    def rest(self) -> Iterator[Result]:
+    def drain(self) -> Iterator[Result]:
         """Wait for everything."""
         while self.waiting:
             yield self.waiting.popleft().result()

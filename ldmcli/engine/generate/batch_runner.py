@@ -40,7 +40,7 @@ class Run:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
-        self.own = ldm_settings(source.path)
+        self.model_defaults = ldm_settings(source.path)
         self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
         self.other_weights = other_weights(source)
         if source.tokenizer != source.path / "tokenizer":
@@ -52,7 +52,7 @@ class Run:
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
-        self.aside: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
+        self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session})
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
@@ -61,7 +61,7 @@ class Run:
         self.pictures = len(jobs)
         for config in dict.fromkeys(job.config for job in jobs):
             try:
-                self.settings[config] = resolve_settings(config, self.session, self.own)
+                self.settings[config] = resolve_settings(config, self.session, self.model_defaults)
             except UsageError as error:  # this scheduler cannot do this model or these steps
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
@@ -82,7 +82,9 @@ class Run:
         self.passed += len(jobs)
         if jobs[0].config in self.refused:
             for job in jobs:
-                yield from self.noted(self.aside.add(partial(self.writer.failed, job, self.refused[job.config], noted=bool(self.settings))))
+                yield from self.collect(
+                    self.background.add(partial(self.writer.failed, job, self.refused[job.config], in_manifest=bool(self.settings)))
+                )
             return
         settings = self.settings[jobs[0].config]
         facts = [
@@ -96,7 +98,7 @@ class Run:
             record = self.writer.already(row)
             if record is not None:
                 there.add(job.number)
-                yield from self.noted(self.aside.add(partial(Finished, job, record)))
+                yield from self.collect(self.background.add(partial(Finished, job, record)))
         if len(there) == len(jobs):
             return
         began = time.perf_counter()
@@ -113,11 +115,11 @@ class Run:
                 if drawn and drawn.picture is not None:
                     pictures[job.number] = drawn.picture
                 finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
-                yield from self.noted(self.aside.add(finish))
+                yield from self.collect(self.background.add(finish))
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
 
-    def noted(self, results: Iterable[Finished]) -> Iterator[Event]:
+    def collect(self, results: Iterable[Finished]) -> Iterator[Event]:
         """Keep count of what the other thread has finished, and pass its records on."""
         for job, record, error in results:
             if record is not None:
@@ -146,7 +148,7 @@ class Run:
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
-        yield from self.noted(self.aside.rest())
+        yield from self.collect(self.background.drain())
         done = self.done
         written = {number: (done[number].path, done[number].seconds, one) for number, one in pictures.items() if number in done}
         for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:

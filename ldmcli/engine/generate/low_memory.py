@@ -24,14 +24,17 @@ class LowMemorySession(Session):
     read: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
     def encode_prompts(self, *arguments: Any, **options: Any) -> TextContext:
+        """As in Session, with the text tower alone in memory."""
         self._hold("text_encoder")
         return super().encode_prompts(*arguments, **options)
 
     def denoise(self, *arguments: Any, **options: Any) -> Iterator[DenoiseStep]:
+        """As in Session, with the U-Net alone in memory."""
         self._hold("unet")
         yield from super().denoise(*arguments, **options)
 
     def decode(self, latents: Tensor, **options: Any) -> Tensor:
+        """As in Session, with the VAE alone in memory."""
         self._hold("vae")
         return super().decode(latents, **options)
 

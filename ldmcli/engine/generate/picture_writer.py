@@ -101,9 +101,9 @@ class PictureWriter:
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **weighting)
         return Finished(job, record)
 
-    def failed(self, job: Job, error: LdmError, *, noted: bool = True) -> Finished:
-        """noted: in the manifest too; where nothing can be drawn at all the folder stays as it was."""
-        if self.manifest and noted:
+    def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
+        """in_manifest: noted there too; where nothing can be drawn at all the folder stays as it was."""
+        if self.manifest and in_manifest:
             row = asdict(failed_item(job, error))
             self.manifest.append({"status": "failed", "number": self.outputs.first + job.number, "seed": job.seed, **row})
         return Finished(job, None, error)

@@ -106,15 +106,15 @@ def _drawn(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Event]
     hint = "--resume goes on." if resumable else ""
     with signals.interruptible(hint):
         try:
-            with run.aside:
+            with run.background:
                 for batch in batches(jobs, run.config.batch_size, lambda job: len(run.tokens(job))):
                     for event in run.batch(batch):
                         yield event
                         if isinstance(event, Progress):
-                            yield from run.noted(run.aside.finished())
-                yield from run.noted(run.aside.rest())
+                            yield from run.collect(run.background.completed())
+                yield from run.collect(run.background.drain())
         except signals.Interrupted as stop:
-            yield from run.noted(run.aside.rest())
+            yield from run.collect(run.background.drain())
             done = f"{len(run.done)} of {counted(len(jobs), 'picture')} {'is' if len(jobs) == 1 else 'are'} finished"
             raise Stopped(f"stopped by {stop.signal.name}; {done}.", exit_code=stop.exit_code, hint=hint) from None
 

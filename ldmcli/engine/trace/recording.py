@@ -76,6 +76,7 @@ class TracedSession(Session):
         self.record.stages.append(("load", self.load_s, memory(self.device)))
 
     def encode_prompts(self, prompts: Sequence[str], negatives: Sequence[str], **options: Any) -> TextContext:
+        """As in Session; the context is kept."""
         clock = time.perf_counter()
         self.record.context = super().encode_prompts(prompts, negatives, **options)
         self._stage("text encoder", clock)
@@ -84,6 +85,7 @@ class TracedSession(Session):
     def denoise(
         self, context: TextContext, seeds: Sequence[int], shape: tuple[int, int, int], solver: Solver, **options: Any
     ) -> Iterator[DenoiseStep]:
+        """As in Session; every call is written down."""
         record, seen = self.record, dict[str, Tensor]()
         record.solver = solver
         record.shapes["noise"] = (1, *shape)
@@ -115,6 +117,7 @@ class TracedSession(Session):
                 clock = time.perf_counter()
 
     def decode(self, latents: Tensor, **options: Any) -> Tensor:
+        """As in Session, and timed."""
         clock = time.perf_counter()
         pictures = super().decode(latents, **options)
         if self.record.picture is None:  # the first is the finished one, the others are on the way to it

@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from ldmcli.diffusion.grid import signal_noise
 from ldmcli.diffusion.objective import predicted_x0
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
+from ldmcli.engine.trace.parts import component_rows, part_rows
 from ldmcli.engine.trace.program import loop_lines, program, solver_source
 from ldmcli.engine.trace.recording import TracedSession, shown_layers
 from ldmcli.errors import NonFinite
@@ -182,40 +183,3 @@ def tensor_rows(session: TracedSession, job: Job, settings: SamplingSettings) ->
          "what": what}
         for name, shape, dtype, what in listed
     ]  # fmt: skip
-
-
-def part_rows(session: TracedSession) -> list[dict[str, Any]]:
-    """The U-Net from its first convolution to its last: what each part puts out, and how many parameters it has."""
-    maps = {name.split(".attentions")[0] for name in session.record.layers}
-    order = [
-        name for name in session.record.shapes if name.split(".")[0] in ("conv_in", "down_blocks", "mid_block", "up_blocks", "conv_out")
-    ]
-    return [
-        {
-            "part": name,
-            "shape": list(session.record.shapes[name]),
-            "parameters": count(session.unet.get_submodule(name)),
-            "text": name in maps,
-        }
-        for name in order
-    ]
-
-
-def component_rows(session: Session) -> list[dict[str, Any]]:
-    """Parameters and bytes of what the model is made of. Only the decoder half of the VAE draws."""
-    parts = {
-        "text encoder": session.text.encoder,
-        "U-Net": session.unet,
-        "VAE encoder": session.vae.encoder,
-        "VAE decoder": session.vae.decoder,
-    }
-    return [
-        {"component": name, "parameters": count(part), "bytes": sum(p.numel() * p.itemsize for p in part.parameters()),
-         "dtype": str(next(part.parameters()).dtype).removeprefix("torch.")}
-        for name, part in parts.items()
-    ]  # fmt: skip
-
-
-def count(part: nn.Module) -> int:
-    """How many numbers were learned."""
-    return sum(parameter.numel() for parameter in part.parameters())

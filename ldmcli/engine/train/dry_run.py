@@ -26,7 +26,7 @@ VALIDATED = WARMUP + 2
 """The step after which validation comes alone: after the last come samples too."""
 
 
-def planned(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:
+def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:
     """Train four steps on just enough pictures, validate, save, sample, and scale what that took to the whole run. Ends with a RunPlan."""
     per_step = (MOST_ON_GPU if config.auto_batch else config.batch_size) * config.grad_accum
     if config.auto_batch:

@@ -57,7 +57,7 @@ def _has(init: str, name: str) -> bool:
 
 
 def load_frozen(config: TrainUNetConfig) -> FrozenNetworks:
-    """The VAE and the text encoder that --vae and --text-encoder name, once `with_parts` has settled them."""
+    """The VAE and the text encoder that --vae and --text-encoder name, once `resolve_parts` has resolved them."""
     assert config.vae is not None and config.text_encoder is not None
     vae = find_component(config.vae, "vae", alone=True)
     text = find_component(config.text_encoder, "text_encoder", alone=True, beside=("tokenizer",))
@@ -93,7 +93,7 @@ def unet_config(config: TrainUNetConfig, frozen: FrozenNetworks) -> UNetConfig:
 
 
 def resolve_schedule(config: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> tuple[TrainUNetConfig, NoiseSchedule]:
-    """The config with --schedule, --prediction and --zero-terminal-snr settled, and the schedule: that of --init unless they say otherwise.
+    """The config with --schedule, --prediction, --zero-terminal-snr resolved, and the schedule: that of --init unless they say otherwise.
 
     unet: the one that is trained, on the CPU; a checkpoint file of SD 2.x does not say what it predicts, and is asked.
     """
@@ -106,8 +106,8 @@ def resolve_schedule(config: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet
         if config.zero_terminal_snr and not schedule.zero_snr:
             schedule = ended_in_noise(schedule)
     name: Any = schedule.name
-    settled = replace(config, schedule=name, prediction=prediction, zero_terminal_snr=schedule.zero_snr)
-    return settled, schedule
+    resolved = replace(config, schedule=name, prediction=prediction, zero_terminal_snr=schedule.zero_snr)
+    return resolved, schedule
 
 
 def _schedule_of(init: str | None, frozen: FrozenNetworks, unet: UNet) -> NoiseSchedule | None:
@@ -126,7 +126,7 @@ def _has_schedule(path: Path) -> bool:
 
 
 def initial_notes(config: TrainUNetConfig, asked: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> Iterator[Note]:
-    """What the run is made of, said aloud. config: settled; asked: as it was typed; unet: as it came."""
+    """What the run is made of, said aloud. config: resolved; asked: as it was typed; unet: as it came."""
     yield Note(f"VAE {config.vae}: frozen; text encoder {config.text_encoder}: {'trains along' if config.train_text_encoder else 'frozen'}")
     start = None if config.init is None else find_initial_model(config.init)
     parts = [] if start is None else [(start, "unet"), *[(start, "scheduler")] * _has_schedule(start)]

@@ -15,7 +15,7 @@ from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
 from ldmcli.engine.train.context import GlobalBatch, RunContext
 from ldmcli.engine.train.distributed import run_on_all_processes
-from ldmcli.engine.train.dry_run import planned
+from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.initial_weights import initial_notes, initial_unet, load_frozen, resolve_parts, resolve_schedule
 from ldmcli.engine.train.pictures import captioned, split_pictures
 from ldmcli.engine.train.run_folder import agree_on_settings, plain, resume, run_folder
@@ -36,7 +36,7 @@ def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
     data = captioned(config)
     if config.dry_run:
-        yield from planned(config, data, train_unet)
+        yield from plan_run(config, data, train_unet)
         return
     typed, config = config, resolve_parts(config)
     yield from prompts_notes(config)

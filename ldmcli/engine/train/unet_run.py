@@ -66,9 +66,9 @@ class UNetRun:
         self.network = torch.compile(prepared) if config.compile else prepared
         self.frozen, self.cached, self.order, self.batch = trainable.frozen, caches.train, split.order, GlobalBatch.of(config, accelerator)
         self.train_rows = torch.tensor(split.train_rows)
-        self.judged, self.val_rows = caches.train, torch.tensor(split.val_rows)
+        self.eval_data, self.val_rows = caches.train, torch.tensor(split.val_rows)
         if caches.held_out is not None:
-            self.judged, self.val_rows = caches.held_out, torch.arange(len(split.val_rows))
+            self.eval_data, self.val_rows = caches.held_out, torch.arange(len(split.val_rows))
         self.validated: tuple[int, dict[str, float]] = (-1, {})
         """Of which step, and what was found."""
         self.prompts = sample_prompts(config, split.data, split.val_rows or split.train_rows)
@@ -138,18 +138,18 @@ class UNetRun:
         yield Saved("model", model)
 
     def _now(self) -> dict[str, Any]:
-        """The parts with the weights of this moment, as `Trained.shipped` has them."""
+        """The parts with the weights of this moment, as `TrainableNetworks.inference_networks` has them."""
         return self.trainable.inference_networks(kept(self.trainable.network))
 
     def _held_out_batch(self) -> Batch:
         """All rows of a validation; the same ones whenever it is asked for."""
         rows = self.val_rows.repeat(-(-VALIDATED // len(self.val_rows)))[:VALIDATED]
-        return draw_batch(self.judged, rows, self.schedule, spread_timesteps, generator_for(self.config.seed, "validation"), 0.0)
+        return draw_batch(self.eval_data, rows, self.schedule, spread_timesteps, generator_for(self.config.seed, "validation"), 0.0)
 
     @torch.no_grad()
     def _errors(self, network: Any, batch: Batch) -> Tensor:
         """Squared error of each picture, (b,)."""
-        answer, wanted, _ = predict(network, self.judged, batch, self.schedule, self.accelerator.device)
+        answer, wanted, _ = predict(network, self.eval_data, batch, self.schedule, self.accelerator.device)
         return squared_error(answer, wanted)
 
     def _figures(self, network: Any) -> dict[str, float]:

@@ -13,7 +13,7 @@ from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
 from ldmcli.engine.train.context import GlobalBatch, RunContext
 from ldmcli.engine.train.distributed import run_on_all_processes
-from ldmcli.engine.train.dry_run import planned
+from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.held_out import held_out_squares
 from ldmcli.engine.train.pictures import captioned, split_pictures
 from ldmcli.engine.train.run_folder import agree_on_settings, resume, run_folder
@@ -42,7 +42,7 @@ def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) 
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
     data = captioned(config)
     if config.dry_run:
-        yield from planned(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
+        yield from plan_run(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
         return
     accelerator = yield from open_run(config, data)
     settings = agree_on_settings(config, data, processes)

@@ -62,7 +62,7 @@ class VAERun:
     ) -> None:  # fmt: skip
         """prepared: the network as the loss calls it."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
-        self.pixels, self.judged = squares.train, squares.train if squares.held_out is None else squares.held_out
+        self.pixels, self.eval_data = squares.train, squares.train if squares.held_out is None else squares.held_out
         self.order, self.batch, self.views = split.order, GlobalBatch.of(config, accelerator), len(CROPS[config.crop])
         self.train_rows, self.val_rows = torch.tensor(split.train_rows), torch.tensor(split.val_rows)
         self.perceptual, self.adversary = extra.perceptual, extra.adversary
@@ -110,11 +110,11 @@ class VAERun:
     @torch.no_grad()
     def _figures(self, state: TrainState) -> dict[str, float]:
         network, downscale = self._inference_network(state.weights()), self.vae.config.downscale
-        sums = torch.stack([self.judged[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
+        sums = torch.stack([self.eval_data[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
         seen = to_unit_range(sums / len(self.train_rows[:MEAN_OF]))  # (3, H, W)
         found = []
         for rows in self._parts(self.val_rows):
-            pictures = to_unit_range(self.judged[rows])
+            pictures = to_unit_range(self.eval_data[rows])
             ways = (self._reconstruct(network, pictures), seen.expand_as(pictures), block_mean(pictures, downscale))
             found.append(torch.stack([psnr(way, pictures) for way in ways]))  # (3, b)
         names = ("val_psnr", "val_psnr_mean_picture", "val_psnr_block_mean")
@@ -125,13 +125,13 @@ class VAERun:
     def channel_nats(self, state: TrainState) -> list[float]:
         """Nats per latent value of each channel, on the held-out pictures."""
         network = self._inference_network(state.weights())
-        parts = [network.encode(to_unit_range(self.judged[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
+        parts = [network.encode(to_unit_range(self.eval_data[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
         return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
 
     def looks(self) -> list[Callable[[], object]]:
         """What validation, samples and the measured scale need at once, done once: pictures of a batch, there and back."""
         pictures = (self.val_rows if len(self.val_rows) else self.train_rows)[: self.config.batch_size]
-        return [lambda: self._reconstruct(self._inference_network(kept(self.vae)), to_unit_range(self.judged[pictures]))]
+        return [lambda: self._reconstruct(self._inference_network(kept(self.vae)), to_unit_range(self.eval_data[pictures]))]
 
     def collapse(self, state: TrainState) -> Iterator[Note]:
         """What each channel carries; a warning when one carries nothing, or the mean of all pictures is as good as the decoder."""
@@ -151,7 +151,7 @@ class VAERun:
         rows = (self.val_rows if len(self.val_rows) else self.train_rows)[:SAMPLED]
         network, pairs = self._inference_network(state.weights()), []
         for part in self._parts(rows):
-            pictures = to_unit_range(self.judged[part])
+            pictures = to_unit_range(self.eval_data[part])
             pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(network, pictures)), strict=True))
         sheet = contact_sheet([picture for row in zip(*pairs, strict=True) for picture in row], columns=len(rows))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
@@ -190,7 +190,7 @@ class VAERun:
         for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
             noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
             for part, own in zip(self._parts(rows), noise.split(self.config.batch_size), strict=True):
-                posterior = network.encode(to_unit_range(self.judged[part]).to(self.accelerator.device))
+                posterior = network.encode(to_unit_range(self.eval_data[part]).to(self.accelerator.device))
                 drawn.append(posterior.sample(own.to(self.accelerator.device)).cpu())
         mean, deviation = mean_and_deviation(drawn)
         if not (math.isfinite(deviation) and deviation > 0):

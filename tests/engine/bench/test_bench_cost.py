@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.bench import pixel_space as bench_pixels
-from ldmcli.engine.bench.costs import META, components, count_costs, count_flops, parameters
+from ldmcli.engine.bench.costs import META, Workload, components, count_costs, count_flops, parameters
 from ldmcli.engine.bench.pixel_space import LiveBytes, activation_bytes
 from ldmcli.engine.bench.training import count_step
 from ldmcli.engine.session import Session, open_session
@@ -33,7 +33,7 @@ SD14 = (UNetConfig.from_dict(SD14_UNET), VAEConfig.from_dict(SD14_VAE), CLIPText
 @pytest.fixture(scope="module")
 def sd14():
     """Stable Diffusion v1.4 from its published configs, one picture of 512 x 512 in 50 calls."""
-    return count_costs(*SD14, (4, 64, 64), batch_size=1, calls=50)
+    return count_costs(*SD14, (4, 64, 64), Workload(batch_size=1, calls=50))
 
 
 def test_the_configs_that_ship_are_the_published_ones():
@@ -81,7 +81,7 @@ def test_the_count_is_what_the_loop_executes(model, scheduler, guided):
                     vae.decode(step.final[i : i + 1])
 
     costs = count_costs(
-        unet.config, vae.config, encoder.config, shape, batch_size=2, calls=solver.num_calls, guided=guided, texts=1 + guided
+        unet.config, vae.config, encoder.config, shape, Workload(batch_size=2, calls=solver.num_calls, guided=guided, texts=1 + guided)
     )
     assert costs.calls == (5 if scheduler == "heun" else 3)
     assert costs.total == count_flops(draw) < costs.plain_total
@@ -101,7 +101,7 @@ def test_on_a_cpu_the_counter_would_miss_attention(model):
 
 def test_a_training_step_is_about_three_forward_passes(model):
     config = open_session(find_model(str(model)), select_runtime("cpu", "fp32")).unet.config
-    forward = count_costs(config, None, CLIPTextConfig(hidden_size=32), (4, 8, 8), batch_size=4, calls=1, guided=False).unet_plain
+    forward = count_costs(config, None, CLIPTextConfig(hidden_size=32), (4, 8, 8), Workload(batch_size=4, calls=1, guided=False)).unet_plain
     # less: no gradient is needed for the latents and the text
     assert 2.6 * forward < count_step(config, 4, (4, 8, 8), 77) < 3 * forward
 

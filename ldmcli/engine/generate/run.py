@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
@@ -11,19 +12,19 @@ from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.sampling.settings import prompt_notes
-from ldmcli.engine.session import open_session
+from ldmcli.engine.session import Session, open_session
 from ldmcli.engine.trace.recording import TracedSession
 from ldmcli.errors import PartlyFailed, Stopped
 from ldmcli.models.source import Source
 from ldmcli.outputs.manifest import Manifest
-from ldmcli.outputs.output_plan import plan_outputs
+from ldmcli.outputs.output_plan import OutputPlan, plan_outputs
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress, Saved
 from ldmcli.records.pictures import FailedItem, GenerateReport
 from ldmcli.records.words import counted
 from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime import signals
-from ldmcli.runtime.device import select_runtime, set_threads
+from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
 
 
@@ -43,65 +44,91 @@ def run_generate(
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
     if unusable:
         yield Note(f"left out: {in_words(unusable)}", warning=True)
-    manifest = Manifest(outputs.folder) if outputs.file is None else None
-    if manifest and not outputs.target.numbered:
-        outputs = outputs.numbered_from(manifest.next_number)
-    command = digest(requests)
-    before = manifest.started(command, config.seed) if manifest and config.resume else None
-    if config.resume and not before:
-        yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
-    seed = before["seed"] if before else secrets.randbelow(2**32) if config.seed is None else config.seed
-    if config.seed is None and any(request.seed is None for request in requests):
-        yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
-    jobs = plan_jobs(requests, seed)
-    opened = open_low_memory if config.low_memory else open_session
-    session = opened(source, runtime, vae_dtype=config.vae_dtype)
-    if session.vae_dtype != runtime.dtype_name:
-        yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
-    yield from map(Note, session.notes)
-    if config.trace:
-        session = TracedSession(**vars(session), load_s=time.perf_counter() - started)
+    command = yield from _find_command(config, outputs, requests)
+    jobs = plan_jobs(requests, command.seed)
+    session = yield from _open(config, source, runtime)
     yield from prompt_notes(jobs, session, strict=config.strict)
-    writer = PictureWriter(
-        config, source.name, outputs.numbered_from(before["first"]) if before else outputs, manifest, resumed=before is not None
-    )
+    writer = PictureWriter(config, source.name, command.outputs, command.manifest, resumed=command.resumed)
     run = Run(config, source, session, runtime, writer, threads)
     yield from run.settle(jobs)
     yield from memory_notes(session, list(run.settings.values()), min(config.batch_size, len(jobs)))
-    if manifest and not before and run.settings:
-        manifest.start(command, first=outputs.first, seed=seed, pictures=len(jobs))
+    if command.manifest and not command.resumed and run.settings:
+        command.manifest.start(command.digest, first=command.outputs.first, seed=command.seed, pictures=len(jobs))
     run.timing["load_s"] = time.perf_counter() - started
-    yield from _drawn(run, jobs, resumable=manifest is not None)
-    sheet = None
-    if config.grid and run.done:
-        if len(run.done) > MOST_PICTURES:
-            yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(run.done), 'picture')}")
-        sheet = writer.write_grid([run.done[number] for number in sorted(run.done)], len(jobs))
-    page = run.trace(session, jobs[0]) if isinstance(session, TracedSession) and run.done else None
-    if page:
-        yield Saved("trace", page)
-    run.timing["total_s"] = time.perf_counter() - started
-    used = memory(runtime.device)
+    yield from _draw_all(run, jobs, resumable=command.manifest is not None)
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
-    yield GenerateReport(
-        model=source.name,
-        device=str(runtime.device),
-        dtype=runtime.dtype_name,
-        images=[run.done[number] for number in sorted(run.done)],
-        failed=failed,
-        timing={name: round(value, 4) for name, value in run.timing.items()},
-        memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
-        grid=str(sheet) if sheet else None,
-        trace=str(page) if page else None,
-        measured=run.measuring.found if config.measure else None,
-    )
+    yield from _report(run, jobs, failed, started)
     if failed and run.done:
         raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
     if run.first_error:
         raise run.first_error
 
 
-def _drawn(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Event]:
+@dataclass(frozen=True)
+class Command:
+    """What a command writes to and draws from. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
+
+    outputs: OutputPlan
+    manifest: Manifest | None
+    digest: str
+    seed: int
+    resumed: bool
+
+
+def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequence[Request]) -> Generator[Event, None, Command]:
+    """Ask the folder's manifest for the same command, for --resume, and draw a seed where none was named."""
+    manifest = Manifest(outputs.folder) if outputs.file is None else None
+    if manifest and not outputs.target.numbered:
+        outputs = outputs.numbered_from(manifest.next_number)
+    name = digest(requests)
+    before = manifest.started(name, config.seed) if manifest and config.resume else None
+    if config.resume and not before:
+        yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
+    seed = before["seed"] if before else secrets.randbelow(2**32) if config.seed is None else config.seed
+    if config.seed is None and any(request.seed is None for request in requests):
+        yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
+    return Command(outputs.numbered_from(before["first"]) if before else outputs, manifest, name, seed, before is not None)
+
+
+def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
+    """The session that the options ask for, and what there is to say of it."""
+    started = time.perf_counter()
+    open_it = open_low_memory if config.low_memory else open_session
+    session: Session = open_it(source, runtime, vae_dtype=config.vae_dtype)
+    if session.vae_dtype != runtime.dtype_name:
+        yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
+    yield from map(Note, session.notes)
+    return TracedSession(**vars(session), load_s=time.perf_counter() - started) if config.trace else session
+
+
+def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: float) -> Iterator[Event]:
+    """The sheet, the trace and the record of the whole command."""
+    pictures = [run.done[number] for number in sorted(run.done)]
+    sheet = page = None
+    if run.config.grid and pictures:
+        if len(pictures) > MOST_PICTURES:
+            yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(pictures), 'picture')}")
+        sheet = run.writer.write_grid(pictures, len(jobs))
+    if isinstance(run.session, TracedSession) and pictures:
+        page = run.trace(run.session, jobs[0])
+        yield Saved("trace", page)
+    run.timing["total_s"] = time.perf_counter() - started
+    used = memory(run.runtime.device)
+    yield GenerateReport(
+        model=run.source.name,
+        device=str(run.runtime.device),
+        dtype=run.runtime.dtype_name,
+        images=pictures,
+        failed=failed,
+        timing={name: round(value, 4) for name, value in run.timing.items()},
+        memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
+        grid=str(sheet) if sheet else None,
+        trace=str(page) if page else None,
+        measured=run.measuring.found if run.config.measure else None,
+    )
+
+
+def _draw_all(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Event]:
     """Draw and write everything. Raises Stopped after a signal, when what had been drawn by then is written."""
     hint = "--resume goes on." if resumable else ""
     with signals.interruptible(hint):

@@ -6,6 +6,7 @@ from typing import Any
 from ldmcli.config.options import Options
 from ldmcli.config.reading import read_keys
 from ldmcli.config.toml_file import read_config_file
+from ldmcli.config.training_groups import CheckpointOptions
 from ldmcli.errors import NotFound, UsageError
 
 RECORD = "config.toml"
@@ -29,7 +30,8 @@ def read_files(kinds: tuple[type[Options], ...], typed: Values, command: str) ->
     stated = _options(config, kinds, command, going_on="resume" in typed) if config is not None else {}
     merged = over(stated, typed)
     record: Values = {}
-    if run := _run_to_go_on(merged):
+    trains = any(issubclass(kind, CheckpointOptions) for kind in kinds)  # elsewhere --resume means something else
+    if trains and (run := _run_to_go_on(merged)):
         record = _options(run / RECORD, kinds, command, going_on=True)
         if merged["resume"] not in NEWEST and Path(merged["resume"]) != run:
             record.pop("output")  # one of its checkpoints begins a run of its own

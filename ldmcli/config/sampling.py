@@ -65,15 +65,6 @@ class SchedulerOptions(Options, group="Sampling"):
 class GuidanceOptions(Options, group="Sampling"):
     """What generate, bench and compare-schedulers share."""
 
-    negative_prompt: str = option(
-        "", "--negative-prompt", "--negative", metavar="TEXT", help="What to steer away from.", group="Prompts",
-        per_prompt=True, sweep=True, recorded=True, conflicts=(
-            Conflict(
-                lambda options: unguided(options) and bool(options.negative_prompt.strip()),
-                "--negative-prompt works through guidance, and with --cfg 1 or less there is none.",
-            ),
-        ),
-    )  # fmt: skip
     cfg: float | None = option(
         None, *CFG_NAMES, metavar="NUMBER", help="Guidance scale; 1 or less: no guidance, half the work.", default_is="the model's",
         at_least=0, per_prompt=True, sweep=True, recorded=True, own="cfg",
@@ -91,6 +82,15 @@ class GuidanceOptions(Options, group="Sampling"):
     sigma_clip: bool = option(True, "--sigma-clip/--no-sigma-clip", help="Start cosine models at sigma 164.")
     seed: int | None = option(None, "-s", "--seed", help="Picture i has seed + i; -1 draws one.", default_is="drawn and printed",
                               per_prompt=True, recorded=True, **DRAWN_SEED)  # fmt: skip
+    negative_prompt: str = option(
+        "", "--negative-prompt", "--negative", metavar="TEXT", help="What to steer away from.", group="Prompts",
+        per_prompt=True, sweep=True, recorded=True, conflicts=(
+            Conflict(
+                lambda options: unguided(options) and bool(options.negative_prompt.strip()),
+                "--negative-prompt works through guidance, and with --cfg 1 or less there is none.",
+            ),
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class SizeOptions(Options, group="Picture"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingOptions(GuidanceOptions, SizeOptions, SchedulerOptions, group="Sampling"):
+class SamplingOptions(SizeOptions, GuidanceOptions, SchedulerOptions, group="Sampling"):
     """Everything that decides what `generate` draws."""
 
     cfg_interval: tuple[float, float] | None = option(

@@ -85,7 +85,7 @@ UNUSABLE = {
     "text after the object": (b'{"prompt": "a"} {"prompt": "b"}', "not JSON"),
     "deep nesting": (b'{"prompt": ' + b"[" * 100_000, "not JSON"),
     "a number of 5000 digits": (b'{"prompt": "a", "seed": ' + b"9" * 5000 + b"}", "not JSON"),
-    "unknown key": (b'{"prompt": "a", "stepz": 3}', "unknown key 'stepz'; known: prompt, seed"),
+    "unknown key": (b'{"prompt": "a", "stepz": 3}', "unknown key 'stepz'; known: prompt, scheduler"),
     "no prompt": (b'{"steps": 3}', "no `prompt`"),
     "prompt of a wrong type": (b'{"prompt": ["a"]}', "prompt = ['a'] has the wrong type"),
     "null": (b'{"prompt": "a", "seed": null}', "seed = None has the wrong type"),

@@ -47,7 +47,7 @@ SENSIBLE = {
     "everything at once": ["--cfg-interval", "0,0.5", "--cfg-rescale", "0.5", "--weighting", "a1111", "--long-prompts", "--measure"],
     "measured for a script": ["--measure", "-q", "--json"],
     "everything small": ["--low-memory", "--vae-tiling", "--vae_dtype", "float16", "--batch-size", "1"],
-    "enlarge": ["--upscale", "2", "--resample", "lanczos"],
+    "enlarged": ["--upscale", "2", "--resample", "lanczos"],
 }
 
 

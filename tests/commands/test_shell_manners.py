@@ -147,8 +147,9 @@ def test_a_dash_is_standard_input(what, model, monkeypatch, tmp_path):
 
     typed, expected = PROMPTS[what]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a cat\n# no prompt\na bird\n")))
-    requests, unusable = collect_requests([text for text in typed if text != "-p"], None, [], GenerateConfig())
+    requests, unusable, notes = collect_requests([text for text in typed if text != "-p"], None, [], GenerateConfig())
     assert [request.prompt for request in requests] == expected and unusable == []
+    assert ["line 2" in note.text for note in notes] == [True] * len(notes)
 
 
 def test_standard_input_is_read_once(ldm):

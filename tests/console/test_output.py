@@ -112,6 +112,7 @@ def test_pictures_captions_and_the_like_are_counted_in_one_place_only():
         "scorer.py: {len(captions)} captions",
         "scorer.py: {len(pictures)} pictures",
         "statistics.py: {FEWEST} pictures",
+        "unet_caches.py: {window} tokens",
     ]
 
 

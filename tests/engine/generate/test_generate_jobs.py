@@ -96,7 +96,7 @@ def test_a_swept_picture_is_the_one_drawn_alone(generate, tmp_path):
     shared = ("a dog", "-s", "5", "--steps", "2", "--batch-size", "1", "-q")
     assert generate(*shared, "-o", f"{tmp_path}/swept/", "--sweep", "cfg=2,4", "--sweep", "scheduler=ddim,euler-a")[0] == 0
     assert generate(*shared, "-o", tmp_path / "alone.png", "--cfg", "4", "--scheduler", "ddim")[0] == 0
-    pictures = [path.read_bytes() for path in sorted((tmp_path / "expand_sweep").glob("*.png"))]
+    pictures = [path.read_bytes() for path in sorted((tmp_path / "swept").glob("*.png"))]
     assert len(set(pictures)) == 4 and pictures[2] == (tmp_path / "alone.png").read_bytes()
 
 

@@ -178,8 +178,8 @@ def test_lines_of_a_file_and_sweeps_have_them_too(draw, generate, tmp_path):
     lines = draw("-f", tmp_path / "p.jsonl", into="lines")[0]
     typed = [("a (dog:1.6)", "--weighting", "a1111"), (LONG, "--long-prompts"), ("a dog", "--cfg-interval", "0.25,0.75")]
     assert same(lines, [draw(*argv, into=f"typed {number}")[0][0] for number, argv in enumerate(typed)])
-    expand_sweep = draw("a (dog:1.6)", "--sweep", "weighting=none,a1111", into="expand_sweep")[0]
-    assert same(expand_sweep[1:], lines[:1]) and not same(expand_sweep[:1], expand_sweep[1:])
+    swept = draw("a (dog:1.6)", "--sweep", "weighting=none,a1111", into="swept")[0]
+    assert same(swept[1:], lines[:1]) and not same(swept[:1], swept[1:])
     for bad in ('{"prompt": "a", "long_prompts": 1}', '{"prompt": "a", "cfg_interval": "0.5"}', '{"prompt": "a", "steps": true}'):
         (tmp_path / "bad.jsonl").write_text(bad)
         assert generate("-f", tmp_path / "bad.jsonl")[0] == 2

@@ -92,7 +92,7 @@ def test_figures_in_batches_are_those_of_one_pass_over_all(kind, wide, model, tm
     rows = []
     if kind == "unet":
         original = unet_run.run_command
-        monkeypatch.setattr(unet_run, "run_command", lambda *given: rows.append(len(given[2].t)) or original(*given))
+        monkeypatch.setattr(unet_run, "predict", lambda *given: rows.append(len(given[2].t)) or original(*given))
     else:
         original = vae_run.VAE.encode
         monkeypatch.setattr(vae_run.VAE, "encode", lambda self, pictures: rows.append(len(pictures)) or original(self, pictures))

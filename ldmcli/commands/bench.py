@@ -1,11 +1,11 @@
 """`ldm bench`: how fast, how large, how exact."""
 
 from ldmcli.commands.builder import command
-from ldmcli.commands.requests import find_source
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.measuring import BenchConfig
 from ldmcli.config.shared import ReportOptions
 from ldmcli.engine.bench.plan import plan_cells
+from ldmcli.models.source import find_source
 
 
 @command(

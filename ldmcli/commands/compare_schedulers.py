@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import chain
 
 from ldmcli.commands.builder import command
-from ldmcli.commands.requests import collect_requests, find_source
+from ldmcli.commands.requests import collect_requests
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.checks import check
 from ldmcli.config.measuring import CompareConfig
@@ -13,6 +13,7 @@ from ldmcli.console import output
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.compare.plan import plan_cells, plan_folder
 from ldmcli.engine.jobs import changed
+from ldmcli.models.source import find_source
 
 
 @command(

@@ -7,7 +7,7 @@ from itertools import chain
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.from_image import replay
-from ldmcli.commands.requests import collect_requests, find_source, generate_config
+from ldmcli.commands.requests import collect_requests, generate_config
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
@@ -20,6 +20,7 @@ from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
 from ldmcli.models.layout import ldm_settings
+from ldmcli.models.source import find_source
 from ldmcli.outputs.naming import find_target
 
 

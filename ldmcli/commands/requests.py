@@ -6,11 +6,9 @@ from typing import Any
 
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.config.shared import ModelOptions
 from ldmcli.engine.generate.prompts_file import read_prompts
 from ldmcli.engine.jobs import Request, changed, expand_sweep
 from ldmcli.errors import UsageError
-from ldmcli.models.source import Source, find_model
 from ldmcli.records.notes import Note
 from ldmcli.records.pictures import FailedItem
 
@@ -20,14 +18,6 @@ STDIN = "-"
 def generate_config(given: dict[str, Any]) -> GenerateConfig:
     """The options as a checked config."""
     return changed(GenerateConfig(), given)
-
-
-def find_source(options: ModelOptions) -> Source:
-    """The model that the options name. The one place where options become a model."""
-    return find_model(
-        options.model, vae=options.vae, tokenizer=options.tokenizer, loras=options.loras, prediction=options.prediction,
-        allow_pickle=options.allow_pickle, variant=options.variant,
-    )  # fmt: skip
 
 
 def collect_requests(
@@ -46,12 +36,13 @@ def collect_requests(
     requests: list[Request] = []
     unusable: list[FailedItem] = []
     notes: list[Note] = []
-    for prompt in typed:
-        if prompt != STDIN:
-            requests.append(Request(prompt, changed(config, {"prompts": (prompt,)})))
-    for prompt_file in [*([STDIN] if STDIN in typed else []), *([prompts_file] if prompts_file is not None else [])]:
-        read = read_prompts(prompt_file, config)
-        requests, unusable, notes = [*requests, *read.requests], [*unusable, *read.failed], [*notes, *map(Note, read.notes)]
+    sources = [(prompt, prompt == STDIN) for prompt in typed] + ([(prompts_file, True)] if prompts_file is not None else [])
+    for text, is_file in sources:
+        if is_file:
+            read = read_prompts(text, config)
+            requests, unusable, notes = [*requests, *read.requests], [*unusable, *read.failed], [*notes, *map(Note, read.notes)]
+        else:
+            requests.append(Request(text, changed(config, {"prompts": (text,)})))
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
     return expand_sweep(requests, sweep), unusable, notes

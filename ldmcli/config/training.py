@@ -103,7 +103,7 @@ class ObjectiveOptions(Options, group="Schedule and steps"):
     schedule: Literal["cosine", "scaled-linear", "linear"] | None = option(
         None, "--schedule", help="How noise grows.", default_is="that of --init, else cosine"
     )
-    prediction: Literal["v", "epsilon"] | None = option(
+    prediction: Literal["epsilon", "v"] | None = option(
         None, "--prediction", help="What the U-Net learns to predict.", default_is="that of --init, else v"
     )
     zero_terminal_snr: bool = option(

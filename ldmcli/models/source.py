@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
+from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
 from ldmcli.models.header import read_header
@@ -58,6 +59,14 @@ class Source:
         """What pictures record beside the weights, where it was asked for."""
         named = {"prediction": self.prediction, "variant": self.variant}
         return {name: value for name, value in named.items() if value is not None}
+
+
+def find_source(options: ModelOptions) -> Source:
+    """The model that the options name. The one place where options become a model. Raises as `find_model`."""
+    return find_model(
+        options.model, vae=options.vae, tokenizer=options.tokenizer, loras=options.loras, prediction=options.prediction,
+        allow_pickle=options.allow_pickle, variant=options.variant,
+    )  # fmt: skip
 
 
 def find_model(

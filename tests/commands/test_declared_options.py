@@ -157,7 +157,7 @@ def test_only_what_was_typed_can_be_senseless(tmp_path):
     case = invocation(tmp_path, deep=True)
     with pytest.raises(UsageError, match="--deep tints nothing"):
         case.refuse_conflicts(case.options(Tinting))
-    case.refuse_conflicts(case.options(Tinting), expand_sweep={"tint": "sepia"})
+    case.refuse_conflicts(case.options(Tinting), swept={"tint": "sepia"})
 
 
 def test_an_integer_beyond_floats_is_told():

@@ -3,7 +3,7 @@
 import pytest
 
 from ldmcli import errors
-from ldmcli.commands import requests as command
+from ldmcli.models import source
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def failing(ldm, monkeypatch):
         def find_model(text, **options):
             raise error
 
-        monkeypatch.setattr(command, "find_model", find_model)
+        monkeypatch.setattr(source, "find_model", find_model)
         return ldm("generate", "a dog", *argv)
 
     return run

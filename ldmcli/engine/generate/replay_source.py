@@ -8,7 +8,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.picture_record import PictureRecord
 from ldmcli.errors import NotFound
 from ldmcli.models.search import find_vocabulary, find_weights, is_model
-from ldmcli.models.source import Source, find_model
+from ldmcli.models.source import Source, find_source
 
 
 def find_recorded(path: Path, recorded: PictureRecord, config: GenerateConfig, *, model_given: bool) -> Source:
@@ -41,5 +41,5 @@ def find_recorded(path: Path, recorded: PictureRecord, config: GenerateConfig, *
             f"{path} was drawn with {' and '.join(missing)}, not found by hash in the hub cache or beside the picture.{unknown}",
             hint=f"Name {'it' if len(missing) == 1 else 'them'} with {' and '.join(ways)}.",
         )
-    source = find_model(str(found), vae=config.vae, tokenizer=tokenizer, loras=config.loras, allow_pickle=config.allow_pickle)
+    source = find_source(replace(config, model=str(found), tokenizer=tokenizer))
     return source if found == config.model else replace(source, name=recorded.model)

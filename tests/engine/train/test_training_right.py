@@ -91,7 +91,7 @@ def test_figures_in_batches_are_those_of_one_pass_over_all(kind, wide, model, tm
     run, state = caught_run(kind, monkeypatch, config_for(kind, wide, model, tmp_path, **{**STILL, "batch_size": 3, "held_out": 0.4}))
     rows = []
     if kind == "unet":
-        original = unet_run.run_command
+        original = unet_run.predict
         monkeypatch.setattr(unet_run, "predict", lambda *given: rows.append(len(given[2].t)) or original(*given))
     else:
         original = vae_run.VAE.encode

@@ -98,6 +98,10 @@ def generate(
         bool | None,
         typer.Option("--low-memory", help="Hold one network at a time; the same pictures, and every batch reads the files again."),
     ] = None,
+    fuse: Annotated[
+        bool | None,
+        typer.Option("--fuse/--no-fuse", help="On a CPU: packed weights, fused operations (the default)."),
+    ] = None,
     as_json: options.JsonOption = False,
     quiet: options.QuietOption = False,
     list_schedulers: Annotated[bool, typer.Option("--list-schedulers", help="Print the schedulers and exit.")] = False,
@@ -122,7 +126,7 @@ def generate(
         "device": options.device_name(device),
         "dtype": dtype and options.dtype_name(dtype),
         "vae_dtype": vae_dtype and options.dtype_name(vae_dtype, "--vae-dtype"),
-        "tiled_decode": tiled_decode, "low_memory": low_memory,
+        "tiled_decode": tiled_decode, "low_memory": low_memory, "fuse": fuse,
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
     if preview:

@@ -72,6 +72,8 @@ class GenerateConfig:
     """Decode in overlapping tiles; None: only pictures of more than TILED_ABOVE pixels."""
     low_memory: bool = False
     """Hold one network at a time: text tower, U-Net, VAE. The pictures are the same."""
+    fuse: bool = True
+    """Draw by inference copies of the networks where there are any: faster, and at most 1 of 255 away."""
     strict: bool = False
 
     def __post_init__(self) -> None:

@@ -63,10 +63,10 @@ class Bench:
         save_bench(report, self.config)
         return report
 
-    def open(self, runtime: Runtime) -> tuple[Session, float]:
-        """The model on the device, and the seconds that took."""
+    def open(self, runtime: Runtime, *, fuse: bool = False) -> tuple[Session, float]:
+        """The model on the device, and the seconds that took. fuse: as `generate` draws."""
         started = time.perf_counter()
-        session = open_session(self.source, runtime)
+        session = open_session(self.source, runtime, fuse=fuse)
         return session, time.perf_counter() - started
 
     def peak(self, runtime: Runtime) -> Iterator[Event]:
@@ -86,7 +86,7 @@ class Bench:
         missing = [cell for cell in cells if fp32(cell) not in self.truth]
         if not missing:
             return
-        session, _ = self.open(select_runtime(self.config.device, "fp32"))
+        session, _ = self.open(select_runtime(self.config.device, "fp32"), fuse=True)
         for number, cell in enumerate(missing):
             yield Progress("fp32 pictures to compare with", number, len(missing))
             self.truth.setdefault(fp32(cell), None)
@@ -100,7 +100,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime = select_runtime(self.config.device, dtype)
         yield from self.peak(runtime)
-        session, load_s = self.open(runtime)
+        session, load_s = self.open(runtime, fuse=not self.config.compile)  # a compiler fuses by itself
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]
         first = len(self.rows)

@@ -34,7 +34,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
-    session = open_session(source, runtime)
+    session = open_session(source, runtime, fuse=True)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)
     bench = Workbench(config, source, session, runtime, threads, folder, jobs, scorer)

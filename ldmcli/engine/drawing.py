@@ -187,6 +187,7 @@ def picture_facts(
         "dtype": runtime.dtype_name,
         "vae_dtype": settings.vae_dtype,
         "tiled_decode": settings.tiled,
+        "fuse": job.config.fuse and job.config.trace is None,
         "threads": threads,
         "batch_size": batch_size,
         "prompt": job.prompt,

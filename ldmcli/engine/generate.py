@@ -54,7 +54,7 @@ def run_generate(
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
     jobs = plan_jobs(requests, seed)
     opened = open_staged if config.low_memory else open_session
-    session = opened(source, runtime, vae_dtype=config.vae_dtype)
+    session = opened(source, runtime, vae_dtype=config.vae_dtype, fuse=config.fuse and config.trace is None)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     if config.trace:

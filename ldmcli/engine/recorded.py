@@ -29,18 +29,21 @@ TYPES: dict[str, tuple[type, ...]] = {
     "dtype": (str,),
     "vae_dtype": (str,),
     "tiled_decode": (bool,),
+    "fuse": (bool,),
     "model": (str,),
     "unet_sha256": (str,),
     "scheduler": (dict,),
 }
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
 
-LATER: dict[str, Any] = {"cfg_interval": None, "weighting": "none", "long_prompts": False, "vae_dtype": "auto", "tiled_decode": False}
+LATER: dict[str, Any] = {
+    "cfg_interval": None, "weighting": "none", "long_prompts": False, "vae_dtype": "auto", "tiled_decode": False, "fuse": False,
+}  # fmt: skip
 """What pictures of earlier versions do not state, and what drew them."""
 
 OPTIONS = (
     "negative_prompt", "seed", "cfg", "cfg_rescale", "cfg_interval", "weighting", "long_prompts", "width", "height", "upscale", "resample",
-    "dtype", "vae_dtype", "tiled_decode",
+    "dtype", "vae_dtype", "tiled_decode", "fuse",
 )  # fmt: skip
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ldmcli.networks import winograd
 from ldmcli.networks.linear import onednn_is_faster
 
 # B pictures, N rows (pictures times tokens), I and O width of input and output
@@ -27,27 +28,38 @@ def frozen(weight: Tensor) -> nn.Parameter:
 
 
 class PackedConv(nn.Module):
-    """nn.Conv2d in channels-last order. Holds the layer's own weight until it first runs."""
+    """nn.Conv2d in channels-last order. Holds the layer's own weight until it first runs, which decides how it is packed."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.weight = frozen(conv.weight)
         self.bias = None if conv.bias is None else frozen(conv.bias)
         self.padding, self.stride = [int(side) for side in conv.padding], list(conv.stride)
+        self.usual = tuple(conv.kernel_size) == (3, 3) and self.padding == [1, 1] and self.stride == [1, 1]
+        self.spread: Tensor | None = None
+        """(16, I, O), where Winograd's algorithm convolves; `weight` is then without values."""
 
     def forward(self, x: Tensor, *, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
         """x: (B, I, h, w). bias: (O,), instead of the layer's own; added: (B, O, h', w'), to the result. Returns (B, O, h', w')."""
-        if not self.weight.is_mkldnn:
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[attr-defined]
-                self.weight.to_mkldnn(), self.padding, self.stride, [1, 1], 1, list(x.shape)
-            )
-            self.weight = frozen(packed)
+        if not self.weight.is_mkldnn and self.spread is None:
+            self._pack(x)
+        if self.spread is not None:
+            return winograd.convolve(x, self.spread, self.bias if bias is None else bias, added)
         place, bias = (self.padding, self.stride, [1, 1], 1), self.bias if bias is None else bias
         if added is None:
             result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self.weight, bias, *place, "none", [], "")
         else:
             result = torch.ops.mkldnn._convolution_pointwise.binary(x, added, self.weight, bias, *place, "add", 1.0, None, [], None)
         return result
+
+    def _pack(self, x: Tensor) -> None:
+        if self.usual and winograd.pays(x, self.weight):
+            self.spread, packed = winograd.transformed(self.weight).detach(), self.weight.to("meta")
+        else:
+            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[attr-defined,call-arg]
+                self.weight.to_mkldnn(), self.padding, self.stride, [1, 1], 1, list(x.shape)
+            )
+        self.weight = frozen(packed)
 
 
 class PackedLinear(nn.Module):

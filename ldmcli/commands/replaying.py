@@ -9,7 +9,7 @@ from ldmcli.engine.jobs import Request, changed, check_trace
 from ldmcli.engine.naming import find_target
 from ldmcli.errors import NotFound, UsageError
 
-REPLAYABLE = {"model", "vae", "tokenizer", "loras", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory"}
+REPLAYABLE = {"model", "vae", "tokenizer", "loras", "allow_pickle", "device", "dtype", "vae_dtype", "batch_size", "low_memory", "fuse"}
 """What may be given beside --verify: where and how, never what is drawn."""
 
 

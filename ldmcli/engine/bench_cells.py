@@ -100,7 +100,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime = select_runtime(self.config.device, dtype)
         yield from self.peak(runtime)
-        session, load_s = self.open(runtime, fuse=not self.config.compile)  # a compiler fuses by itself
+        session, load_s = self.open(runtime, fuse=not self.config.compile)
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]
         first = len(self.rows)

@@ -184,15 +184,13 @@ def open_session(
 
 
 def fused(session: Session, names: Sequence[str] = ("text_encoder", "unet", "vae")) -> Session:
-    """The session with inference copies in place of those networks of these names that run in fp32 on a CPU; the others stay."""
-    if session.device.type == "cpu":
-        single = session.unet.conv_in.weight.dtype == torch.float32
-        if single and "text_encoder" in names:
-            prepare_text(session.text.encoder)
-        if single and "unet" in names:
-            session.unet = inference_unet(session.unet)
-        if session.vae_dtype == "fp32" and "vae" in names:
-            prepare_decoder(session.vae)
+    """The session with inference copies in place of these networks, as far as they run in fp32 on a CPU; the others stay."""
+    if "text_encoder" in names:
+        prepare_text(session.text.encoder)
+    if "unet" in names:
+        session.unet = inference_unet(session.unet)
+    if "vae" in names:
+        prepare_decoder(session.vae)
     return session
 
 

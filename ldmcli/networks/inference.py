@@ -147,20 +147,26 @@ class InferenceDecoder(Decoder):
         return self.conv_out(normed_silu(self.conv_norm_out, x)).contiguous()
 
 
+def packable(network: nn.Module) -> bool:
+    """Whether this one runs in fp32 on a CPU, and torch has what its copy takes."""
+    first = next(network.parameters())
+    return first.device.type == "cpu" and first.dtype == torch.float32 and can_pack()
+
+
 def inference_unet(unet: UNet) -> UNet:
-    """Its copy, or, where torch lacks what that takes, the network itself."""
-    return InferenceUNet(unet) if can_pack() else unet
+    """Its copy, or, where there can be none, the network itself."""
+    return InferenceUNet(unet) if packable(unet) else unet
 
 
 def prepare_decoder(vae: VAE) -> None:
-    """Give the VAE a copy of its decoder."""
-    if can_pack():
+    """Give the VAE a copy of its decoder, where there can be one."""
+    if packable(vae.decoder):
         vae.add_module("decoder", InferenceDecoder(vae.decoder))
 
 
 def prepare_text(encoder: CLIPText) -> None:
-    """Give the text tower packed linear layers."""
-    if can_pack():
+    """Give the text tower packed linear layers, where it can have them."""
+    if packable(encoder):
         for module in list(encoder.modules()):
             for name, layer in module.named_children():
                 if isinstance(layer, Linear):

@@ -73,16 +73,18 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList([frozen(weight.flatten(1)) for weight in weights])
         self.bias = None if bias is None else frozen(bias)
-        self.by_onednn, self.packed = onednn_is_faster(), False
+        self.by_onednn = onednn_is_faster()
+        self.packed: Tensor | None = None
 
     def weight(self, rows: int) -> Tensor:
         """All of them, packed when first asked for: opaque, (O, I), for oneDNN, which wants to know the number of rows; else (I, O)."""
-        if not self.packed:
+        if self.packed is None:
             parts = list(self.weights)
             whole = parts[0] if len(parts) == 1 else torch.cat(parts)
             packed = torch.ops.mkldnn._reorder_linear_weight(whole.detach(), rows) if self.by_onednn else whole.t().contiguous()
-            self.weights, self.packed = nn.ParameterList([frozen(packed)]), True
-        return self.weights[0]
+            self.packed = frozen(packed)
+            self.weights = nn.ParameterList([self.packed])
+        return self.packed
 
     def forward(self, x: Tensor, *, gelu: bool = False, times: Tensor | None = None) -> Tensor:
         """x: (..., I). gelu: of the result; times: (..., O), multiplied with it, and overwritten. Returns (..., O)."""

@@ -109,6 +109,10 @@ class MemoryOptions(Options, group="Device"):
         None, "--tiled-decode/--no-tiled-decode", "--vae-tiling/--no-vae-tiling", help="Decode in overlapping tiles.",
         default_is="beyond 1024 x 1024", recorded=True, before=False,
     )  # fmt: skip
+    fuse: bool = option(
+        False, "--fuse/--no-fuse", how=True, recorded=True, before=False,
+        help="On a CPU: draw by copies of the networks with packed weights and fused operations; faster, at most 1 of 255 away.",
+    )  # fmt: skip
     low_memory: bool = option(
         False, "--low-memory", how=True, help="Hold one network at a time; the same pictures, and every batch reads the files again."
     )

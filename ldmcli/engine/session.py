@@ -23,6 +23,7 @@ from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import VAEConfig
+from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
@@ -101,6 +102,8 @@ class Session:
         alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
+        if isinstance(self.unet, InferenceUNet):
+            self.unet.expect(timesteps)
 
         def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:
             x = model_input.to(dtype)
@@ -152,10 +155,12 @@ def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
 
 
 def open_session(
-    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", loaded: Callable[[nn.Module], object] = lambda network: None
-) -> Session:
+    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False,
+    loaded: Callable[[nn.Module], object] = lambda network: None,
+) -> Session:  # fmt: skip
     """Load a model. vae_dtype: auto is fp32 wherever the VAE's config asks for it, else as the rest.
 
+    fuse: to sample only, without looking into the networks: see `fuse_networks`.
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
     """
     picking = source.picking
@@ -177,7 +182,19 @@ def open_session(
     vae.to(runtime.device, chosen)
     loaded(vae)
     notes = correction_notes((source.path, "scheduler"), (source.path, "unet"), (source.vae, "vae"))
-    return Session(unet, vae, text, schedule, runtime.device, notes)
+    session = Session(unet, vae, text, schedule, runtime.device, notes)
+    return fuse_networks(session) if fuse else session
+
+
+def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "unet", "vae")) -> Session:
+    """The session with inference copies in place of these networks, as far as they run in fp32 on a CPU; the others stay."""
+    if "text_encoder" in names:
+        prepare_text(session.text.encoder)
+    if "unet" in names:
+        session.unet = inference_unet(session.unet)
+    if "vae" in names:
+        prepare_decoder(session.vae)
+    return session
 
 
 def check_fit(unet: UNet, vae: VAE, text: TextConditioner) -> None:

@@ -1,6 +1,7 @@
 """Attention: the operation itself, the transformer block of the U-Net, and the text that it attends to."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causa
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
 
+class KeysValues(Protocol):
+    """A cross-attention layer: states (B, L, D) to its keys and values."""
+
+    def keys_values(self, source: Tensor, /) -> tuple[Tensor, Tensor]: ...
+
+
 @dataclass(eq=False)
 class TextContext:
     """The encoded prompt as the U-Net sees it.
@@ -38,15 +45,15 @@ class TextContext:
     states: Tensor
     mask: Tensor | None = None
     remember: bool = False
-    _kept: dict[nn.Module, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _kept: dict["KeysValues", tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def second_half(self) -> "TextContext":
         """Of a batch that holds every picture twice, what the second ones see."""
         half = len(self.states) // 2
         return TextContext(self.states[half:], None if self.mask is None else self.mask[half:], self.remember)
 
-    def keys_values(self, attention: "Attention") -> tuple[Tensor, Tensor]:
-        """The pair (B, H, L, d) of one cross-attention layer."""
+    def keys_values(self, attention: "KeysValues") -> tuple[Tensor, Tensor]:
+        """The pair of one cross-attention layer, as it wants them."""
         if attention in self._kept:
             return self._kept[attention]
         pair = attention.keys_values(self.states)

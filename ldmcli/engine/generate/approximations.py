@@ -59,6 +59,8 @@ class ApproximationMeter:
 
     source: Source
     sessions: dict[tuple[str, str], Session]
+    fuse: bool = False
+    """Whether those are opened with inference copies."""
     found: list[Measured] = field(default_factory=list)
 
     def batch(
@@ -68,7 +70,7 @@ class ApproximationMeter:
         runtime = choice.exact_runtime
         key = (runtime.dtype_name, choice.exact_settings.vae_dtype)
         if key not in self.sessions:
-            self.sessions[key] = open_session(self.source, runtime, vae_dtype=key[1])
+            self.sessions[key] = open_session(self.source, runtime, vae_dtype=key[1], fuse=self.fuse)
         session = self.sessions[key]
         plain = [replace(job, config=replace(job.config, progressive=None, preview=False)) for job in jobs]
         began = time.perf_counter()

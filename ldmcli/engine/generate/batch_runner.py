@@ -53,7 +53,7 @@ class Run:
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
         self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
-        self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session})
+        self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:

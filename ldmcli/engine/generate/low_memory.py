@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ldmcli.diffusion.loop import DenoiseStep
-from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.session import Session, fuse_networks, open_session
 from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
 from ldmcli.models.lora import with_loras
 from ldmcli.models.source import Source
@@ -19,9 +19,14 @@ from ldmcli.runtime.memory import give_back
 
 @dataclass
 class LowMemorySession(Session):
-    """Networks that are not needed are on the meta device: shapes and precision, no values. read: each of them from its file, fp32."""
+    """Networks that are not needed are on the meta device: shapes and precision, no values.
+
+    read: each of them from its file, fp32. away: each of them without values. fuse: whether they draw by their inference copies.
+    """
 
     read: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
+    away: dict[str, nn.Module] = field(default_factory=dict)
+    fuse: bool = False
 
     def encode_prompts(self, *arguments: Any, **options: Any) -> TextContext:
         """As in Session, with the text tower alone in memory."""
@@ -43,12 +48,20 @@ class LowMemorySession(Session):
         networks = {"text_encoder": self.text.encoder, "unet": self.unet, "vae": self.vae}
         for other, network in networks.items():
             if other != name and not is_offloaded(network):
-                offload(network)
-        wanted = networks[name]
+                self._set(other, self.away[other])
+        wanted = networks.pop(name)
         if is_offloaded(wanted):
+            networks.clear()
+            gc.collect()
+            give_back()
             dtype = next(wanted.parameters()).dtype
-            wanted.load_state_dict(self.read[name]().state_dict(), assign=True)
-            wanted.to(self.device, dtype)
+            self._set(name, self.read[name]().to(self.device, dtype))
+            del wanted
+            if self.fuse:
+                fuse_networks(self, [name])
+
+    def _set(self, name: str, network: Any) -> None:
+        setattr(self.text if name == "text_encoder" else self, "encoder" if name == "text_encoder" else name, network)
 
 
 def is_offloaded(network: nn.Module) -> bool:
@@ -57,13 +70,13 @@ def is_offloaded(network: nn.Module) -> bool:
 
 
 def offload(network: nn.Module) -> None:
-    """Keep its shape and precision, free its weights. It is the same object when it comes back: whoever holds it need not know."""
+    """Keep its shape and precision, free its weights."""
     network.to("meta")
     gc.collect()
     give_back()
 
 
-def open_low_memory(source: Source, runtime: Runtime, *, vae_dtype: str = "auto") -> LowMemorySession:
+def open_low_memory(source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False) -> LowMemorySession:
     """Like open_session. Every network is read once and checked, one after the other, and again when its turn comes."""
     session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=offload)
     picking = source.picking
@@ -72,4 +85,5 @@ def open_low_memory(source: Source, runtime: Runtime, *, vae_dtype: str = "auto"
         "unet": lambda: with_loras(load_unet(source.path, **picking), "unet", source.loras),
         "vae": lambda: load_vae(source.vae, **picking),
     }
-    return LowMemorySession(**vars(session), read=read)
+    away: dict[str, nn.Module] = {"text_encoder": session.text.encoder, "unet": session.unet, "vae": session.vae}
+    return LowMemorySession(**vars(session), read=read, away=away, fuse=fuse)

@@ -94,7 +94,7 @@ def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
     open_it = open_low_memory if config.low_memory else open_session
-    session: Session = open_it(source, runtime, vae_dtype=config.vae_dtype)
+    session: Session = open_it(source, runtime, vae_dtype=config.vae_dtype, fuse=config.fuse and config.trace is None)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     yield from map(Note, session.notes)

@@ -43,4 +43,5 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
+        **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
     }

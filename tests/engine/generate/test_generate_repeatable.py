@@ -105,3 +105,23 @@ def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, 
 def test_upscaling_enlarges_what_was_drawn(draw):
     small, large = draw("a dog", "-s", "5", into="small"), draw("a dog", "-s", "5", "--upscale", "3", into="large")
     assert np.array_equal(np.kron(pixels(small)[0], np.ones((3, 3, 1), int)), pixels(large)[0])
+
+
+def test_inference_copies_draw_the_picture_of_the_plain_networks_to_one_step_of_255(ldm, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name, argv in {"copy": ("--fuse",), "plain": ()}.items():
+        command = ("generate", "a dog", "a red bus", "-s", "3", "--cfg", "5", "--cfg-interval", "0.2,1", "--steps", "6", "--device", "cpu")
+        assert ldm(*command, "-o", f"{tmp_path / name}/", "-q", *argv)[0] == 0
+    ours, plain = (sorted((tmp_path / name).glob("*.png")) for name in ("copy", "plain"))
+    assert len(ours) == 2 and all(abs(first - second).max() <= 1 for first, second in zip(pixels(ours), pixels(plain), strict=True))
+    assert [json.loads(Image.open(paths[0]).text["ldm"]).get("fuse", False) for paths in (ours, plain)] == [True, False]
+
+
+def test_the_record_says_which_networks_drew_and_a_replay_takes_the_same(generate, tmp_path, monkeypatch):
+    from ldmcli.networks import inference
+
+    path = tmp_path / "plain.png"
+    assert generate("a dog", "--no-fuse", "-s", "3", "--steps", "2", "-o", path, "-q")[0] == 0
+    monkeypatch.setattr(inference, "can_pack", lambda: pytest.fail("a copy was made"))
+    assert generate("--from-image", path, "--verify", "-q")[0] == 0
+    assert generate("a dog", "-s", "3", "--fuse", "--steps", "2", "--trace", tmp_path / "look", "-o", tmp_path / "traced.png", "-q")[0] == 0

@@ -9,6 +9,7 @@ from outputs import pictures, rows_of, spoil
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import make_pipeline
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
@@ -132,22 +133,29 @@ def test_a_run_may_be_resumed_with_less_memory(draw, tmp_path):
     assert pictures(tmp_path / "out") == before
 
 
-def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path):
+@pytest.mark.parametrize("argv", [("--fuse",), ()], ids=["copies", "plain"])
+def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path, argv):
     opened, seen = [], []
 
     def watched(*arguments, **options):
         session = open_low_memory(*arguments, **options)
-        networks = {"text": session.text.encoder, "unet": session.unet, "vae": session.vae.decoder}
-        assert all(is_offloaded(network) for network in networks.values())
-        for name, network in networks.items():
-            network.register_forward_pre_hook(
-                lambda *_, name=name: seen.append((name, {other for other, one in networks.items() if not is_offloaded(one)}))
-            )
+        assert all(is_offloaded(network) for network in networks(session).values())
         opened.append(session)
         return session
 
+    def networks(session):
+        return {"text": session.text.encoder, "unet": session.unet, "vae": session.vae.decoder}
+
+    def look(module, inputs):
+        there = networks(opened[0]) if opened else {}
+        seen.extend((name, {other for other, one in there.items() if not is_offloaded(one)}) for name in there if module is there[name])
+
     monkeypatch.setattr(engine, "open_low_memory", watched)
-    assert generate("a dog", "a cat", "--batch-size", "1", "--low-memory", "-o", f"{tmp_path}/", "-q")[0] == 0
+    hook = register_module_forward_pre_hook(look)
+    try:
+        assert generate("a dog", "a cat", "--batch-size", "1", "--low-memory", "-o", f"{tmp_path}/", "-q", *argv)[0] == 0
+    finally:
+        hook.remove()
     assert opened and all(there == {name} for name, there in seen)
     order = [name for name, before in zip([n for n, _ in seen], [None, *(n for n, _ in seen)], strict=False) if name != before]
     assert order == ["text", "unet", "vae"] * 2

@@ -1,0 +1,135 @@
+"""One guided call of the U-Net, and one picture from the VAE: plain network, inference copy, diffusers and OpenVINO, the same weights.
+
+    python scripts/bench/unet_call.py [--model FOLDER] [--pictures 1,8] [--latent-side 8] [--runs 9] [--precisions f32,bf16]
+
+In turn, OMP_NUM_THREADS threads or all cores. Prints a JSON line per number of pictures: median milliseconds of a call, what each takes
+over ours, and the largest difference to the plain network's answer, over its largest number. Keys and values of the text are kept by
+ours and given to OpenVINO, whose shapes are static and whose precision is stated; diffusers has no way to keep them. What is not
+installed is left out, and said.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmcli.models.loading import load_unet, load_vae
+from ldmcli.models.source import BUNDLED
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.inference import InferenceUNet, prepare_decoder
+from ldmcli.networks.unet import UNet
+from ldmcli.runtime.device import set_threads
+
+LENGTH = 77
+Call = Callable[[], Tensor]
+
+
+class WithKeysValues(nn.Module):
+    """The plain U-Net with the keys and values of the text as inputs, for export."""
+
+    def __init__(self, unet: UNet, context: TextContext) -> None:
+        super().__init__()
+        self.unet, self.states, self.layers = unet, context.states, list(context._kept)
+
+    def forward(self, x: Tensor, t: Tensor, *pairs: Tensor) -> Tensor:
+        context = TextContext(self.states, remember=True)
+        context._kept = {layer: (pairs[2 * i], pairs[2 * i + 1]) for i, layer in enumerate(self.layers)}
+        return self.unet(x, t, context)  # type: ignore[no-any-return]
+
+
+def openvino_calls(unet: UNet, x: Tensor, t: Tensor, context: TextContext, precisions: list[str]) -> dict[str, Call]:
+    """One compiled model per precision."""
+    import openvino
+
+    inputs = [x, t.clone(), *(part.contiguous() for pair in context._kept.values() for part in pair)]
+    shapes = [list(value.shape) for value in inputs]
+    model = openvino.convert_model(WithKeysValues(unet, context), example_input=tuple(inputs), input=shapes)
+    calls = {}
+    for precision in precisions:
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+        for i, value in enumerate(inputs):
+            request.set_input_tensor(i, openvino.Tensor(value.numpy(), shared_memory=True))
+
+        def call(request: Any = request) -> Tensor:
+            request.infer()
+            return torch.from_numpy(request.get_output_tensor(0).data)
+
+        calls[f"openvino {precision}"] = call
+    return calls
+
+
+def diffusers_call(model: Path, x: Tensor, t: Tensor, states: Tensor) -> Call:
+    from diffusers import UNet2DConditionModel
+
+    theirs = UNet2DConditionModel.from_pretrained(model, subfolder="unet").eval()
+    return lambda: theirs(x, t, states).sample  # type: ignore[no-any-return]
+
+
+def interleaved(calls: dict[str, Call], runs: int) -> dict[str, float]:
+    """Median milliseconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(-2, runs):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call()
+            if number >= 0:
+                times[name].append(time.perf_counter() - started)
+    return {name: round(1000 * statistics.median(values), 3) for name, values in times.items()}
+
+
+def row(what: str, pictures: int, calls: dict[str, Call], runs: int, missing: dict[str, str]) -> None:
+    """Measure and print."""
+    wanted = calls["plain"]()
+    apart = {name: float((call() - wanted).abs().max() / wanted.abs().max()) for name, call in calls.items() if name != "plain"}
+    times = interleaved(calls, runs)
+    ours = {name: round(value / times["copy"], 3) for name, value in times.items() if name != "copy"}
+    machine = {"machine": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__, "runs": runs}
+    print(json.dumps({"what": what, "pictures": pictures, "ms": times, "over_copy": ours, "apart": apart, "missing": missing, **machine}))
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument("--pictures", default="1,8")
+    parser.add_argument("--latent-side", type=int, default=None)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--precisions", default="f32,bf16")
+    args = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    set_threads()
+    plain, copy = load_unet(args.model), InferenceUNet(load_unet(args.model))
+    side = args.latent_side or plain.config.sample_size
+    for pictures in map(int, args.pictures.split(",")):
+        x = torch.randn(pictures, plain.config.in_channels, side, side).repeat(2, 1, 1, 1)
+        states, t = torch.randn(len(x), LENGTH, plain.config.cross_attention_dim), torch.tensor(500.0).expand(len(x))
+        kept, kept_by_copy = TextContext(states, remember=True), TextContext(states, remember=True)
+        calls: dict[str, Call] = {"plain": lambda: plain(x, t, kept), "copy": lambda: copy(x, t, kept_by_copy)}  # noqa: B023
+        plain(x, t, kept)
+        missing = {}
+        try:
+            calls["diffusers"] = diffusers_call(args.model, x, t, states)
+        except ImportError:
+            missing["diffusers"] = "pip install diffusers"
+        try:
+            calls |= openvino_calls(plain, x, t, kept, args.precisions.split(","))
+        except ImportError:
+            missing["openvino"] = "pip install openvino"
+        row("U-Net, guided call", pictures, calls, args.runs, missing)
+    vae, fused = load_vae(args.model), load_vae(args.model)
+    prepare_decoder(fused)
+    z = torch.randn(1, plain.config.in_channels, side, side)
+    row("VAE, decoding", 1, {"plain": lambda: vae.decode(z), "copy": lambda: fused.decode(z)}, args.runs, {})
+
+
+if __name__ == "__main__":
+    main()

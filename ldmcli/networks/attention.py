@@ -30,7 +30,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causa
 class KeysValues(Protocol):
     """A cross-attention layer: states (B, L, D) to its keys and values."""
 
-    def keys_values(self, source: Tensor, /) -> tuple[Tensor, Tensor]: ...
+    def keys_values(self, source: Tensor, /) -> tuple[Tensor, Tensor]:
+        """source: (B, L, D). Returns keys and values, (B, H, L, d) each."""
+        ...
 
 
 @dataclass(eq=False)

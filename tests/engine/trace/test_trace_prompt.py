@@ -50,7 +50,7 @@ def test_without_long_prompts_the_words_that_were_left_out_are_not_there(trace):
 @pytest.mark.parametrize("hides_pads", [False, True])
 def test_a_longer_negative_prompt_leaves_a_window_without_words(trace, monkeypatch, hides_pads):
     if hides_pads:
-        monkeypatch.setattr("ldmcli.engine.session.own_settings", lambda path: {"text_mask": True})
+        monkeypatch.setattr("ldmcli.engine.session.ldm_settings", lambda path: {"text_mask": True})
     kinds, _ = trace("--long-prompts", "--negative-prompt", "red circle, " * 3)
     tokens = kinds["token"]
     assert [token["role"] for token in tokens[24:]] == ["start", "end", *["pad"] * 22] and {token["mask"] for token in tokens[24:]} == {0}

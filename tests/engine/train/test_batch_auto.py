@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from runs import KINDS, config_for, events_of, log_of
 from torch import nn
 
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.commands.training import resolve_config
 from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
@@ -115,7 +115,7 @@ def test_it_may_stand_on_the_command_line_or_in_a_file(tmp_path):
 
     def resolved(**given):
         words = {"data": f"{tmp_path}", "output": f"{tmp_path}", **given}
-        return resolve_config(Asked("train-vae", (TrainVAEConfig, ReportOptions), words), TrainVAEConfig)
+        return resolve_config(Invocation("train-vae", (TrainVAEConfig, ReportOptions), words), TrainVAEConfig)
 
     file = f"{tmp_path / 'x.toml'}"
     for given in ({"batch_size": AUTO_BATCH}, {"config": file}):

@@ -5,7 +5,7 @@ import json
 import pytest
 from runs import KINDS, config_for, events_of, log_of, stop_after
 
-from ldmcli.commands.settings import Asked
+from ldmcli.commands.settings import Invocation
 from ldmcli.commands.training import resolve_config
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.layouts import load_captioned
@@ -61,7 +61,9 @@ def test_unusable_pictures_are_listed_and_too_many_end_the_run(coco, model, tmp_
 )
 def test_senseless_options_are_usage_errors(given, said, tmp_path):
     with pytest.raises(UsageError, match=said):
-        resolve_config(Asked("train-vae", (TrainVAEConfig,), {"data": f"{tmp_path}", "output": f"{tmp_path}", **given}), TrainVAEConfig)
+        resolve_config(
+            Invocation("train-vae", (TrainVAEConfig,), {"data": f"{tmp_path}", "output": f"{tmp_path}", **given}), TrainVAEConfig
+        )
 
 
 def test_a_checkpoint_from_before_an_option_existed_goes_on(coco, model, tmp_path):

@@ -187,5 +187,5 @@ def test_an_unusable_picture_is_left_out_and_named_and_too_many_end_the_run(coco
     texts = [event.text for event in events if isinstance(event, Note)]
     assert any("left out 000000000007.png" in text for text in texts)
     assert any(text.startswith("21 pictures to train on, 2 held out") for text in texts)
-    with pytest.raises(LdmError, match="1 unusable pictures"):
+    with pytest.raises(LdmError, match="1 unusable picture, "):
         list(events_of(config_for("vae", data, model, tmp_path / "other", max_bad=0)))

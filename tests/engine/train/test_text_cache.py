@@ -10,7 +10,7 @@ from runs import config_for, events_of, log_of, newest
 from ldmcli.data.cache import Entry, filled
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.row_sources import Ragged
-from ldmcli.engine.train import unet as train_unet
+from ldmcli.engine.train import unet_caches
 from ldmcli.engine.train.text_cache import encode_captions
 from ldmcli.models.text import load_conditioner
 
@@ -67,7 +67,7 @@ def test_training_goes_through_the_bits_of_a_cache_of_all_positions(ragged, coco
             cache, captions, tokens, replace(frozen, text=replace(frozen.text, use_mask=False)), states, process_group, at_once
         )
 
-    monkeypatch.setattr(train_unet, "encode_captions", all_positions)
+    monkeypatch.setattr(unet_caches, "encode_captions", all_positions)
     list(events_of(config_for("unet", coco, model, tmp_path, text_mask=True, max_steps=4)))
     (path,) = (tmp_path / "cache").glob("text-*/states.npy")
     assert np.load(path).ndim == 3

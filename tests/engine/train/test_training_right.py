@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 from runs import BASE, KINDS, argv_for, assert_same_bits, config_for, events_of, log_of, newest, saved, stop_after
 from transformers import CLIPTokenizer
 
+from ldmcli.commands.settings import Invocation
 from ldmcli.commands.training import resolve_config
+from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.engine.train import batch_size as fit_batch
 from ldmcli.engine.train import unet as train_unet
@@ -333,14 +335,15 @@ def test_flags_take_the_place_of_what_the_record_states(run):
         return
 
     def resolved(**flags):
-        return resolve_config(TrainVAEConfig, {"resume": str(moved), **flags}, "train-vae")
+        words = {name: value if isinstance(value, bool) else str(value) for name, value in {"resume": moved, **flags}.items()}
+        return resolve_config(Invocation("train-vae", (TrainVAEConfig, ReportOptions), words), TrainVAEConfig)
 
     plain = resolved()
     assert (plain.max_steps, plain.output, plain.resume, plain.lr, plain.force) == (6, moved, "auto", BASE["lr"], False)
     assert resolved(epochs=3).max_steps is None and resolved(epochs=3).epochs == 3
     assert resolved(epochs=3, max_steps=4).max_steps == 4
     assert resolved(cache=moved / "cache").cache == moved / "cache" and resolved(no_cache=True).no_cache
-    fork = resolve_config(TrainVAEConfig, {"resume": str(moved / "checkpoints" / "step-000003")}, "train-vae")
+    fork = resolved(resume=moved / "checkpoints" / "step-000003")
     assert fork.output != moved and fork.lr == BASE["lr"] and fork.resume.endswith("step-000003")
     (moved / "mine.toml").write_text("epochs = 7\nsave-every = 5\n")
     mine = resolved(config=moved / "mine.toml", keep=3)

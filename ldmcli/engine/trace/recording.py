@@ -1,4 +1,4 @@
-"""A session that writes down what happens in it. It draws the very picture that it would draw unwatched."""
+"""A session that writes down what happens in it. It draws the very picture that the plain networks draw unwatched."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ from ldmcli.runtime.threads import wait_briefly
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # until `heard`: there is nothing yet that a traceback could be of use for
+    for number in (signal.SIGINT, signal.SIGTERM):  # until `listen`: there is nothing yet that a traceback could be of use for
         signal.signal(number, lambda number, frame: os._exit(128 + number))
 
     from ldmcli.console import streams

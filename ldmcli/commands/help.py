@@ -63,6 +63,6 @@ def help_row(each: Option) -> tuple[str, str]:
     long = [flag for flag in each.flags if flag.startswith("--")]
     first = f"{', '.join([*short, long[0].replace('/', ' / ')])}"
     value = "" if each.kind.scalar is bool else f" {metavar(each)}"
-    aside = [f"default: {said}"] if (said := shown_default(each)) else []
-    aside += [f"also {', '.join(flag.replace('/', ' / ') for flag in long[1:])}"] if long[1:] else []
-    return first + value, each.help + (f" [{'; '.join(aside)}]" if aside else "")
+    details = [f"default: {said}"] if (said := shown_default(each)) else []
+    details += [f"also {', '.join(flag.replace('/', ' / ') for flag in long[1:])}"] if long[1:] else []
+    return first + value, each.help + (f" [{'; '.join(details)}]" if details else "")

@@ -66,10 +66,10 @@ class Bench:
         save_bench(report, self.config)
         return report
 
-    def open(self, runtime: Runtime, *, fuse: bool = False) -> tuple[Session, float]:
-        """The model on the device, and the seconds that took. fuse: as `generate` draws."""
+    def open(self, runtime: Runtime) -> tuple[Session, float]:
+        """The model on the device, and the seconds that took."""
         started = time.perf_counter()
-        session = open_session(self.source, runtime, fuse=fuse)
+        session = open_session(self.source, runtime)
         return session, time.perf_counter() - started
 
     def peak(self, runtime: Runtime) -> Iterator[Event]:

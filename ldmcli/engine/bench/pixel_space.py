@@ -1,15 +1,10 @@
 """Why latent diffusion: the same U-Net on latents and on the pixels they stand for (Rombach et al. 2022, sec. 4.1)."""
 
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ldmcli.engine.bench.costs import META, Workload, components, count_costs, parameters
 from ldmcli.engine.bench.machine import Stopwatch
@@ -23,6 +18,7 @@ from ldmcli.networks.vae import VAE
 from ldmcli.records.costs import SpaceRow
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Progress
+from ldmcli.runtime.live_bytes import LiveBytes
 
 # C channels, h w size of what is denoised, L tokens, D text width
 
@@ -36,40 +32,6 @@ SD14_VAE = VAEConfig(
 )  # fmt: skip
 SD14_TEXT = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12)
 """The published configs of Stable Diffusion v1.4, as far as they differ from the defaults."""
-
-
-class LiveBytes(TorchDispatchMode):
-    """Follows every tensor that is made until it is freed. peak: most bytes alive at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self.storages: dict[int, Any] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = {storage._cdata for storage in _storages((args, kwargs))}
-        for storage in _storages(made):
-            if storage._cdata not in given:  # else a view of what was there, or an operation in place
-                self._follow(storage)
-        return made
-
-    def _follow(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self.storages:  # two outputs that share one
-            return
-
-        def freed(_: Any) -> None:
-            del self.storages[key]
-            self.now -= size
-
-        self.storages[key] = weakref.ref(storage, freed)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-
-
-def _storages(tree: Any) -> list[torch.UntypedStorage]:
-    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 @torch.no_grad()

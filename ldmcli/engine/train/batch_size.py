@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.engine.train.live_bytes import peak_bytes
 from ldmcli.engine.train.run_folder import find_checkpoint
 from ldmcli.engine.train.training_loop import adamw
 from ldmcli.errors import OutOfMemory
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
+from ldmcli.runtime.live_bytes import peak_bytes
 from ldmcli.runtime.memory import total_bytes
 from ldmcli.runtime.processes import Processes
 from ldmcli.training.loop import Terms

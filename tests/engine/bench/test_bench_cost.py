@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.bench import pixel_space as bench_pixels
 from ldmcli.engine.bench.costs import META, Workload, components, count_costs, count_flops, parameters
-from ldmcli.engine.bench.pixel_space import LiveBytes, activation_bytes
+from ldmcli.engine.bench.pixel_space import activation_bytes
 from ldmcli.engine.bench.training import count_step
 from ldmcli.engine.session import Session, open_session
 from ldmcli.models.source import find_model
@@ -22,6 +22,7 @@ from ldmcli.networks.configs import CLIPTextConfig, UNetConfig, VAEConfig
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import select_runtime
+from ldmcli.runtime.live_bytes import LiveBytes
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "networks"))
 

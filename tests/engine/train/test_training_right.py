@@ -19,11 +19,11 @@ from ldmcli.engine.train import unet as train_unet
 from ldmcli.engine.train import unet_run, vae_run
 from ldmcli.engine.train import vae as train_vae
 from ldmcli.engine.train.batch_size import Trial, fit_by_counting
-from ldmcli.engine.train.live_bytes import peak_bytes
 from ldmcli.engine.train.training_loop import LAUNCHERS_PARTS, make_accelerator
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note, Saved
 from ldmcli.records.training import RunPlan, TrainStep
+from ldmcli.runtime.live_bytes import peak_bytes
 
 STILL = {"max_steps": 1, "lr": 1e-12, "warmup": 0, "ema": 0.0}
 """A run whose weights stay those it began with."""

@@ -33,15 +33,14 @@ class Page:
     text: str
 
     def sections(self) -> Iterator[Section]:
-        """In order; the first one begins with the title of the page."""
+        """In order; the first one begins with the title of the page. A heading with nothing under it is none."""
         title, lines = self.title, list[str]()
-        for heading, line in marked_headings(self.text):
-            if heading and lines:
+        for heading, line in [*marked_headings(self.text), (self.title, "")]:
+            if heading and any(lines[1:]):
                 yield Section(self.topic, title, "\n".join(lines).strip())
-                lines = []
-            title = heading or title
+            if heading:
+                title, lines = heading, []
             lines.append(line)
-        yield Section(self.topic, title, "\n".join(lines).strip())
 
 
 def marked_headings(text: str) -> Iterator[tuple[str, str]]:

@@ -9,13 +9,16 @@ from ldmcli.commands.guide_pages import Section
 
 FILLERS = frozenset(
     "a about all an and any are at be by can could do does for from get give have how i if in is it make me much my of on one or "
-    "should that the there this to use want what when where which why will with without you your".split()
+    "should take takes that the there this to use want what when where which why will with without you your".split()
 )
 SAME = {
     "sampler": "scheduler", "image": "picture", "photo": "picture", "continue": "resume", "guidance": "cfg", "vram": "memory",
-    "ram": "memory",
+    "ram": "memory", "license": "licence", "duration": "time",
 }  # fmt: skip
 """Words that mean the same here."""
+
+PHRASES = {"how long": "duration", "how fast": "speed"}
+"""Of questions, whose words alone would be found elsewhere."""
 
 IN_TITLE, IN_PAGE_TITLE, AS_FLAG = 5.0, 1.5, 3.0
 """How much more a word counts in the heading, in the page's name and, where it is an option, as the option itself."""
@@ -44,14 +47,17 @@ _STEMMED.update({_stem(word): _stem(meant) for word, meant in SAME.items()})
 
 def ranked(question: str, sections: Sequence[Section], titles: dict[str, str]) -> list[tuple[float, Section]]:
     """(score, section), best first; those without any of the words are left out. titles: of the pages."""
+    for phrase, meant in PHRASES.items():
+        question = question.lower().replace(phrase, meant)
     asked = list(dict.fromkeys(word for word in words(question) if word not in _FILLERS))
     texts = [Counter(words(section.text)) for section in sections]
     rarity = {word: math.log(1 + len(texts) / (1 + sum(word in text for text in texts))) for word in asked}
     scored = []
     for section, text in zip(sections, texts, strict=True):
         title, page = words(section.title), words(f"{section.topic} {titles[section.topic]}")
+        in_title = IN_TITLE * (0.5 + 0.5 * sum(word in asked for word in title) / max(len(title), 1))
         score = sum(
-            rarity[word] * (_often(text[word], sum(text.values())) + IN_TITLE * (word in title) + IN_PAGE_TITLE * (word in page))
+            rarity[word] * (_often(text[word], sum(text.values())) + in_title * (word in title) + IN_PAGE_TITLE * (word in page))
             * (AS_FLAG if word.startswith("--") else 1)
             for word in asked
         )  # fmt: skip

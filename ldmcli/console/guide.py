@@ -43,12 +43,12 @@ def plain(text: str) -> str:
             lines += [title, ("=" if line.startswith("# ") else "-") * len(title)]
         else:
             lines.append(unmarked(line))
-    return re.sub(r"\n{3,}", "\n\n", printable_lines(lines))
+    return re.sub(r"\n{3,}", "\n\n", printable_lines(lines)).strip("\n")
 
 
 def unmarked(line: str) -> str:
-    """Without bold and code marks."""
-    return re.sub(r"\*\*(.+?)\*\*", r"\1", line).replace("`", "")
+    """Without the marks of bold, code and addresses."""
+    return re.sub(r"\*\*(.+?)\*\*|<(https?:[^>]+)>", lambda found: found[1] or found[2], line).replace("`", "")
 
 
 def spoken_links(text: str) -> str:

@@ -58,7 +58,7 @@ class Bench:
         self.env: dict[str, Any] = {
             "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking), **other_weights(source),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
-            "fuse": self.fuse,
+            "fuse": self.fuse, "backend": config.backend,
         }  # fmt: skip
 
     def save(self) -> BenchReport:
@@ -68,10 +68,10 @@ class Bench:
         save_bench(report, self.config)
         return report
 
-    def open(self, runtime: Runtime, *, fuse: bool = False) -> tuple[Session, float]:
-        """The model on the device, and the seconds that took. fuse: as `generate` draws with it."""
+    def open(self, runtime: Runtime, *, fuse: bool = False, backend: str = "torch") -> tuple[Session, float]:
+        """The model on the device, and the seconds that took. fuse and backend: as `generate` draws with it."""
         started = time.perf_counter()
-        session = open_session(self.source, runtime, fuse=fuse)
+        session = open_session(self.source, runtime, fuse=fuse, backend=backend)
         return session, time.perf_counter() - started
 
     def peak(self, runtime: Runtime) -> Iterator[Event]:
@@ -105,7 +105,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime, first = select_runtime(self.config.device, dtype), len(self.rows)
         yield from self.peak(runtime)
-        session, load_s = self.open(runtime, fuse=self.fuse)
+        session, load_s = self.open(runtime, fuse=self.fuse, backend=self.config.backend)
         yield from map(Note, session.notes if not first else ())
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]

@@ -103,8 +103,11 @@ def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequenc
 def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
-    open_it = open_low_memory if config.low_memory else open_session
-    session: Session = open_it(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime))
+    fuse = by_copies(config, runtime)
+    if config.low_memory:
+        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse)
+    else:
+        session = open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse, backend=config.backend)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     yield from map(Note, session.notes)

@@ -45,6 +45,7 @@ def picture_facts(
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
         **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
+        **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
 
 

@@ -76,38 +76,7 @@ class Comparison:
         self.shown.reference.extend(self._pictures(self.truth))
         scores = self._cosines(self.shown.reference)
         yield from walk(self.session, settings, self.jobs[: drawing.batch_size], drawing.batch_size, "warm-up", calls=WARM_UP_CALLS)
-        self.env = {
-            "ldm": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "device": str(self.runtime.device),
-            "dtype": self.runtime.dtype_name,
-            "threads": self.threads,
-            "batch_size": drawing.batch_size,
-            "model": self.source.name,
-            **self.other_weights,
-            "unet_sha256": self.hashes["unet"],
-            "prompts": list(dict.fromkeys(self.shown.prompts)),
-            "seeds": sorted(set(self.shown.seeds)),
-            "pictures": len(self.jobs),
-            "negative_prompt": drawing.negative_prompt,
-            "cfg": settings.cfg,
-            "cfg_rescale": drawing.cfg_rescale,
-            "width": settings.width,
-            "height": settings.height,
-            "spacing": drawing.spacing,
-            "sigma_clip": drawing.sigma_clip,
-            "equal_nfe": self.config.equal_nfe,
-            "reference": {
-                "scheduler": "ddim",
-                "steps": settings.steps,
-                "num_unet_calls": settings.solver.num_calls,
-                "latent_std": self.deviation,
-                "clip_score": 100 * float(scores.mean()) if scores is not None else None,
-                "settings": settings.solver.settings,
-            },
-        }
+        self.env = self._environment(settings, scores)
 
     def measure(self, cell: Cell, place: Place) -> Generator[Event, None, ComparedRow]:
         """Draw every job by this solver, save the pictures, work out the row. Yields progress."""
@@ -145,6 +114,42 @@ class Comparison:
             notes=list(settings.solver.notes),
             **figures,
         )
+
+    def _environment(self, settings: SamplingSettings, scores: Tensor | None) -> dict[str, Any]:
+        """What was resolved, for the report. settings, scores: of the reference."""
+        drawing = self.config.drawing
+        return {
+            "ldm": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(self.runtime.device),
+            "dtype": self.runtime.dtype_name,
+            "threads": self.threads,
+            "batch_size": drawing.batch_size,
+            "model": self.source.name,
+            **self.other_weights,
+            "unet_sha256": self.hashes["unet"],
+            "prompts": list(dict.fromkeys(self.shown.prompts)),
+            "seeds": sorted(set(self.shown.seeds)),
+            "pictures": len(self.jobs),
+            "negative_prompt": drawing.negative_prompt,
+            "cfg": settings.cfg,
+            "cfg_rescale": drawing.cfg_rescale,
+            "width": settings.width,
+            "height": settings.height,
+            "spacing": drawing.spacing,
+            "sigma_clip": drawing.sigma_clip,
+            "equal_nfe": self.config.equal_nfe,
+            "reference": {
+                "scheduler": "ddim",
+                "steps": settings.steps,
+                "num_unet_calls": settings.solver.num_calls,
+                "latent_std": self.deviation,
+                "clip_score": 100 * float(scores.mean()) if scores is not None else None,
+                "settings": settings.solver.settings,
+            },
+        }
 
     def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> SamplingSettings:
         return resolve_settings(

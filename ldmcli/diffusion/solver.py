@@ -167,14 +167,14 @@ def _start_notes(row: Scheduler, plan: Plan, first: float, sigmas: list[float], 
         )
 
 
-def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -> Spacing:
+def choose_spacing(row: Scheduler, schedule: NoiseSchedule, requested: str | None) -> Spacing:
     """What was asked for; else trailing where the model's file says so; else the method's own, whatever the file says.
 
     diffusers changes the other two on the way through save and load, so a file that says them means nothing.
     """
-    if asked is None:
+    if requested is None:
         return "trailing" if schedule.file_spacing == "trailing" else row.spacing
-    return check_spacing(row, asked)
+    return check_spacing(row, requested)
 
 
 def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigmas: list[float]) -> Plan:

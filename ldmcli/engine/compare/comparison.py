@@ -163,11 +163,11 @@ class Comparison:
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
         """One by one. Raises NonFinite."""
-        drawn = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
-        for one in drawn:
+        pictures = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
+        for one in pictures:
             if one.error is not None:
                 raise one.error
-        return [one.picture for one in drawn if one.picture is not None]
+        return [one.picture for one in pictures if one.picture is not None]
 
     def _cosines(self, pictures: list[Image.Image]) -> Tensor | None:
         captions = [words(prompt, self.config.drawing.weighting) for prompt in self.shown.prompts]

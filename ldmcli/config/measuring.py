@@ -122,18 +122,19 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
     """(width, height) in pixels."""
     size: ClassVar[Any] = shorthand(
         "--size", metavar="WIDTHxHEIGHT,...", help="Several with commas.", group="Picture", default_is="the model's",
-        stands_for=lambda text: {"sizes": one_size(text)},
+        stands_for=lambda text: {"sizes": one_size(text)}, own="size",
     )  # fmt: skip
     steps: tuple[int, ...] = option(
-        (), "--steps", metavar="A,B,...", help="Of the scheduler; several with commas.", group="Sampling", default_is="the model's"
-    )
+        (), "--steps", metavar="A,B,...", help="Of the scheduler; several with commas.", group="Sampling", default_is="the model's",
+        own="steps",
+    )  # fmt: skip
     schedulers: tuple[str, ...] = option(
         (), "--scheduler", "--sampler", metavar="A,B,...", help="Several with commas.", group="Sampling", suggest="schedulers",
-        default_is="the model's",
+        default_is="the model's", own="scheduler",
     )  # fmt: skip
     cfg: float | None = option(
         None, *CFG_NAMES, metavar="NUMBER", help="Guidance scale; 1 or less: no guidance, half the work.", default_is="the model's",
-        at_least=0, group="Sampling",
+        at_least=0, group="Sampling", own="cfg",
     )  # fmt: skip
     prompt: str = option("a dog", "-p", "--prompt", metavar="TEXT", help="What every picture shows.", group="Prompts")
     seed: int | None = option(0, "-s", "--seed", help="Picture i of a batch has seed + i; -1 draws one.", group="Sampling", **DRAWN_SEED)

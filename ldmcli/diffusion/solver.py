@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
 from ldmcli.config.sampling import Spacing
 from ldmcli.diffusion.catalogue import Scheduler, check_spacing, check_steps, resolve
-from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
+from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, signal_noise, spread, timestep_at, training_sigmas
 from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
 from ldmcli.diffusion.solvers_sigma import euler, euler_ancestral, heun
 from ldmcli.diffusion.solvers_vp import ddim, ddpm, pndm, pndm_timesteps
+from ldmcli.diffusion.start import Scale, StartPicture, keeping, noisy
 
 METHODS: dict[str, Callable[[Plan, Tensor, StepNoiseSource], Walk]] = {
     "ddim": ddim,
@@ -67,23 +68,40 @@ class Solver:
         """Evaluations of the network, which are more than steps for heun and pndm."""
         return len(self.timesteps)
 
-    def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None) -> Walk:
+    @property
+    def scales(self) -> list[Scale]:
+        """How much picture and how much noise x holds at every call, in the solver's own scale. Of our solvers."""
+        if not self.row.sigma_space:
+            alpha_bars = self.plan.schedule.alphas_cumprod.tolist()
+            return [(math.sqrt(alpha_bars[int(t)]), math.sqrt(1 - alpha_bars[int(t)])) for t in self.timesteps]
+        if self.row.method in MULTISTEP:
+            return [signal_noise(sigma) for sigma in self.plan.sigmas[:-1]]
+        again = 2 if self.row.two_calls else 1
+        return [(1.0, sigma) for sigma in (self.plan.sigmas[0], *(s for s in self.plan.sigmas[1:-1] for _ in range(again)))]
+
+    def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None, picture: StartPicture | None = None) -> Walk:
         """Coroutine from noise (B, C, h, w), standard normal, to latents (B, C, h, w) in the same dtype and on the same device.
 
         Yields a Call, is sent the network's answer (B, C, h, w), returns the latents. step_noise: for stochastic solvers only.
+        picture: to start from it under this noise; where a mask is redrawn in the whole walk, from the noise alone, as in diffusers.
         """
         assert step_noise is not None or not self.stochastic, f"{self.name} needs step_noise"
 
         if not self.row.ours:
             from ldmcli.diffusion.adapter import foreign
 
-            return foreign(self.plan, noise * self.init_noise_sigma, step_noise)
+            return foreign(self.plan, noise, step_noise, picture)
 
         def on_device(step: int) -> Tensor:
             assert step_noise is not None
             return step_noise(step).to(noise, non_blocking=True)
 
-        return METHODS[self.row.method](self.plan, noise * self.init_noise_sigma, on_device)
+        plan, x = self.plan, noise * self.init_noise_sigma
+        if picture is not None and (plan.skipped or picture.redrawn is None):
+            x = noisy(picture.latents, noise, self.scales[0])
+        if picture is not None and picture.redrawn is not None:
+            plan = replace(plan, keep=keeping(picture, noise, self.scales))
+        return METHODS[self.row.method](plan, x, on_device)
 
 
 def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str | None = None, sigma_clip: bool = True) -> Solver:

@@ -13,6 +13,7 @@ from ldmcli.diffusion.loop import DenoiseStep, denoise
 from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
+from ldmcli.diffusion.start import Start
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import ldm_settings
@@ -94,11 +95,25 @@ class Session:
         rescale: float = 0.0,
         guided_calls: Sequence[bool] | None = None,
     ) -> Iterator[DenoiseStep]:
-        """The loop for one batch: seeds name the pictures, shape is (C, h, w). The context decides whether guidance is computed.
+        """The loop for one batch from noise: seeds name the pictures, shape is (C, h, w). The rest as in `denoise_from`."""
+        start = Start(noise_for(seeds, shape), StepNoise(seeds, shape) if solver.stochastic else None)
+        yield from self.denoise_from(context, start, solver, guidance=guidance, rescale=rescale, guided_calls=guided_calls)
+
+    def denoise_from(
+        self,
+        context: TextContext,
+        start: Start,
+        solver: Solver,
+        *,
+        guidance: float,
+        rescale: float = 0.0,
+        guided_calls: Sequence[bool] | None = None,
+    ) -> Iterator[DenoiseStep]:
+        """The loop for one batch, whatever it starts from. The context decides whether guidance is computed.
 
         guided_calls: for every call of the solver, whether it is; the others evaluate half as much. None: all of them.
         """
-        guided = len(context.states) == 2 * len(seeds)
+        guided = len(context.states) == 2 * len(start.noise)
         alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
@@ -113,9 +128,19 @@ class Session:
             uncond, cond = self.unet(x, timesteps[index].expand(len(x)), context).chunk(2)
             return uncond, cond
 
-        noise = noise_for(seeds, shape).to(self.device)
-        step_noise = StepNoise(seeds, shape) if solver.stochastic else None
-        yield from denoise(predict, solver, noise, guidance=guidance, rescale=rescale, step_noise=step_noise)
+        start = start.to(self.device)
+        yield from denoise(
+            predict, solver, start.noise, guidance=guidance, rescale=rescale, step_noise=start.step_noise, picture=start.picture
+        )
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) in [-1, 1] to mean and std of their scaled latents, (B, C, h, w) each, float32. Raises NonFinite."""
+        dtype = next(self.vae.parameters()).dtype
+        mean, std = self.codec.encode(pictures.to(self.device, dtype))
+        if not (mean.isfinite().all() and std.isfinite().all()):
+            raise NonFinite("the latents of the picture hold NaN or infinity.", hint="Try --dtype fp32.")
+        return mean.float(), std.float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor, *, tiled: bool = False, in_fp32: bool = False) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.autoencoder.codec import LatentCodec
-from ldmcli.autoencoder.tiling import decode_in_tiles
 from ldmcli.diffusion.loop import DenoiseStep, denoise
 from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
 from ldmcli.diffusion.start import Start
-from ldmcli.errors import LdmError, NonFinite
+from ldmcli.engine.parts import check_fit, make_codec
+from ldmcli.errors import NonFinite
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.loading import load_unet, load_vae
@@ -23,16 +23,12 @@ from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
-
-SMALLEST_TILE = 256
-"""Pixels along a tile's side, where the VAE was trained on smaller pictures: seams cost more than the memory that smaller tiles save."""
 
 
 @dataclass
@@ -154,31 +150,6 @@ class Session:
         return make_codec(vae, tiled=tiled).decode(latents.to(dtype)).float()
 
 
-def tile_side(config: VAEConfig) -> int:
-    """Side of a tile in latent pixels: the size that the VAE was trained on, as in diffusers, but at least SMALLEST_TILE."""
-    size = config.sample_size if isinstance(config.sample_size, int) else max(config.sample_size)
-    return max(size, SMALLEST_TILE) // config.downscale
-
-
-def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
-    """The codec of a VAE, with the scaling factor of its config."""
-
-    def encode(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = vae.encode(pictures)
-        return posterior.mean, posterior.std
-
-    def decode(latents: Tensor) -> Tensor:
-        if tiled:
-            pictures = decode_in_tiles(vae.decode, latents, side=tile_side(vae.config), scale=vae.config.downscale)
-        else:
-            pictures = vae.decode(latents)
-        if not pictures.isfinite().all():  # asked here, because the codec's clamp turns infinity into plain black or white
-            raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
-        return pictures
-
-    return LatentCodec(encode, decode, vae.config.scaling_factor)
-
-
 def open_session(
     source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False,
     loaded: Callable[[nn.Module], object] = lambda network: None,
@@ -220,17 +191,3 @@ def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "une
     if "vae" in names:
         prepare_decoder(session.vae)
     return session
-
-
-def check_fit(unet: UNet, vae: VAE, text: TextConditioner) -> None:
-    """Raise LdmError unless the three parts belong together."""
-    if unet.config.in_channels != vae.config.latent_channels:
-        raise LdmError(
-            f"the U-Net takes {unet.config.in_channels} latent channels and the VAE makes {vae.config.latent_channels}; "
-            "they do not belong together."
-        )
-    if unet.config.cross_attention_dim != text.encoder.config.hidden_size:
-        raise LdmError(
-            f"the U-Net attends to text of width {unet.config.cross_attention_dim}, "
-            f"the text encoder's is {text.encoder.config.hidden_size}."
-        )

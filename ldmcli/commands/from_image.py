@@ -41,7 +41,7 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
     config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **typed})
     invocation.refuse_conflicts(config, report)
     if not verify:
-        find_target(config, config.num_images)
+        find_target(config, config.pictures)
     source = find_recorded(path, recorded, config, model_given="model" in typed)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
     check_trace(config, [request])

@@ -53,7 +53,7 @@ def generate(invocation: Invocation) -> None:
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, wanted.prompts_file, wanted.sweep, config)
     check_trace(config, requests)
-    find_target(config, sum(request.config.num_images for request in requests))
+    find_target(config, sum(request.config.pictures for request in requests))
     source = find_source(config)
     invocation.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
 

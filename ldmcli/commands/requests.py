@@ -6,6 +6,7 @@ from typing import Any
 
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.starting import refuse_senseless
 from ldmcli.engine.generate.prompts_file import read_prompts
 from ldmcli.engine.jobs import Request, changed, expand_sweep
 from ldmcli.errors import UsageError
@@ -45,4 +46,7 @@ def collect_requests(
             requests.append(Request(text, changed(config, {"prompts": (text,)})))
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
-    return expand_sweep(requests, sweep), unusable, notes
+    swept = expand_sweep(requests, sweep)
+    for request in swept:
+        refuse_senseless(request.config)
+    return swept, unusable, notes

@@ -44,6 +44,8 @@ def slerp(one: Tensor, other: Tensor, share: float, dims: Sequence[int]) -> Tens
 
     one, other: of one shape; share: 0 is one, 1 the other; dims: those that make up a vector, each vector has its own arc.
     """
+    if share in (0, 1):
+        return other if share else one
     dims = tuple(dims)
     first, second = (x / x.norm(dim=dims, keepdim=True) for x in (one, other))
     dot = (first * second).sum(dim=dims, keepdim=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ldmcli.engine.sampling.preview import as_png
 from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
-from ldmcli.errors import LdmError, UsageError
+from ldmcli.errors import LdmError
 from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
@@ -46,7 +47,7 @@ class Run:
         if source.tokenizer != source.path / "tokenizer":
             self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
         self.settings: dict[GenerateConfig, SamplingSettings] = {}
-        self.refused: dict[GenerateConfig, UsageError] = {}
+        self.refused: dict[GenerateConfig, LdmError] = {}
         self.pictures, self.passed = 0, 0
         """Of the whole command, and how many of them have had their turn."""
         self.done: dict[int, ImageRecord] = {}
@@ -62,7 +63,7 @@ class Run:
         for config in dict.fromkeys(job.config for job in jobs):
             try:
                 self.settings[config] = resolve_settings(config, self.session, self.model_defaults)
-            except UsageError as error:  # this scheduler cannot do this model or these steps
+            except LdmError as error:  # this scheduler cannot do this model or these steps; or no picture to start from
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
@@ -75,6 +76,11 @@ class Run:
     def tokens(self, job: Job) -> list[Tokens]:
         """The windows of a job's prompt."""
         return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
+
+    def windows(self, job: Job) -> int:
+        """Of its prompt, or of the one it is on the way to, where that takes more."""
+        ends = [job, replace(job, prompt=job.towards.prompt)] if job.towards and job.towards.prompt else [job]
+        return max(len(self.tokens(each)) for each in ends)
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""

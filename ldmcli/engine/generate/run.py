@@ -38,7 +38,7 @@ def run_generate(
     stopped the first when none could.
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
-    outputs = plan_outputs(config, sum(request.config.num_images for request in requests))  # before anything is loaded
+    outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
@@ -134,7 +134,7 @@ def _draw_all(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Eve
     with signals.interruptible(hint):
         try:
             with run.background:
-                for batch in batches(jobs, run.config.batch_size, lambda job: len(run.tokens(job))):
+                for batch in batches(jobs, run.config.batch_size, run.windows):
                     for event in run.batch(batch):
                         yield event
                         if isinstance(event, Progress):

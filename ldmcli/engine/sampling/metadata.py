@@ -43,5 +43,19 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
+        **(settings.start.facts if settings.start else {}),
+        **between_facts(job),
         **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
     }
+
+
+def between_facts(job: Job) -> dict[str, Any]:
+    """Of a picture that is not that of its own seed and prompt alone."""
+    facts: dict[str, Any] = {}
+    if job.variation is not None:
+        seed, amount = job.variation
+        facts["variation"] = f"{seed}:{amount!r}"
+    if job.towards is not None:
+        ends = {"seed_to": job.towards.seed, "prompt_to": job.towards.prompt}
+        facts |= {**{key: end for key, end in ends.items() if end is not None}, "share": job.towards.share}
+    return facts

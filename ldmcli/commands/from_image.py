@@ -23,11 +23,11 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
-    elsewhere = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
-
-    from ldmcli.engine.generate.picture_record import read_record
+    from ldmcli.engine.generate.picture_record import FILES, read_record
     from ldmcli.engine.generate.replay_source import find_files, find_recorded
 
+    where = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
+    elsewhere = {name: value for name, value in where.items() if name not in FILES}
     recorded = read_record(path)
     if verify and recorded.lossy:
         raise UsageError(
@@ -35,7 +35,7 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             hint="Only .png and .webp can be compared; without --verify it is drawn again.",
         )
     stated = recorded.options
-    if verify and (others := [name for name in ("init_image", "mask") if name in typed and name not in recorded.files]):
+    if verify and (others := [name for name in FILES if name in typed and name not in recorded.files]):
         raise UsageError(f"--verify draws what the picture records; it records no {others[0]}.", hint="Leave out one of the two.")
     if "scheduler" in typed:  # these were resolved for the other one
         stated = {key: value for key, value in stated.items() if key not in ("spacing", "sigma_clip")}
@@ -43,7 +43,7 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
         stated = {key: value for key, value in stated.items() if key != "vae_dtype"}
     if "frames" in typed:
         stated = {**stated, "share": None}
-    files = find_files(path, recorded, {**elsewhere, **typed})
+    files = find_files(path, recorded, typed)
     config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **files, **typed})
     invocation.refuse_conflicts(config, report)
     refuse_senseless(config)

@@ -48,5 +48,8 @@ def collect_requests(
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
     swept = expand_sweep(requests, sweep)
     for request in swept:
-        refuse_senseless(request.config)
+        if request.line is None:  # the lines were asked when they were read
+            refuse_senseless(request.config)
+    no_frames = config.frames_as is not None and all(request.config.frames is None for request in swept)
+    check(not no_frames, "--frames-as shows --frames, and there are none.", "Add --frames 8, with --seed-to N or --prompt-to TEXT.")
     return swept, unusable, notes

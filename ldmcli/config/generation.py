@@ -120,7 +120,9 @@ class MemoryOptions(Options, group="Device"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig(ModelOptions, StartOptions, SamplingOptions, PictureOptions, OutputOptions, MemoryOptions, RuntimeOptions, SizeOptions):
+class GenerateConfig(
+    ModelOptions, StartOptions, SamplingOptions, PictureOptions, OutputOptions, MemoryOptions, RuntimeOptions, SizeOptions
+):
     """`ldm generate`. None means: what the model says, else the tool's default."""
 
     prompts: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ from typing import Any
 from ldmcli.config.kinds import Kind
 
 GROUPS = (
-    "Prompts", "Start", "Data", "Sampling", "Schedule and steps", "Network", "Losses", "Optimizer", "Model", "Picture", "Measurement", "Scores",
-    "Checkpoints and logs", "Output", "Device", "General",
+    "Prompts", "Start", "Data", "Sampling", "Schedule and steps", "Network", "Losses", "Optimizer", "Model", "Picture", "Measurement",
+    "Scores", "Checkpoints and logs", "Output", "Device", "General",
 )  # fmt: skip
 """In the order in which help shows them."""
 

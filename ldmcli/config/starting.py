@@ -1,6 +1,7 @@
 """What a picture starts from, where that is not the noise of its own seed alone. Knows no torch."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -112,11 +113,7 @@ class StartOptions(Options, group="Start"):
             ),
         ),
     )  # fmt: skip
-    frames_as: Literal["strip", "gif"] | None = option(
-        None, "--frames-as", help="Also write the frames as one file.", conflicts=(
-            Conflict(lambda options: options.frames is None, "--frames-as shows --frames, and there are none.", "Add --frames 8.", of_each=True),
-        ),
-    )  # fmt: skip
+    frames_as: Literal["strip", "gif"] | None = option(None, "--frames-as", help="Also write the frames of a prompt as one file.")
     share: float | None = option(
         None, help="Of one frame: where it lies between both ends.", at_least=0, at_most=1, recorded=True, before=None
     )
@@ -126,17 +123,19 @@ class StartOptions(Options, group="Start"):
         check(is_text(self.prompt_to or ""), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
 
 
-OF_A_JOB: dict[str, None] = {"variation": None, "seed_to": None, "prompt_to": None, "frames": None, "frames_as": None, "share": None}
+OF_A_JOB: dict[str, Any] = {"variation": None, "seed_to": None, "prompt_to": None, "frames": None, "frames_as": None, "share": None}
 """What one picture of a batch may have and its neighbour not."""
 
 
-def refuse_senseless(config: Any) -> None:
+def refuse_senseless(config: Any, *, line: Collection[str] | None = None) -> None:
     """Raise UsageError for an option of these that has nothing to do beside the others. config: a GenerateConfig.
 
     Asked of every prompt's own settings: a line of a prompts file may add what the command line lacks.
+    line: what the line itself says, where it can say so; a strength for all lines does no harm to those without a picture.
     """
+    idle = {"strength"} if line is not None and "strength" not in line else set()
     for name, each in declared(StartOptions).items():
-        if getattr(config, name) is not None:
+        if getattr(config, name) is not None and name not in idle:
             for conflict in each.conflicts:
                 if conflict.when(config):
                     raise UsageError(conflict.message, hint=conflict.hint)

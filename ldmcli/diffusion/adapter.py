@@ -79,7 +79,7 @@ def foreign(plan: Plan, noise: Tensor, step_noise: StepNoiseSource | None, pictu
     """Drive the scheduler. One that adds noise draws it itself, from the generators of each picture. picture: see `Solver.walk`."""
     assert isinstance(plan, ForeignPlan)
     scheduler = plan.build()
-    first, redrawn = len(plan.skipped), picture and picture.redrawn
+    first, redrawn = len(plan.skipped), None if picture is None else picture.redrawn
     if picture is not None and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
     timesteps = scheduler.timesteps[first:]

@@ -47,7 +47,7 @@ def slerp(one: Tensor, other: Tensor, share: float, dims: Sequence[int]) -> Tens
     if share in (0, 1):
         return other if share else one
     dims = tuple(dims)
-    first, second = (x / x.norm(dim=dims, keepdim=True) for x in (one, other))
+    first, second = (x / torch.linalg.vector_norm(x, dim=dims, keepdim=True) for x in (one, other))
     dot = (first * second).sum(dim=dims, keepdim=True)
     if dot.mean() > ALIKE:
         return one + share * (other - one)

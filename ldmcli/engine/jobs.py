@@ -63,6 +63,8 @@ class Job:
     variation: tuple[int, float] | None = None
     """Another seed, and how far to go towards its noise."""
     towards: Towards | None = None
+    sequence: int | None = None
+    """Which of the ways from picture to picture it is a frame of."""
 
 
 def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
@@ -120,7 +122,7 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
         config, settings = uncounted[id(request.config)], plain[id(request.config)]
         first = seed if request.seed is None else request.seed
         if config.frames is not None:
-            jobs += [replace(job, number=len(jobs) + i) for i, job in enumerate(_frames(request, first, settings))]
+            jobs += [replace(job, number=len(jobs) + i, sequence=len(jobs)) for i, job in enumerate(_frames(request, first, settings))]
             continue
         key = (request.prompt, config, first)
         before = used.get(key, 0)
@@ -141,9 +143,8 @@ def _frames(request: Request, seed: int, settings: GenerateConfig) -> Iterator[J
     config = request.config
     assert config.frames is not None
     first = Job(0, request.prompt, seed, settings, request.line)
-    end = replace(
-        first, seed=seed if config.seed_to is None else config.seed_to, prompt=request.prompt if config.prompt_to is None else config.prompt_to
-    )
+    prompt = request.prompt if config.prompt_to is None else config.prompt_to
+    end = replace(first, seed=seed if config.seed_to is None else config.seed_to, prompt=prompt)
     yield first
     for i in range(1, config.frames - 1):
         yield replace(first, towards=Towards(config.seed_to, config.prompt_to, i / (config.frames - 1)))

@@ -29,7 +29,7 @@ from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
-from ldmcli.records.pictures import FailedItem, ImageRecord, Preview
+from ldmcli.records.pictures import FailedItem, ImageRecord, Preview, RoundTrip
 from ldmcli.runtime.device import Runtime
 
 
@@ -53,6 +53,7 @@ class Run:
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
+        self.round_trips: dict[int, RoundTrip] = {}
         self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
@@ -131,6 +132,9 @@ class Run:
             if record is not None:
                 self.done[job.number] = record
                 yield record
+                if job.number in self.round_trips:
+                    trip = self.round_trips[job.number] = replace(self.round_trips[job.number], image=record.path)
+                    yield Note(f"{trip.image}: through the VAE and back, PSNR {trip.psnr:.1f} dB")
                 if record.vae_retried_in_fp32:
                     yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
             elif error is not None:
@@ -150,6 +154,8 @@ class Run:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
+        if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
+            self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:

@@ -92,7 +92,7 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         raise UsageError("there is no `prompt`.")
     prompt = values.pop("prompt")
     own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
-    refuse_senseless(own)
+    refuse_senseless(own, line=values)
     return Request(prompt, own, own.seed, number)
 
 

@@ -1,4 +1,4 @@
-"""The model, the tokenizer and the pictures that a picture was drawn from, found by what the picture records of them. Imports no torch unless it has to."""
+"""What a picture was drawn from, found by what it records: model, tokenizer, pictures. Imports no torch unless it has to."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,8 @@ def find_files(path: Path, recorded: PictureRecord, typed: Mapping[str, Any]) ->
         there = next((file for file in _candidates(name, (path.parent, Path())) if checksum(file) == sha256), None)
         if there is None:
             raise NotFound(
-                f"{path} started from {name} (sha256 {sha256[:10]}), which is neither beside it nor in this folder.", hint=f"Name it with {flag}."
+                f"{path} started from {name} (sha256 {sha256[:10]}), which is neither beside it nor in this folder.",
+                hint=f"Name it with {flag}.",
             )
         found[option] = there
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
+from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
@@ -109,6 +110,9 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         if len(pictures) > MOST_PICTURES:
             yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(pictures), 'picture')}")
         sheet = run.writer.write_grid(pictures, len(jobs))
+    frames = None
+    if run.config.frames_as:
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)
@@ -125,6 +129,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         grid=str(sheet) if sheet else None,
         trace=str(page) if page else None,
         measured=run.measuring.found if run.config.measure else None,
+        frames=frames,
+        round_trips=[run.round_trips[number] for number in sorted(run.round_trips)] or None,
     )
 
 

@@ -77,7 +77,8 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
     """What the user should know about the prompts, negative ones too. With `strict` one that is too long is a UsageError."""
     asked = [(job.prompt, job.config.weighting, job.config.long_prompts) for job in jobs]
-    asked += [(job.towards.prompt, *rest) for job, (_, *rest) in zip(jobs, list(asked), strict=True) if job.towards and job.towards.prompt]
+    ends = [(job.towards.prompt, job.config) for job in jobs if job.towards and job.towards.prompt]
+    asked += [(prompt, config.weighting, config.long_prompts) for prompt, config in ends]
     negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
     asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
     for text, weighting, long in dict.fromkeys(asked):

@@ -15,6 +15,7 @@ from ldmcli.config.starting import STRENGTH
 from ldmcli.data.pictures import BadPicture, read_picture
 from ldmcli.engine.session import Session
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.metrics.psnr import psnr
 from ldmcli.outputs.manifest import checksum
 
 SIDE = 8
@@ -32,6 +33,11 @@ class StartImage:
     strength: float
     facts: dict[str, Any]
     redrawn: Tensor | None = None
+
+    def psnr_of(self, picture: Image.Image) -> float:
+        """Of a picture of this size against the one that is started from, both with 8 bits, in dB."""
+        ours = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
+        return round(psnr(ours, (self.pixels + 1) / 2 * 255, span=255).item(), 2)
 
 
 def open_picture(path: Path, option: str) -> Image.Image:

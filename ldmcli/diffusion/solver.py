@@ -1,7 +1,7 @@
 """A solver by name for a schedule and a number of steps: which timesteps it visits, what it calls itself, and how it walks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ldmcli.config.sampling import Spacing
 from ldmcli.diffusion.catalogue import Scheduler, check_spacing, check_steps, resolve
-from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, signal_noise, spread, timestep_at, training_sigmas
+from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
 from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
 from ldmcli.diffusion.solvers_sigma import euler, euler_ancestral, heun
 from ldmcli.diffusion.solvers_vp import ddim, ddpm, pndm, pndm_timesteps
-from ldmcli.diffusion.start import Scale, StartPicture, keeping, noisy
+from ldmcli.diffusion.start import StartPicture, call_scales, keeping, noisy
 
 METHODS: dict[str, Callable[[Plan, Tensor, StepNoiseSource], Walk]] = {
     "ddim": ddim,
@@ -68,17 +68,6 @@ class Solver:
         """Evaluations of the network, which are more than steps for heun and pndm."""
         return len(self.timesteps)
 
-    @property
-    def scales(self) -> list[Scale]:
-        """How much picture and how much noise x holds at every call, in the solver's own scale. Of our solvers."""
-        if not self.row.sigma_space:
-            alpha_bars = self.plan.schedule.alphas_cumprod.tolist()
-            return [(math.sqrt(alpha_bars[int(t)]), math.sqrt(1 - alpha_bars[int(t)])) for t in self.timesteps]
-        if self.row.method in MULTISTEP:
-            return [signal_noise(sigma) for sigma in self.plan.sigmas[:-1]]
-        again = 2 if self.row.two_calls else 1
-        return [(1.0, sigma) for sigma in (self.plan.sigmas[0], *(s for s in self.plan.sigmas[1:-1] for _ in range(again)))]
-
     def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None, picture: StartPicture | None = None) -> Walk:
         """Coroutine from noise (B, C, h, w), standard normal, to latents (B, C, h, w) in the same dtype and on the same device.
 
@@ -97,10 +86,10 @@ class Solver:
             return step_noise(step).to(noise, non_blocking=True)
 
         plan, x = self.plan, noise * self.init_noise_sigma
-        if picture is not None and (plan.skipped or picture.redrawn is None):
-            x = noisy(picture.latents, noise, self.scales[0])
-        if picture is not None and picture.redrawn is not None:
-            plan = replace(plan, keep=keeping(picture, noise, self.scales))
+        if picture is not None:
+            scales = call_scales(plan, self.timesteps, twice=self.row.two_calls, unit_variance=self.row.method in MULTISTEP)
+            x = noisy(picture.latents, noise, scales[0]) if plan.skipped or picture.redrawn is None else x
+            plan = plan if picture.redrawn is None else replace(plan, keep=keeping(picture, noise, scales))
         return METHODS[self.row.method](plan, x, on_device)
 
 
@@ -129,33 +118,13 @@ def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str 
 
     visited = plan.sigmas[:-1] if row.sigma_space else [sigmas[int(t)] for t in plan.timesteps]
     settings = {
-        "name": row.name,
-        "class": row.class_name,
-        "steps": steps,
-        "calls": len(timesteps),
-        "spacing": chosen,
-        "karras": row.karras,
-        "order": row.order,
-        "stochastic": row.stochastic,
-        "prediction": schedule.prediction,
-        "schedule": schedule.name,
+        **_choices(row, schedule, steps, chosen, len(timesteps)),
         "sigma_max": max(visited),
         "sigma_min": min(visited),
         "sigma_clipped": clipped,
         "init_noise_sigma": init_noise_sigma,
     }
-    notes = []
-    if clipped:
-        notes.append(
-            f"{row.name} starts at sigma {plan.sigmas[0]:.0f} (timestep {timesteps[0]:.0f}) and not at the schedule's {sigmas[-1]:.0f}; "
-            "--no-sigma-clip turns this off."
-        )
-    if timesteps[0] < 0.9 * len(sigmas):
-        notes.append(
-            f"The first timestep is {timesteps[0]:.0f} of {len(sigmas)}: the network is handed pure noise where it expects part of "
-            "a picture. Another number of steps or --spacing trailing avoids this."
-        )
-    return Solver(row, timesteps, init_noise_sigma, settings, tuple(notes), plan)
+    return Solver(row, timesteps, init_noise_sigma, settings, tuple(_start_notes(row, plan, timesteps[0], sigmas, clipped)), plan)
 
 
 def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigma_clip: bool) -> Solver:
@@ -164,16 +133,7 @@ def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing
 
     plan = plan_foreign(row, schedule, steps, spacing, sigma_clip=sigma_clip)
     settings = {
-        "name": row.name,
-        "class": row.class_name,
-        "steps": steps,
-        "calls": len(plan.timesteps),
-        "spacing": spacing,
-        "karras": row.karras,
-        "order": row.order,
-        "stochastic": row.stochastic,
-        "prediction": schedule.prediction,
-        "schedule": schedule.name,
+        **_choices(row, schedule, steps, spacing, len(plan.timesteps)),
         "sigma_clipped": "lambda_min_clipped" in plan.config and plan.config["lambda_min_clipped"] > -100,
         "init_noise_sigma": plan.init_noise_sigma,
         "config": plan.config,
@@ -184,14 +144,44 @@ def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing
     return Solver(row, plan.timesteps, plan.init_noise_sigma, settings, tuple(notes), plan)
 
 
-def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -> Spacing:
+def _choices(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, calls: int) -> dict[str, Any]:
+    """The settings that every solver has, ours or not."""
+    return {
+        "name": row.name,
+        "class": row.class_name,
+        "steps": steps,
+        "calls": calls,
+        "spacing": spacing,
+        "karras": row.karras,
+        "order": row.order,
+        "stochastic": row.stochastic,
+        "prediction": schedule.prediction,
+        "schedule": schedule.name,
+    }
+
+
+def _start_notes(row: Scheduler, plan: Plan, first: float, sigmas: list[float], clipped: bool) -> Iterator[str]:
+    """What is unusual about where the solver starts. first: its first timestep; sigmas: of all training timesteps, rising."""
+    if clipped:
+        yield (
+            f"{row.name} starts at sigma {plan.sigmas[0]:.0f} (timestep {first:.0f}) and not at the schedule's {sigmas[-1]:.0f}; "
+            "--no-sigma-clip turns this off."
+        )
+    if first < 0.9 * len(sigmas):
+        yield (
+            f"The first timestep is {first:.0f} of {len(sigmas)}: the network is handed pure noise where it expects part of "
+            "a picture. Another number of steps or --spacing trailing avoids this."
+        )
+
+
+def choose_spacing(row: Scheduler, schedule: NoiseSchedule, requested: str | None) -> Spacing:
     """What was asked for; else trailing where the model's file says so; else the method's own, whatever the file says.
 
     diffusers changes the other two on the way through save and load, so a file that says them means nothing.
     """
-    if asked is None:
+    if requested is None:
         return "trailing" if schedule.file_spacing == "trailing" else row.spacing
-    return check_spacing(row, asked)
+    return check_spacing(row, requested)
 
 
 def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigmas: list[float]) -> Plan:

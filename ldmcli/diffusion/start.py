@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Tensor
 
+from ldmcli.diffusion.grid import signal_noise
 from ldmcli.diffusion.noise import StepNoise
-from ldmcli.diffusion.plan import Keep
+from ldmcli.diffusion.plan import Keep, Plan
 
 # B pictures, C latent channels, h w latent size
 
@@ -47,6 +49,19 @@ def noisy(latents: Tensor, noise: Tensor, scale: Scale) -> Tensor:
     """Clean latents under noise, (B, C, h, w): what a walk in the middle has in its hands (Meng et al. 2021, SDEdit)."""
     signal, sigma = scale
     return signal * latents + sigma * noise
+
+
+def call_scales(plan: Plan, timesteps: Sequence[float], *, twice: bool, unit_variance: bool) -> list[Scale]:
+    """How much picture and how much noise x holds at every call, in a solver's own scale. timesteps: of the calls.
+
+    twice: every step but the last makes two calls; unit_variance: the state has it although the plan is one of sigmas.
+    """
+    if not plan.sigmas:
+        alpha_bars = plan.schedule.alphas_cumprod.tolist()
+        return [(sqrt(alpha_bars[int(t)]), sqrt(1 - alpha_bars[int(t)])) for t in timesteps]
+    first, *others = plan.sigmas[:-1]
+    sigmas = [first, *(sigma for sigma in others for _ in range(2 if twice else 1))]
+    return [signal_noise(sigma) if unit_variance else (1.0, sigma) for sigma in sigmas]
 
 
 def keeping(picture: StartPicture, noise: Tensor, scales: Sequence[Scale]) -> Keep:

@@ -70,6 +70,10 @@ class TextContext:
         here, there = self.mask[first:].chunk(2)
         return TextContext(states, torch.cat([self.mask[: first // 2], here | there]), self.remember)
 
+    def keep(self, attention: "KeysValues", pair: tuple[Tensor, Tensor]) -> None:
+        """Let a layer find this pair instead of computing one."""
+        self._kept[attention] = pair
+
     def keys_values(self, attention: "KeysValues") -> tuple[Tensor, Tensor]:
         """The pair of one cross-attention layer, as it wants them."""
         if attention in self._kept:

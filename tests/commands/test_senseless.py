@@ -42,7 +42,7 @@ SENSELESS = {
     "a variation of nothing": (["a", "--init-image", __file__, "--strength", "0", "--variation", "1:1"], "--strength 0 draws nothing"),
     "taken apart from the middle": (
         ["a", "--init-image", __file__, "--trace", "t"],
-        "--trace explains a picture that starts from the noise",
+        "--trace explains a picture",
     ),
     "an unknown weighting": (["a", "--weighting", "compel"], "none or a1111"),
     "a swept weighting that is none": (["a", "--sweep", "weighting=none,compel"], "none or a1111"),

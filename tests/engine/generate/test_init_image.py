@@ -88,9 +88,8 @@ SWEPT = ("--sweep", f"strength={','.join(map(str, STRENGTHS))}")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pipeline_makes_the_same_of_a_picture(name, small_sd, photo, pipelines, ldm, tmp_path):
-    code, _, err = ldm(
-        "generate", "a dog", "-m", small_sd, "--init-image", photo, *SHARED, *SWEPT, "--scheduler", name, "-o", f"{tmp_path}/"
-    )
+    command = ("generate", "a dog", "-m", small_sd, "--init-image", photo, *SHARED, "--scheduler", name)
+    code, _, err = ldm(*command, *SWEPT, "-o", f"{tmp_path}/")
     assert code == 0, err
     ours = [pixels(path) for path in sorted(tmp_path.glob("*.png"))]
     theirs = [drawn_by_diffusers(pipelines[0], name, photo, strength, seed=9) for strength in STRENGTHS]

@@ -12,7 +12,6 @@ import torch
 
 from ldmcli.records.notes import Memory
 
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 

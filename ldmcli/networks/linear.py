@@ -71,8 +71,8 @@ def times_transposed(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tenso
 
 
 def _plain() -> bool:
-    """Whether nobody wants to choose the precision or the kernel: neither autocast nor torch.compile, which has to ask this first."""
-    return not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+    """Whether nobody wants to choose the precision or the kernel: neither autocast nor an export nor torch.compile, which comes first."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"))  # type: ignore[attr-defined]
 
 
 @functools.cache

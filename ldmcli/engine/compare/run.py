@@ -35,7 +35,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
-    session = open_session(source, runtime)
+    session = open_session(source, runtime, fuse=config.fuse, backend=config.backend)
     yield from map(Note, session.notes)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)

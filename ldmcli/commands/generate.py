@@ -19,7 +19,6 @@ from ldmcli.engine.jobs import check_trace, swept_names
 from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
-from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import find_source
 from ldmcli.outputs.naming import find_target
 
@@ -55,7 +54,7 @@ def generate(invocation: Invocation) -> None:
     check_trace(config, requests)
     find_target(config, sum(request.config.pictures for request in requests))
     source = find_source(config)
-    invocation.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
+    invocation.note_model(source.path)
 
     from ldmcli.engine.generate.run import run_generate
 

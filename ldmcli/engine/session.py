@@ -28,6 +28,7 @@ from ldmcli.networks.openvino import check_openvino, openvino_unet
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
+from ldmcli.runtime.memory import keep_freed_memory
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
 
@@ -196,6 +197,8 @@ def open_session(
 
 def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "unet", "vae")) -> Session:
     """The session with inference copies in place of these networks, as far as they run in fp32 on a CPU; the others stay."""
+    if session.device.type == "cpu":
+        keep_freed_memory()
     if "text_encoder" in names:
         prepare_text(session.text.encoder)
     if "unet" in names:

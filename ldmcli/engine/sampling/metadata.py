@@ -6,8 +6,10 @@ from typing import Any
 import torch
 
 from ldmcli import __version__
+from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.outputs.picture_files import picture_texts
 from ldmcli.runtime.device import Runtime
 
 
@@ -45,3 +47,9 @@ def picture_facts(
         "guided_calls": sum(settings.guided),
         **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
     }
+
+
+def recorded_texts(facts: dict[str, Any], settings: SamplingSettings, *, retried: bool) -> dict[str, str]:
+    """The texts inside a picture. facts: what `picture_facts` returned; retried: fp32 decoded it where half precision overflowed."""
+    row = resolve(settings.solver.name)
+    return picture_texts(facts | ({"vae_retried_in_fp32": True} if retried else {}), row.title, row.schedule_type)

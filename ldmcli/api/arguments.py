@@ -47,6 +47,8 @@ class DrawingArguments(TypedDict, total=False):
     height: int | None
     size: str
     tiled_decode: bool | None
+    upscale: int
+    resample: Literal["nearest", "lanczos"]
 
 
 MODEL = ("model", "device", "dtype", *ModelArguments.__annotations__)

@@ -67,16 +67,21 @@ def timestep_of(value: Any, schedule: NoiseSchedule, call: str) -> int:
     return whole
 
 
-def pixels_of(picture: Any, multiple: int, call: str) -> Tensor:
-    """(1, 3, H, W) in [-1, 1], transparent parts white. multiple: of both sides. Raises UsageError."""
-    check(isinstance(picture, Image.Image), f"{call} takes a Pillow picture, got {type(picture).__name__}.",
+def picture_of(value: Any, call: str) -> Image.Image:
+    """RGB, transparent parts white. Raises UsageError."""
+    check(isinstance(value, Image.Image), f"{call} takes a Pillow picture, got {type(value).__name__}.",
           "PIL.Image.open(path) makes one of a file, PIL.Image.fromarray(array) of an array.")  # fmt: skip
-    width, height = picture.size
-    near = tuple(max(round(side / multiple), 1) * multiple for side in (width, height))
-    check((width, height) == near, f"{call}: both sides must be multiples of {multiple}, the VAE's factor; got {width} x {height}.",
-          f"Pass picture.resize({near}), or a part of it.")  # fmt: skip
     try:
-        pixels = np.array(on_white(picture))
+        return on_white(value)
     except BadPicture as error:
         raise UsageError(f"{call}: {error}.") from error
-    return to_unit_range(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+
+
+def pixels_of(value: Any, multiple: int, call: str) -> Tensor:
+    """(1, 3, H, W) in [-1, 1]. multiple: of both sides. Raises UsageError."""
+    picture = picture_of(value, call)
+    width, height = picture.size
+    near = tuple(max(round(side / multiple), 1) * multiple for side in (width, height))
+    check(picture.size == near, f"{call}: both sides must be multiples of {multiple}, the VAE's factor; got {width} x {height}.",
+          f"Pass picture.resize({near}), or a part of it.")  # fmt: skip
+    return to_unit_range(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])

@@ -1,33 +1,26 @@
 """A model that is open, for Python: what the commands do with one picture, and every step on the way there."""
 
-import secrets
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, Unpack
+from collections.abc import Iterator, Sequence
+from typing import Unpack
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ldmcli.api.arguments import DRAWING, DrawingArguments, read_arguments
-from ldmcli.api.checks import embedding_of, latents_of, one_text, pixels_of, texts_of, timestep_of
+from ldmcli.api.checks import embedding_of, latents_of, one_text, picture_of, pixels_of, texts_of, timestep_of
+from ldmcli.api.drawing import decode_one, plan, steps
 from ldmcli.api.names import schedule as schedule_of
 from ldmcli.api.parts import Part, description, parts_of
-from ldmcli.api.picture import Picture, with_record
+from ldmcli.api.picture import Picture
 from ldmcli.api.step import Step
-from ldmcli.api.wording import in_python, python_words
+from ldmcli.api.wording import python_words
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion.noise import noise_for
 from ldmcli.diffusion.objective import add_noise
 from ldmcli.diffusion.schedule import NoiseSchedule
-from ldmcli.engine.jobs import Job, Request, changed, plan_jobs
-from ldmcli.engine.sampling.batch import Latents, decoded, encoded, walk
-from ldmcli.engine.sampling.metadata import recorded_texts
-from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.open_model import OpenModel
-from ldmcli.engine.sampling.settings import SamplingSettings, prompt_notes
 from ldmcli.errors import NonFinite
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.models.scorer_source import find_scorer, scorer_for
@@ -69,18 +62,20 @@ class Pipeline:
         """Draw a picture: the one that `ldm generate PROMPT --seed SEED` draws, with the same record inside when it is saved.
 
         seed: None draws one, which the record names. options: negative_prompt, scheduler, steps, cfg, cfg_rescale, cfg_interval,
-        spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64") and tiled_decode, as `ldm generate --help` explains
-        them; the model's defaults hold for the others. Warns of a prompt that is too long and of a size beyond the model's.
+        spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64"), tiled_decode, upscale and resample, as
+        `ldm generate --help` explains them; the model's defaults hold for what is not passed. Warns of a prompt that is too long and of
+        a size beyond the model's.
         """
-        job, settings = self._plan(prompt, {"seed": seed, **options})
-        *_, last = self._steps(job, settings)
+        job, settings = plan(self._model, self._config, prompt, {"seed": seed, **options})
+        *_, last = steps(self._model, job, settings)
         assert last.picture is not None
         return last.picture
 
     @python_words()
     def sample(self, prompt: str, *, seed: int | None = None, **options: Unpack[DrawingArguments]) -> Iterator[Step]:
         """The same picture step by step: a Step for each evaluation of the network, the last one with `picture`. Arguments as above."""
-        return self._steps(*self._plan(prompt, {"seed": seed, **options}))
+        job, settings = plan(self._model, self._config, prompt, {"seed": seed, **options})
+        return steps(self._model, job, settings)
 
     @torch.no_grad()
     @python_words()
@@ -99,7 +94,7 @@ class Pipeline:
     @python_words()
     def decode(self, latents: Tensor) -> Image.Image:
         """The picture of latents (1, C, h, w) or (C, h, w), by the VAE's decoder. It has no record."""
-        return self._decoded(latents_of(latents, self._session.vae.config.latent_channels, "decode", one=True))[0]
+        return decode_one(self._session, latents_of(latents, self._session.vae.config.latent_channels, "decode", one=True))[0]
 
     @python_words()
     def noise(self, seed: int, *, width: int | None = None, height: int | None = None) -> Tensor:
@@ -159,49 +154,17 @@ class Pipeline:
         clip_model: bundled, a folder or a hub id; None is the bundled one for the bundled model, whose scores compare only among
         themselves, and else openai/clip-vit-large-patch14. Hessel's scale is 2.5 times the cosine.
         """
+        pictures, texts = [picture_of(picture, "score")], [one_text(text, "score")]
         name = clip_model or scorer_for(self._model.source.name)
         if name not in self._scorers:
             self._scorers[name] = load_scorer(find_scorer(name, offline=self._config.offline), self._session.device)
-        pixels_of(picture, 1, "score")
-        return 100 * float(self._scorers[name].score([picture], [one_text(text, "score")]))
+        return 100 * float(self._scorers[name].score(pictures, texts))
 
     def _seed(self, seed: int, call: str) -> int:
         number = read_arguments(self._config, {"seed": seed}, DRAWING, call).seed
         check(number is not None, f"{call} needs the seed of its noise.", "Pass seed=1, or any other whole number.")
         assert number is not None
         return number
-
-    def _plan(self, prompt: str, given: Mapping[str, Any]) -> tuple[Job, SamplingSettings]:
-        config = read_arguments(self._config, given, DRAWING, "pipe()")
-        seed = secrets.randbelow(2**32) if config.seed is None else config.seed
-        [job] = plan_jobs([Request(one_text(prompt, "pipe()"), changed(config, {"prompts": (prompt,)}))], seed)
-        settings = self._model.settings(job.config)
-        for note in chain(prompt_notes([job], self._session, strict=False), too_large(self._session, [settings])):
-            if note.warning:
-                warnings.warn(in_python(note.text), stacklevel=4)  # the line that called the public method
-        return job, settings
-
-    def _steps(self, job: Job, settings: SamplingSettings) -> Iterator[Step]:
-        facts = self._model.facts(job, settings, torch.get_num_threads())
-
-        def decode(latents: Tensor) -> Image.Image:
-            return self._decoded(latents, tiled=settings.tiled)[0]
-
-        def finish(latents: Tensor) -> Picture:
-            picture, retried = self._decoded(latents, tiled=settings.tiled)
-            return with_record(picture, recorded_texts(facts, settings, retried=retried))
-
-        with python_words():
-            for step in walk(self._session, settings, [job], encoded(self._session, settings, [job])):
-                yield Step(step, decode, finish)
-
-    def _decoded(self, latents: Tensor, *, tiled: bool = False) -> tuple[Image.Image, bool]:
-        """And whether fp32 did what half precision could not. Raises NonFinite."""
-        drawn = decoded(self._session, Latents(latents.to(self._session.device), [], 0.0, tiled))
-        if drawn.picture is None:
-            assert drawn.error is not None
-            raise drawn.error
-        return drawn.picture, drawn.retried
 
     def __repr__(self) -> str:
         return description(self._model, self._parts, self._model.settings(self._config))

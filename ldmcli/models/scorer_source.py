@@ -21,8 +21,8 @@ class ScorerSource:
     folder: Path
 
 
-def scorer_for(model: str) -> str:
-    """The scorer of pictures when none is named. model: what drew them, as they record it."""
+def scorer_for(model: str | None) -> str:
+    """The scorer of pictures when none is named. model: what drew them all, as they record it."""
     return "bundled" if model == "bundled" else DEFAULT_CLIP
 
 

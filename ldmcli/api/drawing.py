@@ -32,7 +32,8 @@ def plan(model: OpenModel, config: GenerateConfig, prompt: str, given: Mapping[s
     seed = secrets.randbelow(2**32) if config.seed is None else config.seed
     [job] = plan_jobs([Request(one_text(prompt, "pipe()"), changed(config, {"prompts": (prompt,)}))], seed)
     settings = model.settings(job.config)
-    for note in chain(prompt_notes([job], model.session, strict=False), too_large(model.session, [settings])):
+    said = prompt_notes([job], model.session, strict=False) if prompt.strip() else ()  # in Python an empty prompt is meant
+    for note in chain(said, too_large(model.session, [settings])):
         if note.warning:
             warnings.warn(in_python(note.text), stacklevel=4)  # the line that called the pipeline's method
     return job, settings

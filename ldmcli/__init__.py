@@ -7,11 +7,7 @@ What `__all__` names, and what these have in their docstrings, is all that is pu
 next. Importing this package imports no torch and changes nothing in the process: see `load` for what it does about threads.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from ldmcli.errors import LdmError
-
+TYPE_CHECKING = False  # as in typing, which the command line cannot wait for: nothing stands before its handlers of signals
 if TYPE_CHECKING:
     from ldmcli.api.load import load as load
     from ldmcli.api.names import schedule as schedule
@@ -20,12 +16,14 @@ if TYPE_CHECKING:
     from ldmcli.api.pipeline import Pipeline as Pipeline
     from ldmcli.api.step import Step as Step
     from ldmcli.diffusion.schedule import NoiseSchedule as NoiseSchedule
+    from ldmcli.errors import LdmError as LdmError
 
 __version__ = "0.1.0"
 
 __all__ = ["LdmError", "NoiseSchedule", "Picture", "Pipeline", "Step", "__version__", "load", "schedule", "schedulers"]
 
 _WHERE = {
+    "LdmError": "errors",
     "NoiseSchedule": "diffusion.schedule",
     "Picture": "api.picture",
     "Pipeline": "api.pipeline",
@@ -37,10 +35,12 @@ _WHERE = {
 """Module of each name that is imported when it is first asked for."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
     globals()[name] = value
     return value
 

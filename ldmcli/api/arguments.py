@@ -28,6 +28,7 @@ class ModelArguments(TypedDict, total=False):
     offline: bool
     vae_dtype: str
     fuse: bool
+    backend: Literal["torch", "openvino"]
 
 
 class DrawingArguments(TypedDict, total=False):

@@ -21,8 +21,8 @@ def load(model: Path = "bundled", *, device: Any = "auto", dtype: Any = "auto", 
     """Open a model: `bundled`, a training run, a diffusers folder, a .safetensors file or a hub id, as `ldm generate -m` takes it.
 
     device: auto, cpu, cuda, cuda:N or mps; dtype: auto, fp32, fp16 or bf16; torch's own devices and dtypes will do too.
-    options: vae, tokenizer, lora, prediction, variant, allow_pickle, offline, vae_dtype and fuse, as `ldm generate --help` explains them.
-    LDM_ variables are for the command line and are not read here.
+    options: vae, tokenizer, lora, prediction, variant, allow_pickle, offline, vae_dtype, fuse and backend, as `ldm generate --help`
+    explains them. LDM_ variables are for the command line and are not read here.
 
     Threads: where torch is not imported yet, it is imported here and computes as it does for the commands: by as many threads as this
     process has cores, or OMP_NUM_THREADS, and threads that have nothing to do wait briefly, unless OMP_WAIT_POLICY, GOMP_SPINCOUNT or

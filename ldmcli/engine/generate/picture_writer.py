@@ -5,17 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
+
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture
+from ldmcli.engine.sampling.metadata import recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import progress_target
 from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
-from ldmcli.outputs.picture_files import encode_picture, picture_texts, sheet_texts
+from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.grid import grid_sheet
 from ldmcli.reports.progressive import save_progress
@@ -67,18 +69,10 @@ class PictureWriter:
         if drawn.error is not None:
             return self.failed(job, drawn.error)
         assert drawn.picture is not None
-        times, resample = self.config.upscale, self.config.resample
-        picture, row = enlarge(drawn.picture, times, resample), resolve(settings.solver.name)
-        written = facts | ({"vae_retried_in_fp32": True} if drawn.retried else {})
-        texts = picture_texts(written, row.title, row.schedule_type) if self.config.metadata else None
-        path = write_new(
-            encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
-            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
-        )  # fmt: skip
-        progress = None
-        if self.config.progressive:
-            progress = progress_target(self.config.progressive, path)
-            save_progress(self.config.progressive, [(t, enlarge(frame, times, resample)) for t, frame in drawn.frames], progress)
+        picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
+        texts = recorded_texts(facts, settings, retried=drawn.retried) if self.config.metadata else None
+        path = self._write_picture(job, settings, picture, texts, replace)
+        progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
         record = ImageRecord(
             path=str(path),
             prompt=job.prompt,
@@ -100,6 +94,21 @@ class PictureWriter:
             weighting = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **weighting)
         return Finished(job, record)
+
+    def _write_picture(
+        self, job: Job, settings: SamplingSettings, picture: Image.Image, texts: dict[str, str] | None, replace: str | None
+    ) -> Path:
+        return write_new(
+            encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
+            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
+        )  # fmt: skip
+
+    def _write_progress(self, kind: str, drawn: DecodedPicture, path: Path) -> Path:
+        """Beside the picture. kind: as --progressive names it."""
+        progress = progress_target(kind, path)
+        frames = [(t, enlarge(frame, self.config.upscale, self.config.resample)) for t, frame in drawn.frames]
+        save_progress(kind, frames, progress)
+        return progress
 
     def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
         """in_manifest: noted there too; where nothing can be drawn at all the folder stays as it was."""

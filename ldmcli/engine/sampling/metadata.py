@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ldmcli import __version__
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
@@ -45,7 +46,8 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
-        **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
+        **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
+        **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
 
 
@@ -53,3 +55,8 @@ def recorded_texts(facts: dict[str, Any], settings: SamplingSettings, *, retried
     """The texts inside a picture. facts: what `picture_facts` returned; retried: fp32 decoded it where half precision overflowed."""
     row = resolve(settings.solver.name)
     return picture_texts(facts | ({"vae_retried_in_fp32": True} if retried else {}), row.title, row.schedule_type)
+
+
+def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
+    """Whether the networks that draw are inference copies. A trace looks into the plain ones."""
+    return config.fuse and config.trace is None and runtime.device.type == "cpu" and runtime.dtype == torch.float32

@@ -6,7 +6,7 @@ from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.metadata import picture_facts
+from ldmcli.engine.sampling.metadata import by_copies, picture_facts
 from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session, open_session
 from ldmcli.models.hashes import other_weights, weights_hash
@@ -51,7 +51,12 @@ class OpenModel:
         return known | self.other_weights
 
 
+def open_networks(config: GenerateConfig, source: Source, runtime: Runtime) -> Session:
+    """In the precision and the form that the options say. Raises LdmError."""
+    return open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime), backend=config.backend)
+
+
 def open_model(config: GenerateConfig, source: Source) -> OpenModel:
-    """Load it where and as the options say. Raises LdmError."""
+    """On the device of the options. Raises LdmError."""
     runtime = select_runtime(config.device, config.dtype)
-    return OpenModel(source, open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=config.fuse), runtime)
+    return OpenModel(source, open_networks(config, source, runtime), runtime)

@@ -89,7 +89,7 @@ def test_no_metadata_means_none(draw):
 @pytest.mark.parametrize(("cfg", "rows"), [("0", 3), ("1", 3), ("1.5", 6)])
 def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, cfg, rows):
     seen = []
-    original = engine.open_session
+    original = engine.open_networks
 
     def opened(*arguments, **options):
         session = original(*arguments, **options)
@@ -97,7 +97,7 @@ def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, 
         assert isinstance(session.unet, UNet)
         return session
 
-    monkeypatch.setattr(engine, "open_session", opened)
+    monkeypatch.setattr(engine, "open_networks", opened)
     draw("a dog", "-n", "3", "-s", "5", "--cfg", cfg, "--steps", "4")
     assert seen == [(rows, rows)] * 4
 
@@ -109,7 +109,7 @@ def test_upscaling_enlarges_what_was_drawn(draw):
 
 def test_inference_copies_draw_the_picture_of_the_plain_networks_to_one_step_of_255(ldm, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name, argv in {"copy": ("--fuse",), "plain": ()}.items():
+    for name, argv in {"copy": (), "plain": ("--no-fuse",)}.items():
         command = ("generate", "a dog", "a red bus", "-s", "3", "--cfg", "5", "--cfg-interval", "0.2,1", "--steps", "6", "--device", "cpu")
         assert ldm(*command, "-o", f"{tmp_path / name}/", "-q", *argv)[0] == 0
     ours, plain = (sorted((tmp_path / name).glob("*.png")) for name in ("copy", "plain"))

@@ -16,7 +16,7 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.engine.session import make_codec
-from ldmcli.engine.train import unet_batches
+from ldmcli.engine.train import unet_batches, unet_run
 from ldmcli.engine.train.context import DataSplit
 from ldmcli.engine.train.pictures import split
 from ldmcli.engine.train.unet_batches import CachedData, draw_captions
@@ -156,7 +156,7 @@ def test_training_drops_captions_at_the_configured_rate_and_validation_never(coc
 
     monkeypatch.setattr(unet_batches, "draw_captions", watched)
     list(events_of(config_for("unet", coco, model, tmp_path, max_steps=2, cfg_dropout=0.25)))
-    assert (8, 0.25) in asked and (256, 0.0) in asked and len(set(asked)) == 2
+    assert (8, 0.25) in asked and (unet_run.VALIDATED, 0.0) in asked and len(set(asked)) == 2
 
 
 def test_the_schedule_of_the_run_is_in_its_scheduler_file(trained_run):

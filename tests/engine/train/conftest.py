@@ -1,18 +1,21 @@
-"""How much a U-Net's run looks at itself while it is tested; data and runs that several files read."""
+"""How much a run looks at itself while it is tested; data and runs that several files read."""
 
 import pytest
 from PIL import Image, ImageDraw
 from runs import KINDS, LOOKING, config_for, events_of
 
-from ldmcli.engine.train import unet_run
+from ldmcli.engine.train import unet, unet_run, vae
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_looks():
-    """Samples of few steps and validations of few rows: what they are made of is the same, and so is what is written of them."""
+    """Samples of few steps and validations of few rows: what they are made of is the same, and so is what is written of them. No plot
+    at the end, which takes as long as ten steps; test_trained_run.py has it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(unet_run, "SAMPLE_STEPS", 2)
         patched.setattr(unet_run, "VALIDATED", 16)
+        for command in (unet, vae):
+            patched.setattr(command, "plot_losses", lambda log, target: None)
         yield
 
 

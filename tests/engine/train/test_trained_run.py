@@ -26,6 +26,11 @@ from ldmcli.training import checkpoints
 from ldmcli.training.order import SampleOrder, generator_for
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_looks():
+    """Not here: everything is as it is promised."""
+
+
 @pytest.fixture(scope="module")
 def vae_run(coco, model, tmp_path_factory):
     """60 steps of the autoencoder."""

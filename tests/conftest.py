@@ -20,10 +20,19 @@ def handed_over(file: int) -> None:
 os.fsync = handed_over
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--slow, which scripts/test passes on."""
+    parser.addoption("--slow", action="store_true", help="also the tests that take a minute or more")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end. Slow tests have to be asked for."""
+    early = {item.path for item in items if item.get_closest_marker("early")}
+    items.sort(key=lambda item: item.path not in early)
+    if not (config.getoption("--slow") or os.environ.get("LDM_SLOW_TESTS")):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes a minute or more: --slow or LDM_SLOW_TESTS=1"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from ldmcli.models.source import find_model
 from ldmcli.networks.attention import TextContext
 from ldmcli.runtime.device import select_runtime
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 RANK = 3
 

@@ -16,7 +16,7 @@ from children import ldm_together  # noqa: E402
 from runs import log_of, newest, steps_logged, wait_for  # noqa: E402
 from tiny import make_coco  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm" / "train.sbatch"
 
 SRUN = """#!/usr/bin/env bash

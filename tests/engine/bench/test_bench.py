@@ -32,7 +32,7 @@ TIMING = {
 """What differs from run to run."""
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_bursts")]
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("short_bursts")]
 
 
 def report_of(model, **options) -> BenchReport:

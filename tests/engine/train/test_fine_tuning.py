@@ -29,6 +29,8 @@ from ldmcli.outputs.images import to_pillow
 from ldmcli.records.notes import Note
 from ldmcli.runtime.device import select_runtime
 
+pytestmark = pytest.mark.early
+
 SIZE = 64
 
 
@@ -139,19 +141,36 @@ def test_a_model_that_is_not_there_is_exit_6(ldm, coco, tmp_path):
     assert code == 6 and "no model at" in err and not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_eight_pictures_are_learned_by_heart(tmp_path):
-    """A model in the shape of SD 1.x with random weights: its pictures come nearer to those that their prompts were trained on.
+def in_the_shape_of_sd1(folder):
+    build(write_configs(folder / "configs", 1, "v_prediction"), folder)
+    return folder / "diffusers"
+
+
+def of_two_levels(folder):
+    return make_pipeline(folder / "base")
+
+
+@pytest.mark.parametrize("make_base", [of_two_levels, pytest.param(in_the_shape_of_sd1, marks=pytest.mark.slow)])
+def test_eight_pictures_are_learned_by_heart(make_base, tmp_path):
+    """From random weights: a model's pictures come nearer to those that their prompts were trained on.
 
     Distances are from what the VAE makes of a target, since the decoder, as random as all else, shows nothing nearer.
     """
     coco = make_coco(tmp_path / "coco", count=8)
-    build(write_configs(tmp_path / "configs", 1, "v_prediction"), tmp_path)
-    base = tmp_path / "diffusers"
+    base = make_base(tmp_path)
     images = load_captioned(coco).images
     pictures = to_unit_range(torch.stack([read_square(image.path, SIZE) for image in images]))
     whiten(base, pictures)
-    options = {"batch_size": 8, "max_steps": 250, "lr": 2e-3, "warmup": 10, "held_out": 0.0, "ema": 0.95, "cfg_dropout": 0.0}
+    options = {
+        "batch_size": 8,
+        "max_steps": 250,
+        "lr": 2e-3,
+        "warmup": 10,
+        "held_out": 0.0,
+        "ema": 0.95,
+        "cfg_dropout": 0.0,
+        "val_every": 250,
+    }
     list(events_of(config_from(coco, base, tmp_path / "run", **options)))
     prompts = [image.captions[0] for image in images]
     before, after = (distances(source, prompts, pictures) for source in (base, tmp_path / "run"))

@@ -10,6 +10,8 @@ from ldmcli.commands.training import resolve_config
 from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture(scope="module")
 def begun(straight, coco, model, tmp_path_factory):

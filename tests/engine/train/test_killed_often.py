@@ -13,7 +13,7 @@ from runs import KINDS, argv_for, assert_same_bits, newest
 from ldmcli.cli import main
 from ldmcli.training import checkpoints
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 KILLS = 10
 WRITES = {"fsync": os, "replace": os, "save_file": checkpoints}

@@ -13,6 +13,8 @@ from ldmcli.engine.train import vae as train_vae
 from ldmcli.records.notes import Saved
 from ldmcli.records.training import RunPlan, TrainStep
 
+pytestmark = pytest.mark.early
+
 
 def caught_run(kind, monkeypatch, config):
     """The run from the inside, and its state, once it has ended."""

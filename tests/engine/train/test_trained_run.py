@@ -25,6 +25,8 @@ from ldmcli.records.training import TrainDone
 from ldmcli.training import checkpoints
 from ldmcli.training.order import SampleOrder, generator_for
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_looks():
@@ -35,7 +37,9 @@ def quick_looks():
 def vae_run(coco, model, tmp_path_factory):
     """60 steps of the autoencoder."""
     output = tmp_path_factory.mktemp("trained") / "vae"
-    events = list(events_of(config_for("vae", coco, model, output, max_steps=60, lr=3e-3, lr_schedule="constant", sample_every=30)))
+    events = list(
+        events_of(config_for("vae", coco, model, output, max_steps=60, lr=3e-3, lr_schedule="constant", sample_every=30, val_every=30))
+    )
     return output, events[-1]
 
 
@@ -43,7 +47,7 @@ def vae_run(coco, model, tmp_path_factory):
 def trained_run(coco, model, vae_run, tmp_path_factory):
     """60 steps of the U-Net on that autoencoder."""
     output = tmp_path_factory.mktemp("trained") / "unet"
-    config = config_for("unet", coco, vae_run[0], output, max_steps=60, lr=3e-3, lr_schedule="constant")
+    config = config_for("unet", coco, vae_run[0], output, max_steps=60, lr=3e-3, lr_schedule="constant", val_every=30)
     events = list(events_of(type(config)(**{**vars(config), "text_encoder": str(model)})))
     return output, events[-1]
 

@@ -12,7 +12,7 @@ from typing import Unpack
 from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
-from ldmcli.models.header import read_header
+from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
@@ -55,7 +55,7 @@ class Source:
         """Which weight files are read."""
         return {"allow_pickle": self.allow_pickle, "variant": self.variant}
 
-    def asked(self) -> dict[str, str]:
+    def overrides(self) -> dict[str, str]:
         """What pictures record beside the weights, where it was asked for."""
         named = {"prediction": self.prediction, "variant": self.variant}
         return {name: value for name, value in named.items() if value is not None}
@@ -144,16 +144,16 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
         return "bundled", BUNDLED
     try:
         path = Path(text).expanduser()
-        there = bool(text) and path.exists()
+        exists = bool(text) and path.exists()
     except (OSError, RuntimeError):  # a name that is too long, a home of nobody
-        there = False
-    if there and path.is_file():
+        exists = False
+    if exists and path.is_file():
         if is_pickle(path) and not picking.get("allow_pickle"):
             raise LdmError(f"{text} is a pickle, which can run code when loaded; refused.", hint=NO_PICKLE)
         if not is_pickle(path) and not is_safetensors(path):
             raise NotFound(f"{text} is a file, and not a .safetensors one.", hint=ACCEPTED)
         return path.stem, path
-    if there:
+    if exists:
         return path.resolve().name, path / "model" if (path / "model").is_dir() else path
     if names_repository(text):
         return text, hub_folder(text, parts, **picking)
@@ -161,9 +161,11 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
 
 
 def _check_file(path: Path, *needed: str) -> None:
-    """What the header tells at once: a damaged file, or one of another model. Of a pickle only the loading knows."""
+    """What shows at once: a damaged file, or one of another model. What a pickle holds only the loading knows."""
     if is_safetensors(path):
         recognise(path, read_header(path).shapes, *needed)
+    else:
+        check_pickle(path)
 
 
 def _check_folder(text: str, folder: Path, variant: str | None) -> None:

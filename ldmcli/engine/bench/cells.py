@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig
-from ldmcli.engine.bench.machine import matmul_peak
+from ldmcli.engine.bench.machine import as_ldm_error, matmul_peak
 from ldmcli.engine.bench.timing import Run, asked_row, draw_batch, measured_row
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session, open_session
-from ldmcli.errors import LdmError, OutOfMemory, UsageError
+from ldmcli.errors import LdmError, UsageError
 from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
@@ -47,6 +47,7 @@ class Bench:
         self.config, self.source, self.threads, self.count = config, source, threads, count
         self.model_defaults = ldm_settings(source.path)
         self.seed = secrets.randbelow(2**32) if config.seed is None else config.seed
+        self.fuse = config.fuse and not config.compile  # the compiler has kernels of its own
         self.rows: list[BenchRow] = []
         self.spaces: list[SpaceRow] = []
         self.training: list[TrainingRow] = []
@@ -57,6 +58,7 @@ class Bench:
         self.env: dict[str, Any] = {
             "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking), **other_weights(source),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
+            "fuse": self.fuse, "backend": config.backend,
         }  # fmt: skip
 
     def save(self) -> BenchReport:
@@ -66,10 +68,10 @@ class Bench:
         save_bench(report, self.config)
         return report
 
-    def open(self, runtime: Runtime) -> tuple[Session, float]:
-        """The model on the device, and the seconds that took."""
+    def open(self, runtime: Runtime, *, fuse: bool = False, backend: str = "torch") -> tuple[Session, float]:
+        """The model on the device, and the seconds that took. fuse and backend: as `generate` draws with it."""
         started = time.perf_counter()
-        session = open_session(self.source, runtime)
+        session = open_session(self.source, runtime, fuse=fuse, backend=backend)
         return session, time.perf_counter() - started
 
     def peak(self, runtime: Runtime) -> Iterator[Event]:
@@ -89,7 +91,7 @@ class Bench:
         missing = [cell for cell in cells if fp32(cell) not in self.truth]
         if not missing:
             return
-        session, _ = self.open(select_runtime(self.config.device, "fp32"))
+        session, _ = self.open(select_runtime(self.config.device, "fp32"), fuse=self.fuse)
         for number, cell in enumerate(missing):
             yield Progress("fp32 pictures to compare with", number, len(missing))
             self.truth.setdefault(fp32(cell), None)
@@ -103,7 +105,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime, first = select_runtime(self.config.device, dtype), len(self.rows)
         yield from self.peak(runtime)
-        session, load_s = self.open(runtime)
+        session, load_s = self.open(runtime, fuse=self.fuse, backend=self.config.backend)
         yield from map(Note, session.notes if not first else ())
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]
@@ -117,22 +119,30 @@ class Bench:
             share = self.rows[-1].cpu_share
             if share is not None and share < UNDISTURBED:
                 yield Note(f"{label(self.rows[-1])}: had a processor for {share:.0%} of the time; others were in the way", warning=True)
-        if self.config.compare:
-            from ldmcli.engine.bench.peers import compare_row, open_peer
+        for name in self.config.compare:
+            yield from self.compare(name, session, runtime, cells, first)
 
-            peer = open_peer(self.source.path, runtime)
-            for place, cell in enumerate(cells, first):
-                row = self.rows[place]
-                if row.error:
-                    continue
-                yield Progress(f"{label(row)} against {self.config.compare}", place, len(self.rows))
-                try:
-                    settings = resolve_settings(cell, session, self.model_defaults)
-                    found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
-                    self.rows[place] = replace(row, compare=found)
-                except Exception as error:
-                    self.rows[place] = replace(row, error=f"{self.config.compare}: {self.note_failure(error)}")
-                self.save()
+    def compare(self, name: str, session: Session, runtime: Runtime, cells: list[GenerateConfig], first: int) -> Iterator[Event]:
+        """The configurations of one precision, whose rows stand from `first` on, in turn with another tool. Its absence stops nothing."""
+        from ldmcli.engine.bench.peers import PEERS, compare_row
+
+        try:
+            peer = PEERS[name](self.source, runtime)
+        except LdmError as error:
+            yield Note(f"{name} is left out: {error.message} {error.hint}", warning=True)
+            return
+        for place, cell in enumerate(cells, first):
+            row = self.rows[place]
+            if row.error:
+                continue
+            yield Progress(f"{label(row)} against {name}", place, len(self.rows))
+            try:
+                settings = resolve_settings(cell, session, self.model_defaults)
+                found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
+                self.rows[place] = replace(row, compare=[*(row.compare or []), found])
+            except Exception as error:
+                self.rows[place] = replace(row, error=f"{name}: {self.note_failure(error)}")
+            self.save()
 
     def resolvable(self, session: Session, cells: list[GenerateConfig]) -> Iterator[SamplingSettings]:
         """The settings of those configurations that can be measured at all."""
@@ -200,14 +210,3 @@ class Bench:
 def fp32(cell: GenerateConfig) -> GenerateConfig:
     """The configuration that this one is compared with."""
     return replace(cell, dtype="fp32")
-
-
-def as_ldm_error(error: Exception) -> LdmError:
-    """Any failure as one of ours, so that it has one line and an exit code."""
-    if isinstance(error, LdmError):
-        return error
-    lines = str(error).splitlines() or [""]
-    text = f"{type(error).__name__}: {lines[0]}"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
-        return OutOfMemory(f"out of memory ({lines[0] or 'host'})", hint="Try a smaller --batch-size or --size.")
-    return LdmError(text)

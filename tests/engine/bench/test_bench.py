@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ def test_the_deviation_is_that_of_pictures_from_the_same_noise(model):
     cell = plan_cells(BenchConfig(model=str(model), steps=(2,), batch_sizes=(2,)))[0]
     drawn = []
     for dtype in ("fp32", "bf16"):
-        session = open_session(find_model(str(model)), select_runtime("cpu", dtype))
+        session = open_session(find_model(str(model)), select_runtime("cpu", dtype), fuse=True)  # as it draws itself
         own = {"defaults": {"cfg": 3.0}}
         drawn.append(draw_batch(session, resolve_settings(cell, session, own), "a dog", 5, 2).pictures.double())
     errors = (drawn[0] - drawn[1]).square().mean(dim=(1, 2, 3))
@@ -98,9 +99,9 @@ def test_the_figures_describe_the_model(model):
 
 
 def test_the_same_pictures_are_drawn_in_turn_with_diffusers(model):
-    row = report_of(model, compare="diffusers", batch_sizes=(2,), schedulers=("ddim",), steps=(3,), runs=3).rows[0]
-    peer = row.compare
-    assert row.error is None and peer.num_unet_calls == row.num_unet_calls == 3
+    row = report_of(model, compare=("diffusers",), batch_sizes=(2,), schedulers=("ddim",), steps=(3,), runs=3).rows[0]
+    (peer,) = row.compare
+    assert row.error is None and peer.peer == "diffusers" and peer.num_unet_calls == row.num_unet_calls == 3
     assert peer.max_difference < 1  # levels of 0 to 255
     ratios = sorted(theirs / ours for theirs, ours in zip(peer.total_s.times, peer.ours_s.times, strict=True))
     assert peer.ratio == pytest.approx(ratios[1])
@@ -125,3 +126,14 @@ def test_the_matmul_roof_is_found_by_real_products():
     from ldmcli.engine.bench.machine import matmul_peak
 
     assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32) < 1e15
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+def test_openvino_is_drawn_in_turn_with_and_may_be_what_is_measured(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = {"batch_sizes": (2,), "schedulers": ("ddim",), "steps": (2,)}
+    row = report_of(model, compare=("diffusers", "openvino"), **options).rows[0]
+    assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", "openvino"]
+    assert all(peer.max_difference < 1 and peer.num_unet_calls == 2 for peer in row.compare)
+    report = report_of(model, backend="openvino", **options)
+    assert report.env["backend"] == "openvino" and report.rows[0].error is None

@@ -1,5 +1,6 @@
 """Fixtures of every folder here. The helpers behind them are modules beside this one."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is 
 # A worker of the suite has one core of the machine, and forks, which a pool of threads does not survive. A test of threads sets its own.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+gc.set_threshold(50_000)  # as in ldmcli/__main__.py: imports make what stays, and looking for garbage among it takes seconds
 
 
 def handed_over(file: int) -> None:
@@ -18,6 +20,12 @@ def handed_over(file: int) -> None:
 
 
 os.fsync = handed_over
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now is not looked at again, in every test that collects garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from tiny import make_coco  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 NETWORK, ANOTHER = "it downloads a model", "it is another program, which does not run in this process"
 LONG = "it takes twenty seconds on any model, and tests/engine/bench runs it"

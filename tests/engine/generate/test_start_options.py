@@ -200,6 +200,12 @@ def test_frames_go_from_picture_to_picture_as_diffusers_draws_them(draw, generat
         mixed = slerp(noise(5), noise(9), i / 4, (1, 2, 3))
         theirs = diffusers_pictures(model, mixed, prompt="a dog", prompt_to="red cat", share=i / 4)
         assert np.abs(pixels(frames[i]) - theirs).max() <= 1
+    many = draw("-s", "5", "--seed-to", "9", "--prompt-to", "red cat", "--frames", "5", *argv, "--batch-size", "8", into="many")
+    ends = (
+        *draw("-s", "5", *argv, "--batch-size", "8", into="f8"),
+        *draw("-s", "9", *argv, "--batch-size", "8", into="l8", prompt="red cat"),
+    )
+    assert [many[0].read_bytes(), many[-1].read_bytes()] == [path.read_bytes() for path in ends]
     assert facts(frames[1])["share"] == 0.25 and facts(frames[1])["seed_to"] == 9 and "share" not in facts(frames[4])
     assert generate("--from-image", frames[2], "--verify", "-q")[0] == 0
 

@@ -38,7 +38,7 @@ class StepNoise:
         """
         self.shape = shape
         self.generators = _generators(seeds, shape, after)
-        self.towards = {row: (*_generators([seed], shape, after), share) for row, (seed, share) in (towards or {}).items()}
+        self.towards = {row: (_generators([seed], shape, after)[0], share) for row, (seed, share) in (towards or {}).items()}
         self.drawn = 0
 
     def __call__(self, step: int) -> Tensor:

@@ -30,7 +30,7 @@ def batch_start(session: Session, settings: SamplingSettings, batch: Sequence[Jo
         step_noise = StepNoise([job.seed for job in batch], shape, after=before + 1 + masked, towards=ways)
     if image is None:
         return Start(noise, step_noise)
-    mean, std = session.encode(image.pixels)
+    mean, std = session.encode(image.pixels, tiled=settings.tiled)
     sample = torch.stack([between(job, shape, after=0) for job in batch])
     return Start(noise, step_noise, StartPicture(mean + std * sample.to(mean), image.redrawn))
 

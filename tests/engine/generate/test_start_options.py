@@ -277,6 +277,21 @@ def test_one_network_at_a_time_and_inference_copies_start_from_pictures_too(draw
     assert np.array_equal(pixels(plain[0]), pixels(low[0])) and np.abs(pixels(plain[0]) - pixels(fused[0])).max() <= 1
 
 
+def test_a_large_picture_goes_through_the_vae_in_tiles_both_ways(generate, photo, tmp_path, monkeypatch):
+    from ldmcli.networks.vae import Encoder
+
+    seen = []
+    monkeypatch.setattr(Encoder, "forward", lambda self, x, forward=Encoder.forward: (seen.append(x.shape[2:]), forward(self, x))[1])
+    shared = ("a dog", "--init-image", photo, "--strength", "0", "--size", "320x256", "-q")
+    for name, way, calls in (
+        ("whole", "--no-tiled-decode", [(256, 320)]),
+        ("tiles", "--tiled-decode", [(256, 256), (256, 128)] + [(64, 256), (64, 128)]),
+    ):
+        seen.clear()
+        assert generate(*shared, way, "-o", tmp_path / f"{name}.png")[0] == 0
+        assert seen == calls
+
+
 def test_a_stranger_s_file_is_refused_with_what_to_do(generate, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     code, _, err = generate("a dog", "--init-image", tmp_path / "text.png", "-o", f"{tmp_path}/out/")

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ldmcli.config.checks import check, is_text
 from ldmcli.data.cache import to_unit_range
-from ldmcli.data.pictures import BadPicture, on_white
+from ldmcli.data.pictures import on_white
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.errors import UsageError
+from ldmcli.runtime.pictures import BadPicture
 
 # B latents, C latent channels, h w latent size, H W picture size
 

@@ -12,6 +12,7 @@ from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.preview import PreviewWatcher
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.engine.sampling.start import batch_start
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.networks.attention import TextContext
@@ -47,17 +48,24 @@ class Latents:
 
 def encoded(session: Session, settings: SamplingSettings, batch: Sequence[Job]) -> TextContext:
     """The prompts of jobs that share their config; see Session.encode_prompts."""
-    config = batch[0].config
-    return session.encode_prompts(
-        [job.prompt for job in batch], [config.negative_prompt] * len(batch),
-        guided=any(settings.guided), weighting=config.weighting, long=config.long_prompts,
-    )  # fmt: skip
+    config, guided = batch[0].config, any(settings.guided)
+
+    def encode(prompts: list[str]) -> TextContext:
+        return session.encode_prompts(
+            prompts, [config.negative_prompt] * len(prompts), guided=guided, weighting=config.weighting, long=config.long_prompts
+        )
+
+    ends = [job.towards.prompt if job.towards else None for job in batch]
+    if not any(ends):
+        return encode([job.prompt for job in batch])
+    both = encode([job.prompt for job in batch] + [end or job.prompt for job, end in zip(batch, ends, strict=True)])
+    return both.between([job.towards.share if job.towards else 0.0 for job in batch], guided=guided)
 
 
 def walk(session: Session, settings: SamplingSettings, batch: Sequence[Job], context: TextContext) -> Iterator[DenoiseStep]:
     """The denoising loop of such jobs. context: what `encoded` made of their prompts."""
-    return session.denoise(
-        context, [job.seed for job in batch], session.latent_shape(settings.width, settings.height), settings.solver,
+    return session.denoise_from(
+        context, batch_start(session, settings, batch), settings.solver,
         guidance=settings.cfg, rescale=batch[0].config.cfg_rescale, guided_calls=settings.guided,
     )  # fmt: skip
 
@@ -70,6 +78,10 @@ def draw(
     place: in the whole command, before the batch.
     """
     clock, config = time.perf_counter(), batch[0].config
+    if settings.start is not None and not settings.solver.num_calls:
+        mean, _ = session.encode(settings.start.pixels)
+        timing["encode_s"] += time.perf_counter() - clock
+        return [Latents(mean, [], 0.0, settings.tiled) for _ in batch]
     context = encoded(session, settings, batch)
     timing["encode_s"] += -clock + (clock := time.perf_counter())
     steps = walk(session, settings, batch, context)

@@ -21,6 +21,13 @@ BASE = {
 }  # fmt: skip
 
 
+LOOKING = {"max_steps": 6, "val_every": 3, "sample_every": 3, "save_every": 3}
+"""A run that is validated and sampled twice."""
+
+STILL = {"max_steps": 1, "lr": 1e-12, "warmup": 0, "ema": 0.0}
+"""A run whose weights stay those it began with."""
+
+
 def config_for(kind, coco, model, output, **changes):
     """Batches of 8 out of 22 pictures, so that they run over the ends of epochs."""
     if kind == "vae":

@@ -51,7 +51,7 @@ def vae_run(coco, model, tmp_path_factory):
 def trained_run(coco, model, vae_run, tmp_path_factory):
     """60 steps of the U-Net on that autoencoder."""
     output = tmp_path_factory.mktemp("trained") / "unet"
-    config = config_for("unet", coco, vae_run[0], output, max_steps=60, lr=3e-3, lr_schedule="constant", val_every=30)
+    config = config_for("unet", coco, vae_run[0], output, max_steps=60, lr=3e-3, lr_schedule="constant", val_every=30, channels=(32, 64))
     events = list(events_of(type(config)(**{**vars(config), "text_encoder": str(model)})))
     return output, events[-1]
 

@@ -53,7 +53,7 @@ class Invocation:
                 if name not in self.typed or not self.typed[name]:
                     continue
                 for conflict in each.conflicts:
-                    if conflict.when(everything):
+                    if not conflict.of_each and conflict.when(everything):
                         raise UsageError(conflict.message, hint=conflict.hint)
 
     def note_model(self, path: Path) -> None:

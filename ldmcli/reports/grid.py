@@ -11,6 +11,7 @@ from ldmcli.errors import LdmError
 from ldmcli.records.pictures import ImageRecord
 from ldmcli.records.words import counted
 from ldmcli.reports.sheets import contact_sheet
+from ldmcli.runtime.pictures import OUR_PIXELS, BadPicture, open_picture
 
 MOST_PICTURES, CELL = 100, 256
 """Of a larger command the first hundred; no picture larger than this many pixels, none smaller than half of it."""
@@ -24,10 +25,10 @@ def grid_sheet(records: Sequence[ImageRecord]) -> Image.Image:
     cells = []
     for record in records:
         try:
-            with Image.open(Path(record.path)) as picture:
+            with open_picture(Path(record.path), max_pixels=OUR_PIXELS) as picture:
                 cells.append(_fitted(picture.convert("RGB"), side / largest, side))
-        except OSError as error:
-            raise LdmError(f"--grid cannot read {record.path}: {error.strerror or error}.") from error
+        except (OSError, BadPicture) as error:
+            raise LdmError(f"--grid cannot read {record.path}: {getattr(error, 'strerror', None) or error}.") from error
     prompts = len({record.prompt for record in records})
     row = len(records) // prompts  # a row for each prompt, where that fits
     columns = row if row > 1 and len(records) == row * prompts and row <= 10 else ceil(sqrt(len(records)))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,18 @@ from ldmcli.engine.generate.background import BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
-from ldmcli.engine.sampling.metadata import picture_facts
 from ldmcli.engine.sampling.native_size import too_large
+from ldmcli.engine.sampling.open_model import OpenModel
 from ldmcli.engine.sampling.preview import as_png
-from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
-from ldmcli.errors import LdmError, UsageError
-from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import ldm_settings
+from ldmcli.errors import LdmError
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
-from ldmcli.records.pictures import FailedItem, ImageRecord, Preview
+from ldmcli.records.pictures import FailedItem, ImageRecord, Preview, RoundTrip
 from ldmcli.runtime.device import Runtime
 
 
@@ -40,18 +39,15 @@ class Run:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
-        self.model_defaults = ldm_settings(source.path)
-        self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
-        self.other_weights = other_weights(source)
-        if source.tokenizer != source.path / "tokenizer":
-            self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
+        self.model = OpenModel(source, session, runtime)
         self.settings: dict[GenerateConfig, SamplingSettings] = {}
-        self.refused: dict[GenerateConfig, UsageError] = {}
+        self.refused: dict[GenerateConfig, LdmError] = {}
         self.pictures, self.passed = 0, 0
         """Of the whole command, and how many of them have had their turn."""
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
+        self.round_trips: dict[int, RoundTrip] = {}
         self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
@@ -59,10 +55,11 @@ class Run:
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
         self.pictures = len(jobs)
+        _ = self.model.unet_sha256  # takes its time now, and not when the first picture is drawn
         for config in dict.fromkeys(job.config for job in jobs):
             try:
-                self.settings[config] = resolve_settings(config, self.session, self.model_defaults)
-            except UsageError as error:  # this scheduler cannot do this model or these steps
+                self.settings[config] = self.model.settings(config)
+            except LdmError as error:  # this scheduler cannot do this model or these steps; or no picture to start from
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
@@ -76,6 +73,11 @@ class Run:
         """The windows of a job's prompt."""
         return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
 
+    def windows(self, job: Job) -> int:
+        """Of its prompt, or of the one it is on the way to, where that takes more."""
+        ends = [job, replace(job, prompt=job.towards.prompt)] if job.towards and job.towards.prompt else [job]
+        return max(len(self.tokens(each)) for each in ends)
+
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
         place = Place(self.passed + 1, self.pictures, self.passed)
@@ -87,11 +89,7 @@ class Run:
                 )
             return
         settings = self.settings[jobs[0].config]
-        facts = [
-            picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
-            | self.other_weights
-            for job in jobs
-        ]
+        facts = [self.model.facts(job, settings, self.threads) for job in jobs]
         rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]
         there: set[int] = set()
         for job, row in zip(jobs, rows, strict=True):
@@ -125,6 +123,9 @@ class Run:
             if record is not None:
                 self.done[job.number] = record
                 yield record
+                if job.number in self.round_trips:
+                    trip = self.round_trips[job.number] = replace(self.round_trips[job.number], image=record.path)
+                    yield Note(f"{trip.image}: through the VAE and back, PSNR {trip.psnr:.1f} dB")
                 if record.vae_retried_in_fp32:
                     yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
             elif error is not None:
@@ -144,6 +145,8 @@ class Run:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
+        if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
+            self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
@@ -166,5 +169,4 @@ class Run:
 
         assert self.config.trace is not None
         settings = self.settings[job.config]
-        facts = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
-        return write_trace(self.config.trace, session, job, settings, self.runtime, facts)
+        return write_trace(self.config.trace, session, job, settings, self.runtime, self.model.facts(job, settings, self.threads))

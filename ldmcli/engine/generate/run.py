@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
+from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.sampling.metadata import by_copies
+from ldmcli.engine.sampling.open_model import open_networks
 from ldmcli.engine.sampling.settings import prompt_notes
-from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
 from ldmcli.errors import PartlyFailed, Stopped
 from ldmcli.models.source import Source
@@ -39,7 +41,7 @@ def run_generate(
     stopped the first when none could.
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
-    outputs = plan_outputs(config, sum(request.config.num_images for request in requests))  # before anything is loaded
+    outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
@@ -103,11 +105,10 @@ def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequenc
 def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
-    fuse = by_copies(config, runtime)
     if config.low_memory:
-        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse)
+        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime))
     else:
-        session = open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse, backend=config.backend)
+        session = open_networks(config, source, runtime)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     yield from map(Note, session.notes)
@@ -122,6 +123,9 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         if len(pictures) > MOST_PICTURES:
             yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(pictures), 'picture')}")
         sheet = run.writer.write_grid(pictures, len(jobs))
+    frames = None
+    if run.config.frames_as:
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)
@@ -138,6 +142,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         grid=str(sheet) if sheet else None,
         trace=str(page) if page else None,
         measured=run.measuring.found if run.config.measure else None,
+        frames=frames,
+        round_trips=[run.round_trips[number] for number in sorted(run.round_trips)] or None,
     )
 
 
@@ -147,7 +153,7 @@ def _draw_all(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Eve
     with signals.interruptible(hint):
         try:
             with run.background:
-                for batch in batches(jobs, run.config.batch_size, lambda job: len(run.tokens(job))):
+                for batch in batches(jobs, run.config.batch_size, run.windows):
                     for event in run.batch(batch):
                         yield event
                         if isinstance(event, Progress):

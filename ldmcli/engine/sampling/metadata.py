@@ -7,8 +7,10 @@ import torch
 
 from ldmcli import __version__
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.outputs.picture_files import picture_texts
 from ldmcli.runtime.device import Runtime
 
 
@@ -44,11 +46,31 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
+        **(settings.start.facts if settings.start else {}),
+        **between_facts(job),
         **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
         **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
 
 
+def recorded_texts(facts: dict[str, Any], settings: SamplingSettings, *, retried: bool) -> dict[str, str]:
+    """The texts inside a picture. facts: what `picture_facts` returned; retried: fp32 decoded it where half precision overflowed."""
+    row = resolve(settings.solver.name)
+    return picture_texts(facts | ({"vae_retried_in_fp32": True} if retried else {}), row.title, row.schedule_type)
+
+
 def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
     """Whether the networks that draw are inference copies. A trace looks into the plain ones."""
     return config.fuse and config.trace is None and runtime.device.type == "cpu" and runtime.dtype == torch.float32
+
+
+def between_facts(job: Job) -> dict[str, Any]:
+    """Of a picture that is not that of its own seed and prompt alone."""
+    facts: dict[str, Any] = {}
+    if job.variation is not None:
+        seed, amount = job.variation
+        facts["variation"] = f"{seed}:{amount!r}"
+    if job.towards is not None:
+        ends = {"seed_to": job.towards.seed, "prompt_to": job.towards.prompt}
+        facts |= {**{key: end for key, end in ends.items() if end is not None}, "share": job.towards.share}
+    return facts

@@ -11,20 +11,21 @@ from torch import Tensor
 
 from ldmcli.config.measuring import ClipScoreConfig
 from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
-from ldmcli.data.pictures import BadPicture, read_picture
+from ldmcli.data.pictures import read_picture
 from ldmcli.engine.score.fid import check_distance, measure_distance
 from ldmcli.errors import LdmError, PartlyFailed, UsageError
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_value, ref_clip_score
 from ldmcli.metrics.clusters import cluster_values
 from ldmcli.models.scorer import Scorer, load_scorer
-from ldmcli.models.scorer_source import DEFAULT_CLIP, ScorerSource, find_scorer
+from ldmcli.models.scorer_source import ScorerSource, find_scorer, scorer_for
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
 from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
+from ldmcli.runtime.pictures import BadPicture
 
 # N pairs, P pictures, C captions, D width of the vectors
 
@@ -89,7 +90,8 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
 
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:
     """The one that was asked for; else the bundled one when every picture says that the bundled model drew it."""
-    name = config.clip_model or ("bundled" if all(each.model == "bundled" for each in sets) else DEFAULT_CLIP)
+    models = {each.model for each in sets}
+    name = config.clip_model or scorer_for(models.pop() if len(models) == 1 else None)
     return find_scorer(name, offline=config.offline)
 
 

@@ -100,8 +100,8 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
             if as_json:
                 show_json(generated_json(event))
                 continue
-            if event.grid:
-                print(event.grid, flush=True)
+            for path in filter(None, (event.grid, event.index)):
+                print(path, flush=True)
             if not quiet:
                 timing = event.timing
                 print(
@@ -113,12 +113,12 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 
 
 def generated_json(report: GenerateReport) -> dict[str, Any]:
-    """The document of `generate`; a key that an option asks for (grid, trace, measured; progress, guided_calls) is there only with it.
+    """The document of `generate`; a key that an option asks for (grid, index, trace, measured; progress, guided_calls) comes with it.
 
     vae_retried_in_fp32 is there only where that happened.
     """
     body = dataclasses.asdict(report)
-    for key in ("grid", "trace", "measured"):
+    for key in ("grid", "index", "trace", "measured"):
         if body[key] is None:
             del body[key]
     for image in body["images"]:

@@ -74,7 +74,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, trace: the file of that option; measured: of --measure."""
+    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, index, trace: that option's file; measured: of --measure."""
 
     model: str
     device: str
@@ -84,5 +84,6 @@ class GenerateReport:
     timing: dict[str, float]
     memory: dict[str, int | None]
     grid: str | None = None
+    index: str | None = None
     trace: str | None = None
     measured: list[Measured] | None = None

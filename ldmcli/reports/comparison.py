@@ -12,7 +12,7 @@ from PIL import Image
 
 from ldmcli.errors import LdmError
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
-from ldmcli.records.words import counted
+from ldmcli.records.words import counted, plain
 from ldmcli.reports.comparison_grid import Shown, labelled_grid
 from ldmcli.reports.curves import PHONE, Chart, Series, log_chart
 from ldmcli.reports.html import data_uri, render_page, write_text
@@ -81,13 +81,13 @@ def as_page(report: ComparisonReport, shown: Shown) -> str:
         charts=convergence(report, numbers),
         blocks=_blocks(report, shown, names),
         enough=ENOUGH,
-        settings={key: _plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
+        settings={key: plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
         solvers={f"{row.scheduler} at {counted(row.steps, 'step')}": (row.settings, row.notes) for row in report.rows if row.settings},
     )
 
 
 def convergence(report: ComparisonReport, numbers: dict[str, int]) -> dict[str, Chart] | None:
-    """Relative error in per cent against U-Net calls, both axes logarithmic, for a desk and for a phone; None where nothing was measured."""
+    """Relative error in per cent against U-Net calls, on logarithmic axes, for a desk and for a phone; None where nothing was measured."""
     series = []
     for name, number in numbers.items():
         points = [(row.num_unet_calls, 100 * row.relative_rmse) for row in report.rows if row.scheduler == name and row.relative_rmse]
@@ -144,11 +144,3 @@ def _uri(picture: Image.Image) -> str:
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     return data_uri(small) or ""
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None or value == "" else str(value)

@@ -35,14 +35,16 @@ TALL_CELLS = """most => [...document.querySelectorAll("td, th")].filter(cell => 
 WRONG_LABELS = """() => {
   const wrong = [];
   for (const drawing of document.querySelectorAll("svg")) {
-    const texts = [...drawing.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]).filter(([, box]) => box.width);
+    const all = [...drawing.querySelectorAll("text")].map(text => [text.textContent, text.getBoundingClientRect()]);
+    const texts = all.filter(([, box]) => box.width);
     const scrolled = drawing.closest(".wide"), outer = (scrolled ?? drawing.closest("section")).getBoundingClientRect();
     const right = scrolled ? outer.left - scrolled.scrollLeft + scrolled.scrollWidth : Math.min(outer.right, innerWidth);
     for (const [text, box] of texts) {
       if (box.left < outer.left - 1 || box.right > right + 1) wrong.push(`cut: ${text}`);
       if (box.height < 10) wrong.push(`small: ${text}`);
       for (const [other, its] of texts) {
-        if (its !== box && its.left < box.right - 1 && its.right > box.left + 1 && its.top < box.bottom - 3 && its.bottom > box.top + 3) wrong.push(`${text} on ${other}`);
+        const across = its.left < box.right - 1 && its.right > box.left + 1, down = its.top < box.bottom - 3 && its.bottom > box.top + 3;
+        if (its !== box && across && down) wrong.push(`${text} on ${other}`);
       }
     }
   }
@@ -51,7 +53,7 @@ WRONG_LABELS = """() => {
 
 
 def hard_to_read(page, *, most_lines: int = 4) -> list[str]:
-    """Broken words and towers of text in tables, labels of drawings that are cut, tiny or on each other, and what is wider than the screen."""
+    """Broken words and towers of text in tables; labels of drawings that are cut, tiny or on each other; a page wider than the screen."""
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     found = [f"broken: {word}" for word in page.evaluate(BROKEN_WORDS)]
     found += [f"tall: {text}" for text in page.evaluate(TALL_CELLS, most_lines)]

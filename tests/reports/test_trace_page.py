@@ -195,7 +195,8 @@ def test_the_page_can_be_read_and_reached(opened, dog, width, scheme):
 def test_the_chart_keeps_its_letters_when_the_window_changes(opened, dog):
     page, _, _ = opened(dog, viewport={"width": 1280, "height": 800})
     page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("document.getElementById('norms').viewBox.baseVal.width < 380")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("document.getElementById('norms').viewBox.baseVal.width") < 380
     assert hard_to_read(page) == [] and page.locator("#norms .marker").count() == 1
 
 

@@ -6,9 +6,14 @@ from typing import Any
 import torch
 
 from ldmcli import __version__
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.options import declared
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.runtime.device import Runtime
+
+IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
+"""Options that every row of a manifest states anyway."""
 
 
 def picture_facts(
@@ -45,3 +50,9 @@ def picture_facts(
         "guided_calls": sum(settings.guided),
         **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
     }
+
+
+def other_settings(config: GenerateConfig) -> dict[str, Any]:
+    """The options that a picture records, under their names, where they are not the default and no key of its own says them."""
+    values = {each: getattr(config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
+    return {each.name.lstrip("-"): value for each, value in values.items() if value != each.default}

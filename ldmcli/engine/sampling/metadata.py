@@ -10,6 +10,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.options import declared
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.records.words import plain
 from ldmcli.runtime.device import Runtime
 
 IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
@@ -52,7 +53,7 @@ def picture_facts(
     }
 
 
-def other_settings(config: GenerateConfig) -> dict[str, Any]:
+def other_settings(config: GenerateConfig) -> dict[str, str]:
     """The options that a picture records, under their names, where they are not the default and no key of its own says them."""
     values = {each: getattr(config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
-    return {each.name.lstrip("-"): value for each, value in values.items() if value != each.default}
+    return {each.name.lstrip("-"): plain(value) for each, value in values.items() if value != each.default}

@@ -19,8 +19,12 @@ SUMMARIES = {
     "train-unet": "Train a text-conditional U-Net in the latent space of a frozen VAE.",
     "clipscore": "Score pictures against their captions with a CLIP.",
     "bench": "Draw the same pictures again and again, and report time, memory and exactness.",
+    "help": "Show a page of the guide, an option, or the part that answers a question.",
 }
 """What `ldm --help` says of each, without importing any."""
+
+MODULES = {"help": "guide"}
+"""Of ldmcli.commands, where it is not named as the command is."""
 
 EPILOG = (
     "Exit codes: 0 ok, 1 failed while running, 2 bad usage or value, 3 batch finished in part, 4 NaN or infinity stopped it, "
@@ -38,8 +42,8 @@ PLAIN: dict[str, Any] = {
 
 
 def load_command(name: str) -> Any:
-    """The function of a command, with its `options`: that of the same name in its module of ldmcli.commands."""
-    module = name.replace("-", "_")
+    """The function of a command, with its `options`: that of the same name as its module of ldmcli.commands."""
+    module = MODULES.get(name, name.replace("-", "_"))
     return getattr(import_module(f"ldmcli.commands.{module}"), module)
 
 
@@ -54,7 +58,9 @@ class Commands(Mapping[str, Any]):
             raise KeyError(name)
         if name not in self.built:
             alone = typer.Typer(add_completion=False, **PLAIN)
-            alone.command(name, epilog=EPILOG, short_help=SUMMARIES[name], cls=DeclaredCommand)(load_command(name))
+            function = load_command(name)
+            facts = {**PLAIN["context_settings"], "ignore_unknown_options": function.takes_any_flag}
+            alone.command(name, epilog=EPILOG, short_help=SUMMARIES[name], cls=DeclaredCommand, context_settings=facts)(function)
             self.built[name] = typer.main.get_command(alone)
         return self.built[name]
 

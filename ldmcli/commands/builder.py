@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ldmcli.commands.guide_pages import pages
 from ldmcli.commands.help import metavar
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.option import Option
@@ -18,12 +19,20 @@ from ldmcli.errors import UsageError
 
 Command = Callable[[Invocation], None]
 
-SUGGESTIONS: dict[str, Callable[[], tuple[str, ...]]] = {"schedulers": lambda: tuple(row.name for row in catalogue.SCHEDULERS)}
+SUGGESTIONS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "schedulers": lambda: tuple(row.name for row in catalogue.SCHEDULERS),
+    "topics": lambda: tuple(pages()),
+}
 """The lists that declarations call by a word."""
 
 
-def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Callable[[Command], Callable[..., None]]:
-    """Make a function that takes an Asked into one that Typer reads. kinds: the groups of its options; examples: what to type."""
+def command(
+    name: str, *kinds: type[Options], examples: tuple[str, str], takes_any_flag: bool = False
+) -> Callable[[Command], Callable[..., None]]:
+    """Make a function that takes an Asked into one that Typer reads. kinds: the groups of its options; examples: what to type.
+
+    takes_any_flag: a flag that it does not know is one more argument.
+    """
     options = [each for kind in kinds for each in declared(kind).values() if each.flags or each.argument]
 
     def decorate(function: Command) -> Callable[..., None]:
@@ -42,6 +51,7 @@ def command(name: str, *kinds: type[Options], examples: tuple[str, str]) -> Call
         run.__annotations__ = {each.name: each.annotation for each in run.__signature__.parameters.values()}  # type: ignore[attr-defined]
         run.__doc__, run.__module__, run.__name__ = function.__doc__, function.__module__, name
         run.kinds, run.options, run.examples = kinds, options, examples  # type: ignore[attr-defined]
+        run.takes_any_flag = takes_any_flag  # type: ignore[attr-defined]
         return run
 
     return decorate

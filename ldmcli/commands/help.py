@@ -11,14 +11,20 @@ WIDEST = 30
 
 def help_lines(options: Iterable[Option], width: int) -> Iterator[str]:
     """Every group under its title, as wide as the terminal."""
+    for group, members in grouped(options):
+        rows = [help_row(each) for each in members]
+        rows += [("-h, --help", "Show this message and exit.")] if group == "General" else []
+        yield f"\n{group}:"
+        yield from table_lines(rows, width)
+    yield ""
+
+
+def grouped(options: Iterable[Option]) -> Iterator[tuple[str, list[Option]]]:
+    """(title, its options) of every group that has some, in the order of the help."""
     listed = list(options)
     for group in GROUPS:
-        rows = [help_row(each) for each in listed if each.group == group]
-        rows += [("-h, --help", "Show this message and exit.")] if group == "General" else []
-        if rows:
-            yield f"\n{group}:"
-            yield from table_lines(rows, width)
-    yield ""
+        if members := [each for each in listed if each.group == group]:
+            yield group, members
 
 
 def table_lines(rows: list[tuple[str, str]], width: int) -> Iterator[str]:
@@ -58,7 +64,7 @@ def shown_default(each: Option) -> str:
 def help_row(each: Option) -> tuple[str, str]:
     """(names and value, what it does, its default and its other names)."""
     if each.argument:
-        return f"[{each.metavar}]", each.help
+        return f"[{each.metavar}]", each.help + (f" [default: {said}]" if (said := shown_default(each)) else "")
     short = [flag for flag in each.flags if not flag.startswith("--")]
     long = [flag for flag in each.flags if flag.startswith("--")]
     first = f"{', '.join([*short, long[0].replace('/', ' / ')])}"

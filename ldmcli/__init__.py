@@ -1,3 +1,3 @@
 """ldm: the command line for latent diffusion."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

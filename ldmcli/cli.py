@@ -31,9 +31,9 @@ app = typer.Typer(
 )
 
 
-def show_version(wanted: bool) -> None:
+def show_version(value: bool) -> None:
     """Print our version and those that decide the numbers; read from the installed packages' metadata, not by importing them."""
-    if not wanted:
+    if not value:
         return
     from importlib.metadata import PackageNotFoundError, version  # as slow to import as all commands together
 

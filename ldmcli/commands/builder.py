@@ -59,8 +59,8 @@ def command(
 
 def _sources(invocation: Invocation, context: typer.Context) -> AbstractContextManager[None]:
     """With --debug the JSON document says where the settings came from."""
-    wanted = isinstance(context.obj, dict) and context.obj.get("debug")
-    return output.naming_sources(invocation.settings_from if wanted else None)
+    debug = isinstance(context.obj, dict) and context.obj.get("debug")
+    return output.naming_sources(invocation.settings_from if debug else None)
 
 
 def _parameter(each: Option) -> inspect.Parameter:

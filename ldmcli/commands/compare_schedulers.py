@@ -25,13 +25,13 @@ def compare_schedulers(invocation: Invocation) -> None:
 
     The folder gets grid.png, results.json, results.csv and report.html, one page that opens offline.
     """
-    wanted, report, config = invocation.options(TypedPrompts), invocation.options(ReportOptions), invocation.options(CompareConfig)
+    typed, report, config = invocation.options(TypedPrompts), invocation.options(ReportOptions), invocation.options(CompareConfig)
     names = tuple(catalogue.resolve(name).name for name in config.schedulers)
     config = replace(config, schedulers=names, steps=tuple(sorted(config.steps)))
     invocation.refuse_conflicts(config, report)
     drawing = config.drawing
     changed(drawing, {"scheduler": "ddim", "steps": config.reference_steps})
-    requests, _, notes = collect_requests([*wanted.prompts, *wanted.more_prompts], wanted.prompts_file, [], drawing)
+    requests, _, notes = collect_requests([*typed.prompts, *typed.more_prompts], typed.prompts_file, [], drawing)
     for request in requests:
         check(
             request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),

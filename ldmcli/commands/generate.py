@@ -38,20 +38,20 @@ def generate(invocation: Invocation) -> None:
         return output.show_schedulers(catalogue.SCHEDULERS, as_json=report.as_json)
     if lists.list_models:
         return output.show_models(listing.list_models(), as_json=report.as_json, quiet=report.quiet)
-    wanted = invocation.options(RequestOptions)
+    request = invocation.options(RequestOptions)
     if invocation.given(GenerateConfig).get("preview"):
         check_preview(quiet=report.quiet)
-    typed = [*wanted.prompts, *wanted.more_prompts]
-    if wanted.from_image is not None:
-        if typed or wanted.prompts_file is not None or wanted.sweep:
+    typed = [*request.prompts, *request.more_prompts]
+    if request.from_image is not None:
+        if typed or request.prompts_file is not None or request.sweep:
             raise UsageError("--from-image draws that picture's own prompt.", hint="Leave out the prompts, --prompts-file and --sweep.")
-        return replay(wanted.from_image, invocation, report, verify=wanted.verify)
-    if wanted.verify:
+        return replay(request.from_image, invocation, report, verify=request.verify)
+    if request.verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
-    config = checked(invocation, wanted, report)
-    if not typed and wanted.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
+    config = checked(invocation, request, report)
+    if not typed and request.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
-    requests, unusable, notes = collect_requests(typed, wanted.prompts_file, wanted.sweep, config)
+    requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)
     find_target(config, sum(request.config.num_images for request in requests))
     source = find_source(config)
@@ -62,9 +62,9 @@ def generate(invocation: Invocation) -> None:
     output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=report.as_json, quiet=report.quiet)
 
 
-def checked(invocation: Invocation, wanted: RequestOptions, report: ReportOptions) -> GenerateConfig:
+def checked(invocation: Invocation, request: RequestOptions, report: ReportOptions) -> GenerateConfig:
     """The settings that all pictures share. Raises UsageError for what makes no sense side by side."""
-    swept = swept_names(wanted.sweep)
+    swept = swept_names(request.sweep)
     for name in sorted(swept & invocation.typed.keys()):
         option = declared(GenerateConfig)[name].name
         raise UsageError(

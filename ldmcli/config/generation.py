@@ -99,7 +99,26 @@ class OutputOptions(Options, group="Output"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryOptions(Options, group="Device"):
+class BackendOptions(Options, group="Device"):
+    """In which form the networks draw."""
+
+    fuse: bool = option(
+        True, "--fuse/--no-fuse", how=True, recorded=True, before=False,
+        help="On a CPU: draw by copies of the networks with packed weights and fused operations; faster, at most 1 of 255 away.",
+    )  # fmt: skip
+    backend: Literal["torch", "openvino"] = option(
+        "torch", "--backend", how=True, recorded=True, before="torch",
+        help="What computes the U-Net; openvino: on a CPU, compiled for each size and batch size (pip install openvino).",
+        conflicts=(
+            Conflict(lambda options: bool(getattr(options, "low_memory", 0)), "--low-memory reads networks anew, --backend compiles them."),
+            Conflict(lambda options: bool(getattr(options, "trace", 0)), "--trace looks into the plain networks.", "Leave out --backend."),
+            Conflict(lambda options: bool(getattr(options, "compile", 0)), "--compile is torch's compiler, --backend takes another one."),
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(BackendOptions, group="Device"):
     """How the networks are held and run."""
 
     batch_size: int = option(8, "--batch-size", metavar="N", help="Pictures at a time.", at_least=1, how=True)
@@ -109,10 +128,6 @@ class MemoryOptions(Options, group="Device"):
     tiled_decode: bool | None = option(
         None, "--tiled-decode/--no-tiled-decode", "--vae-tiling/--no-vae-tiling", help="Decode in overlapping tiles.",
         default_is="beyond 1024 x 1024", recorded=True, before=False,
-    )  # fmt: skip
-    fuse: bool = option(
-        False, "--fuse/--no-fuse", how=True, recorded=True, before=False,
-        help="On a CPU: draw by copies of the networks with packed weights and fused operations; faster, at most 1 of 255 away.",
     )  # fmt: skip
     low_memory: bool = option(
         False, "--low-memory", how=True, help="Hold one network at a time; the same pictures, and every batch reads the files again."

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from ldmcli.config.checks import check, is_text
 from ldmcli.config.data import CaptionedOptions
-from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.generation import BackendOptions, GenerateConfig
 from ldmcli.config.option import option, shorthand
 from ldmcli.config.options import Options
 from ldmcli.config.sampling import GuidanceOptions, SizeOptions, picture_size
@@ -26,7 +26,7 @@ OVERWRITE = "Replace what exists."
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(ModelOptions, RuntimeOptions, GuidanceOptions, SizeOptions, group="Sampling"):
+class CompareConfig(ModelOptions, RuntimeOptions, GuidanceOptions, SizeOptions, BackendOptions, group="Sampling"):
     """`ldm compare-schedulers`: the same pictures by every scheduler at every step count."""
 
     schedulers: tuple[str, ...] = option(
@@ -109,7 +109,7 @@ def one_size(text: str) -> tuple[tuple[int, int], ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig(ModelOptions, DeviceOptions, group="Measurement"):
+class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measurement"):
     """`ldm bench`. The tuples are the axes of the matrix; an empty one means what the model says."""
 
     dtypes: tuple[Dtype, ...] = option(

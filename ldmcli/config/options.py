@@ -58,5 +58,5 @@ def _limited(kind: type[Options]) -> tuple[Option, ...]:
 
 def find_key(kind: type[Options], key: str) -> Option | None:
     """The option that a key of a file means: its name or an alias, with - or _."""
-    wanted = key.replace("-", "_")
-    return next((each for each in declared(kind).values() if wanted in each.keys), None)
+    name = key.replace("-", "_")
+    return next((each for each in declared(kind).values() if name in each.keys), None)

@@ -11,6 +11,9 @@ LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
 PAGER = "FRX"
 """What less is told unless LESS says something: colours as they are, and nothing to leave where all fits on the screen."""
 
+WIDEST = 110
+"""Columns, also on a wider terminal."""
+
 
 def show_guide(asked: str, text: str, *, as_json: bool) -> None:
     """text: Markdown. asked: what was typed, for the JSON document."""
@@ -22,11 +25,12 @@ def show_guide(asked: str, text: str, *, as_json: bool) -> None:
 
     from rich.console import Console
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
     os.environ.setdefault("LESS", PAGER)
-    console = Console(width=min(Console().width, 110))
+    console = Console(width=min(Console().width, WIDEST), theme=Theme({"markdown.code": "bold cyan"}))
     with console.pager(styles=console.color_system is not None):
-        console.print(Markdown(spoken_links(text), hyperlinks=False))
+        console.print(Markdown(printable_lines(spoken_links(text).splitlines()), code_theme="ansi_dark", hyperlinks=False))
 
 
 def plain(text: str) -> str:

@@ -22,7 +22,7 @@ class Paired:
     how: Counter[str]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """`10 by folder and name, 2 by name`."""
         return ", ".join(f"{count} by {what}" for what, count in self.how.items())
 

@@ -32,9 +32,9 @@ def load_karpathy(
     """The pictures of a split ("train" holds restval too), in the file's order. Raises LdmError, NotFound as load_coco does."""
     try:
         rows = read_json(captions)["images"]
-        wanted = [row for row in rows if row["split"] in SPLITS[split]][:limit]
+        selected = [row for row in rows if row["split"] in SPLITS[split]][:limit]
         found = Collector()
-        for number, row in enumerate(wanted):
+        for number, row in enumerate(selected):
             texts = [sentence.get("raw") for sentence in row["sentences"]]
             found.add(str(row.get("cocoid", row.get("imgid", number))), _place(pictures, row, captions), texts)
     except (KeyError, TypeError, AttributeError) as error:

@@ -33,7 +33,7 @@ class Pictures:
     sheets: list[Path]
 
     @property
-    def told(self) -> list[str]:
+    def summary(self) -> list[str]:
         """A sentence about what was left out, or none."""
         count = len(self.sheets)
         what = "a sheet of several pictures" if count == 1 else f"{count} sheets of several pictures"
@@ -88,11 +88,11 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
         raise NotFound(
             f"none of {counted(len(files), 'picture')} has a caption in {source}.", hint="Name the captions with --captions FILE."
         )
-    notes = [f"captions of {source}: {given.told}"] if given.how else []
+    notes = [f"captions of {source}: {given.summary}"] if given.how else []
     if bare:
         notes.append(f"{counted(len(bare), 'picture')} without a caption left out, {bare[0].name} for one.")
     models = {origins[pair.path].model for pair in pairs}
-    return Pairs(tuple(pairs), tuple(pictures.files), (*notes, *pictures.told), models.pop() if len(models) == 1 else None)
+    return Pairs(tuple(pairs), tuple(pictures.files), (*notes, *pictures.summary), models.pop() if len(models) == 1 else None)
 
 
 def find_pictures(inputs: Sequence[Path]) -> Pictures:
@@ -169,7 +169,7 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
     bare = [file for file in files if not paired.captions.get(file)]
     if bare:
         raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.")
-    return {file: paired.captions[file] for file in files}, f"references of {path}: {paired.told}"
+    return {file: paired.captions[file] for file in files}, f"references of {path}: {paired.summary}"
 
 
 def _from_file(path: Path, files: Sequence[Path]) -> Paired:

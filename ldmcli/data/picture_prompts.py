@@ -11,7 +11,7 @@ from PIL import Image
 from ldmcli.data.comfy_graph import comfy_prompt
 from ldmcli.outputs.picture_files import read_texts, sheet_kind
 from ldmcli.prompts.parameters import read_parameters
-from ldmcli.prompts.syntax import meant
+from ldmcli.prompts.syntax import without_syntax
 from ldmcli.prompts.weighting import words
 
 MAY_BE_SHEETS = (".png", ".gif")
@@ -71,24 +71,24 @@ def _parameters(text: str) -> str | None:
     if body is not None:
         inner = body.get("sui_image_params", body)
         prompt = inner.get("prompt") if isinstance(inner, dict) else None
-        return meant(prompt) if isinstance(prompt, str) else _comfy(text)
+        return without_syntax(prompt) if isinstance(prompt, str) else _comfy(text)
     prompt, _, settings = read_parameters(text)
-    return meant(prompt, weighting="none" if settings.get("Emphasis") == "None" else "a1111")
+    return without_syntax(prompt, weighting="none" if settings.get("Emphasis") == "None" else "a1111")
 
 
 def _comfy(text: str) -> str | None:
     prompt = comfy_prompt(_object(text))
-    return None if prompt is None else meant(prompt)
+    return None if prompt is None else without_syntax(prompt)
 
 
 def _prompt(text: str) -> str | None:
     """A graph of ComfyUI, or of simpler tools the prompt itself."""
-    return meant(text) if _object(text) is None else _comfy(text)
+    return without_syntax(text) if _object(text) is None else _comfy(text)
 
 
 def _invokeai(text: str) -> str | None:
     prompt = (_object(text) or {}).get("positive_prompt")
-    return meant(COMPEL.sub("", prompt)) if isinstance(prompt, str) else None
+    return without_syntax(COMPEL.sub("", prompt)) if isinstance(prompt, str) else None
 
 
 def _invokeai_2(text: str) -> str | None:
@@ -106,7 +106,7 @@ def _dream(text: str) -> str | None:
 
 
 def _without_unwanted(prompt: str) -> str:
-    return meant(COMPEL.sub("", re.sub(r"\[[^\[\]]*\]", "", prompt)))
+    return without_syntax(COMPEL.sub("", re.sub(r"\[[^\[\]]*\]", "", prompt)))
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -46,10 +46,10 @@ class DecodedOnDemand:
                 self.coming[picture] = self.decoders.submit(self.data.images[picture], self.size, self.crop)
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
-        wanted = [divmod(row, self.views) for row in rows.tolist()]
-        self.prefetch([picture for picture, _ in wanted])
-        taken = {picture: self.coming.pop(picture) for picture in dict(wanted)}
-        return torch.stack([self._view(picture, view, taken[picture]) for picture, view in wanted])
+        indices = [divmod(row, self.views) for row in rows.tolist()]
+        self.prefetch([picture for picture, _ in indices])
+        futures = {picture: self.coming.pop(picture) for picture in dict(indices)}
+        return torch.stack([self._view(picture, view, futures[picture]) for picture, view in indices])
 
     def _view(self, picture: int, view: int, coming: Future[Squares]) -> Tensor:
         squares = self.decoders.result(coming, self.data.images[picture], self.size, self.crop)

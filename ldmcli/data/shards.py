@@ -92,10 +92,10 @@ def load_shards(root: Path, shards: list[Path], *, keys: Keys | None = None, lim
         if len(found.images) == limit:
             break
     if not found.images and endings:
-        there = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(12))
+        listed = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(12))
         why = "; ".join(f"{count} x {reason}" for reason, count in found.dropped.items() if count)
         raise LdmError(
-            f"{root} has no picture with a usable caption ({why}). The members end in {there}.",
+            f"{root} has no picture with a usable caption ({why}). The members end in {listed}.",
             hint="Name what is what: --image-key jpg --caption-key txt.",
         )
     what = "1 WebDataset shard" if len(shards) == 1 else f"{len(shards)} WebDataset shards"

@@ -27,19 +27,19 @@ def survey(root: Path) -> Survey:
     """Look through the folder. Hidden files and folders are left alone; links are followed, and each folder is looked into once."""
     found = Survey()
     for folder, names in _walk(root):
-        there = set(names)
+        siblings = set(names)
         pictures = [name for name in names if is_picture(name)]
         stems = {os.path.splitext(name)[0] for name in pictures}
         for name in names:
             stem, ending = os.path.splitext(name)
             if name.startswith(".") or ending_of(name) in BESIDE or is_picture(name):
                 continue
-            if ending_of(name) in CLOSED or (ending and f"{stem}.txt" in there and stem not in stems):
+            if ending_of(name) in CLOSED or (ending and f"{stem}.txt" in siblings and stem not in stems):
                 found.closed.append(folder / name)
                 stems.add(stem)
         found.pictures += [folder / name for name in pictures]
-        found.metadata += [folder / name for name in METADATA if name in there][:1]
-        found.captioned = found.captioned or any(f"{stem}.txt" in there for stem in stems)
+        found.metadata += [folder / name for name in METADATA if name in siblings][:1]
+        found.captioned = found.captioned or any(f"{stem}.txt" in siblings for stem in stems)
     return Survey(sorted(found.pictures), sorted(found.closed), sorted(found.metadata), found.captioned)
 
 

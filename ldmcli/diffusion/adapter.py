@@ -32,17 +32,7 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
 
     Raises UsageError where a package is missing, or where the class cannot walk this schedule.
     """
-    options = dict(row.options)
-    steep = training_sigmas(schedule)[-1] > SIGMA_CLIP and row.sigma_space
-    if steep and sigma_clip:
-        if row.karras or not row.clips:
-            raise UsageError(
-                f"{row.name} cannot start below the sigma of {training_sigmas(schedule)[-1]:.0f} at which this {schedule.name} model ends.",
-                hint="Use dpm++2m, unipc, euler or heun, which can; --no-sigma-clip tries all the same.",
-            )
-        options["lambda_min_clipped"] = -5.1
-    if row.karras:
-        options["use_karras_sigmas"] = True
+    options = _class_options(row, schedule, sigma_clip)
 
     def build() -> Any:
         import diffusers
@@ -72,6 +62,22 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
         init_noise_sigma=float(scheduler.init_noise_sigma),
         config={key: value for key, value in scheduler.config.items() if not key.startswith("_") and key != "trained_betas"},
     )
+
+
+def _class_options(row: Scheduler, schedule: NoiseSchedule, sigma_clip: bool) -> dict[str, Any]:
+    """What the class is told beyond the schedule. Raises UsageError where it cannot start at sigma 164 and would have to."""
+    options = dict(row.options)
+    steepest = training_sigmas(schedule)[-1]
+    if steepest > SIGMA_CLIP and row.sigma_space and sigma_clip:
+        if row.karras or not row.clips:
+            raise UsageError(
+                f"{row.name} cannot start below the sigma of {steepest:.0f} at which this {schedule.name} model ends.",
+                hint="Use dpm++2m, unipc, euler or heun, which can; --no-sigma-clip tries all the same.",
+            )
+        options["lambda_min_clipped"] = -5.1
+    if row.karras:
+        options["use_karras_sigmas"] = True
+    return options
 
 
 def foreign(plan: Plan, x: Tensor, step_noise: StepNoiseSource | None) -> Walk:

@@ -44,14 +44,14 @@ def min_snr_weight(ratio: Tensor, gamma: float, prediction: Prediction) -> Tenso
     return clipped / ratio if prediction == "epsilon" else clipped / (ratio + 1)
 
 
-def squared_error(prediction: Tensor, wanted: Tensor) -> Tensor:
+def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each picture. prediction, wanted: (B, C, h, w). Returns (B,)."""
-    return (prediction.float() - wanted).square().mean(dim=(1, 2, 3))
+    return (prediction.float() - target).square().mean(dim=(1, 2, 3))
 
 
-def denoising_loss(prediction: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
+def denoising_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error per picture, weighted. prediction, wanted: (B, C, h, w); weight: (B,). Returns a scalar."""
-    per_picture = squared_error(prediction, wanted)
+    per_picture = squared_error(prediction, target)
     return (per_picture if weight is None else per_picture * weight).mean()
 
 

@@ -1,7 +1,7 @@
 """A solver by name for a schedule and a number of steps: which timesteps it visits, what it calls itself, and how it walks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,33 +111,13 @@ def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str 
 
     visited = plan.sigmas[:-1] if row.sigma_space else [sigmas[int(t)] for t in plan.timesteps]
     settings = {
-        "name": row.name,
-        "class": row.class_name,
-        "steps": steps,
-        "calls": len(timesteps),
-        "spacing": chosen,
-        "karras": row.karras,
-        "order": row.order,
-        "stochastic": row.stochastic,
-        "prediction": schedule.prediction,
-        "schedule": schedule.name,
+        **_choices(row, schedule, steps, chosen, len(timesteps)),
         "sigma_max": max(visited),
         "sigma_min": min(visited),
         "sigma_clipped": clipped,
         "init_noise_sigma": init_noise_sigma,
     }
-    notes = []
-    if clipped:
-        notes.append(
-            f"{row.name} starts at sigma {plan.sigmas[0]:.0f} (timestep {timesteps[0]:.0f}) and not at the schedule's {sigmas[-1]:.0f}; "
-            "--no-sigma-clip turns this off."
-        )
-    if timesteps[0] < 0.9 * len(sigmas):
-        notes.append(
-            f"The first timestep is {timesteps[0]:.0f} of {len(sigmas)}: the network is handed pure noise where it expects part of "
-            "a picture. Another number of steps or --spacing trailing avoids this."
-        )
-    return Solver(row, timesteps, init_noise_sigma, settings, tuple(notes), plan)
+    return Solver(row, timesteps, init_noise_sigma, settings, tuple(_start_notes(row, plan, timesteps[0], sigmas, clipped)), plan)
 
 
 def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigma_clip: bool) -> Solver:
@@ -146,16 +126,7 @@ def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing
 
     plan = plan_foreign(row, schedule, steps, spacing, sigma_clip=sigma_clip)
     settings = {
-        "name": row.name,
-        "class": row.class_name,
-        "steps": steps,
-        "calls": len(plan.timesteps),
-        "spacing": spacing,
-        "karras": row.karras,
-        "order": row.order,
-        "stochastic": row.stochastic,
-        "prediction": schedule.prediction,
-        "schedule": schedule.name,
+        **_choices(row, schedule, steps, spacing, len(plan.timesteps)),
         "sigma_clipped": "lambda_min_clipped" in plan.config and plan.config["lambda_min_clipped"] > -100,
         "init_noise_sigma": plan.init_noise_sigma,
         "config": plan.config,
@@ -166,14 +137,44 @@ def _foreign_solver(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing
     return Solver(row, plan.timesteps, plan.init_noise_sigma, settings, tuple(notes), plan)
 
 
-def choose_spacing(row: Scheduler, schedule: NoiseSchedule, asked: str | None) -> Spacing:
+def _choices(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, calls: int) -> dict[str, Any]:
+    """The settings that every solver has, ours or not."""
+    return {
+        "name": row.name,
+        "class": row.class_name,
+        "steps": steps,
+        "calls": calls,
+        "spacing": spacing,
+        "karras": row.karras,
+        "order": row.order,
+        "stochastic": row.stochastic,
+        "prediction": schedule.prediction,
+        "schedule": schedule.name,
+    }
+
+
+def _start_notes(row: Scheduler, plan: Plan, first: float, sigmas: list[float], clipped: bool) -> Iterator[str]:
+    """What is unusual about where the solver starts. first: its first timestep; sigmas: of all training timesteps, rising."""
+    if clipped:
+        yield (
+            f"{row.name} starts at sigma {plan.sigmas[0]:.0f} (timestep {first:.0f}) and not at the schedule's {sigmas[-1]:.0f}; "
+            "--no-sigma-clip turns this off."
+        )
+    if first < 0.9 * len(sigmas):
+        yield (
+            f"The first timestep is {first:.0f} of {len(sigmas)}: the network is handed pure noise where it expects part of "
+            "a picture. Another number of steps or --spacing trailing avoids this."
+        )
+
+
+def choose_spacing(row: Scheduler, schedule: NoiseSchedule, requested: str | None) -> Spacing:
     """What was asked for; else trailing where the model's file says so; else the method's own, whatever the file says.
 
     diffusers changes the other two on the way through save and load, so a file that says them means nothing.
     """
-    if asked is None:
+    if requested is None:
         return "trailing" if schedule.file_spacing == "trailing" else row.spacing
-    return check_spacing(row, asked)
+    return check_spacing(row, requested)
 
 
 def _plan(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: Spacing, sigmas: list[float]) -> Plan:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ldmcli.config.checks import MAX_SEED, check
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.option import ALWAYS
 from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_text
 from ldmcli.diffusion import catalogue
@@ -23,8 +24,8 @@ DIGESTED = (
     "weighting", "long_prompts", "spacing", "sigma_clip", "num_images", "batch_size", "width", "height", "progressive",
     "progressive_kind", "format", "metadata", "upscale", "resample", "device", "dtype", "vae_dtype", "tiled_decode",
 )  # fmt: skip
-"""The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not the default,
-so that those manifests stay readable."""
+"""The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not what those
+versions did, so that those manifests stay readable."""
 
 UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline"}
 """What may differ when a command is resumed."""
@@ -147,10 +148,11 @@ def digest(requests: Sequence[Request]) -> str:
     later = [name for name in declared(GenerateConfig) if name not in (*DIGESTED, *UNDIGESTED)]
     configs = {id(request.config): request.config for request in requests}
     settings = {key: [(name, getattr(config, name)) for name in DIGESTED] for key, config in configs.items()}
-    plain = GenerateConfig()
+    plain, options = GenerateConfig(), declared(GenerateConfig)
+    before = {name: getattr(plain, name, None) if (value := options[name].before) is ALWAYS else value for name in later}
     for key, config in configs.items():
         values = ((name, getattr(config, name, None)) for name in later)
-        settings[key] += [(name, value) for name, value in values if value != getattr(plain, name, None)]
+        settings[key] += [(name, value) for name, value in values if value != before[name]]
     hashed = hashlib.blake2b(digest_size=8)
     for template in {Path(request.config.output).name for request in requests if "{" in request.config.output}:
         hashed.update(template.encode())

@@ -24,6 +24,7 @@ from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
+from ldmcli.networks.openvino import check_openvino, openvino_unet
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
@@ -155,14 +156,16 @@ def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
 
 
 def open_session(
-    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False,
+    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False, backend: str = "torch",
     loaded: Callable[[nn.Module], object] = lambda network: None,
 ) -> Session:  # fmt: skip
     """Load a model. vae_dtype: auto is fp32 wherever the VAE's config asks for it, else as the rest.
 
-    fuse: to sample only, without looking into the networks: see `fuse_networks`.
+    fuse: to sample only, without looking into the networks: see `fuse_networks`. backend: torch, or openvino for the U-Net.
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
     """
+    if backend == "openvino":
+        check_openvino(runtime.device, runtime.dtype)
     picking = source.picking
     use_mask = bool(ldm_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
@@ -183,7 +186,11 @@ def open_session(
     loaded(vae)
     notes = correction_notes((source.path, "scheduler"), (source.path, "unet"), (source.vae, "vae"))
     session = Session(unet, vae, text, schedule, runtime.device, notes)
-    return fuse_networks(session) if fuse else session
+    if backend == "openvino":
+        session.unet = openvino_unet(unet)
+        session.notes += ("OpenVINO compiles the U-Net for a size and number of pictures when it first meets them; what it read is kept",)
+    names = ("text_encoder", "vae", *(("unet",) if backend == "torch" else ()))
+    return fuse_networks(session, names) if fuse else session
 
 
 def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "unet", "vae")) -> Session:

@@ -43,14 +43,14 @@ def learned_tokens(config: Json, saved: Sequence[Json], numbers: Mapping[str, in
 
 def vectors(contents: Sequence[str]) -> dict[str, str]:
     """What a token with several vectors stands for, as diffusers notes it: with `<cat>_1` and `<cat>_2` there, `<cat>` is all three."""
-    together = {}
+    joined = {}
     for content in contents:
         row = [content]
         while (following := f"{content}_{len(row)}") in contents:
             row.append(following)
         if len(row) > 1:
-            together[content] = " ".join(row)
-    return together
+            joined[content] = " ".join(row)
+    return joined
 
 
 def added(token: str | Json, *, special: bool = True) -> AddedToken:

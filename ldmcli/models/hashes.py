@@ -29,7 +29,7 @@ def file_hash(path: Path) -> str:
 
 def other_weights(source: Source) -> dict[str, Any]:
     """What draws beside the model's own weights: vae_sha256 and loras, each only where --vae and --lora named one."""
-    other: dict[str, Any] = {**source.asked()}
+    other: dict[str, Any] = {**source.overrides()}
     if source.vae != source.path:
         other["vae_sha256"] = weights_hash(source.vae, "vae", **source.picking)
     if source.loras:

@@ -91,5 +91,5 @@ def _damaged(path: Path, why: str) -> LdmError:
     return LdmError(f"{path} is damaged or not a safetensors file: {why}.", hint=AGAIN)
 
 
-def _cut_off(path: Path, wanted: int) -> LdmError:
-    return LdmError(f"{path} is truncated: got {path.stat().st_size} of {wanted} bytes.", hint=AGAIN)
+def _cut_off(path: Path, expected: int) -> LdmError:
+    return LdmError(f"{path} is truncated: got {path.stat().st_size} of {expected} bytes.", hint=AGAIN)

@@ -86,16 +86,16 @@ def _downloaded(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
-        there = files_on_hub(repo)
-        if "model_index.json" in parts and "model_index.json" in there:  # before gigabytes of another kind of model are got
+        files = files_on_hub(repo)
+        if "model_index.json" in parts and "model_index.json" in files:  # before gigabytes of another kind of model are got
             check_index(Path(hf_hub_download(repo, "model_index.json")).parent)
-        wanted = []
-        for name in files_to_get(there, parts, repo, **picking):
-            wanted.append(name)
+        patterns = []
+        for name in files_to_get(files, parts, repo, **picking):
+            patterns.append(name)
             if ".index." in name:
                 folder = name.rpartition("/")[0]
-                wanted += [f"{folder}/{shard}".lstrip("/") for shard in shard_names(Path(hf_hub_download(repo, name)))]
-        return Path(snapshot_download(repo, allow_patterns=wanted))
+                patterns += [f"{folder}/{shard}".lstrip("/") for shard in shard_names(Path(hf_hub_download(repo, name)))]
+        return Path(snapshot_download(repo, allow_patterns=patterns))
     except LdmError:
         raise
     except GatedRepoError as error:
@@ -141,20 +141,20 @@ def files_on_hub(repo: str) -> list[str]:
     return answer
 
 
-def files_to_get(there: Collection[str], parts: Collection[str], repo: str, **picking: Unpack[Picking]) -> Iterator[str]:
+def files_to_get(files: Collection[str], parts: Collection[str], repo: str, **picking: Unpack[Picking]) -> Iterator[str]:
     """Of all files of a repository those that are read: configs, tokenizer, and one kind of weights per component."""
     if "model_index.json" in parts:
-        check_variant(there, repo, picking.get("variant"))
+        check_variant(files, repo, picking.get("variant"))
     for part in parts:
         if part in STEMS:
-            prefix = f"{part}/" if f"{part}/config.json" in there else ""
-            beside = [name.removeprefix(prefix) for name in there if name.startswith(prefix)]
+            prefix = f"{part}/" if f"{part}/config.json" in files else ""
+            beside = [name.removeprefix(prefix) for name in files if name.startswith(prefix)]
             yield f"{prefix}config.json"
             yield prefix + best_weights(beside, part, f"{repo}/{part}", **picking)
-        elif part in there:
+        elif part in files:
             yield part
-        elif any(name.startswith(f"{part}/") for name in there):
-            yield from (name for name in there if name.startswith(f"{part}/") and name.endswith((".json", ".txt")))
+        elif any(name.startswith(f"{part}/") for name in files):
+            yield from (name for name in files if name.startswith(f"{part}/") and name.endswith((".json", ".txt")))
         else:
             raise NotFound(f"{repo} on the hub is not a model: it has no {part}.", hint="A repository in diffusers layout is needed.")
 

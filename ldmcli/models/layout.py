@@ -64,36 +64,36 @@ def weight_names(name: str, *, allow_pickle: bool = False, variant: str | None =
         dot = f".{variant}" if variant else ""
         return [f"{stem}{dot}.{kind}", f"{stem}.{kind}.index{dot}.json"]
 
-    asked = [file for kind in kinds if variant for file in names(*kind, variant)]
-    return asked + [file for kind in kinds for plain in (None, UNASKED) for file in names(*kind, plain)]
+    variant_names = [file for kind in kinds if variant for file in names(*kind, variant)]
+    return variant_names + [file for kind in kinds for plain in (None, UNASKED) for file in names(*kind, plain)]
 
 
 VARIANT = r"(?:diffusion_pytorch_|pytorch_)?model(?:\.(\w+)\.(?:safetensors|bin)|\.(?:safetensors|bin)\.index\.(\w+)\.json)"
 
 
-def variants(there: Collection[str]) -> list[str]:
+def variants(files: Collection[str]) -> list[str]:
     """The variants that some of these files are: `diffusion_pytorch_model.bf16.safetensors` is bf16."""
-    found = [re.fullmatch(VARIANT, file.rpartition("/")[2]) for file in there]
+    found = [re.fullmatch(VARIANT, file.rpartition("/")[2]) for file in files]
     return sorted({match[1] or match[2] for match in found if match})
 
 
-def check_variant(there: Collection[str], where: str, variant: str | None) -> None:
+def check_variant(files: Collection[str], where: str, variant: str | None) -> None:
     """Raise NotFound unless a component has the variant. Those that lack it are taken without, as diffusers does."""
-    found = variants(there)
+    found = variants(files)
     if variant and variant not in found:
         has = f"it has {', '.join(found)}, and those without a name" if found else "its weights have no variants"
         raise NotFound(f"{where} has no weights of the variant {variant}: {has}.", hint="Name one of these, or leave out --variant.")
 
 
-def best_weights(there: Collection[str], name: str, where: str, **picking: Unpack[Picking]) -> str:
-    """The file among `there` to take a component's weights from. Raises LdmError for pickles, NotFound for nothing."""
+def best_weights(files: Collection[str], name: str, where: str, **picking: Unpack[Picking]) -> str:
+    """The file among `files` to take a component's weights from. Raises LdmError for pickles, NotFound for nothing."""
     for candidate in weight_names(name, **picking):
-        if candidate in there:
+        if candidate in files:
             return candidate
-    pickled = [file for file in sorted(there) if file.endswith(PICKLES)]
+    pickled = [file for file in sorted(files) if file.endswith(PICKLES)]
     if pickled and not picking.get("allow_pickle"):
         raise LdmError(f"{where} has only pickled weights ({pickled[0]}), which can run code when loaded; refused.", hint=NO_PICKLE)
-    others = variants(there)
+    others = variants(files)
     if others:
         raise NotFound(
             f"{where} holds its weights only as the variant {' and '.join(others)}.", hint=f"Take it with --variant {others[0]}."
@@ -106,8 +106,8 @@ def weight_files(model: Path, name: str, **picking: Unpack[Picking]) -> list[Pat
     if model.is_file():
         return [model]
     folder = component_folder(model, name)
-    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    best = folder / best_weights(there, name, str(folder), **picking)
+    files = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    best = folder / best_weights(files, name, str(folder), **picking)
     return [folder / shard for shard in shard_names(best)] if best.suffix == ".json" else [best]
 
 
@@ -134,10 +134,10 @@ def check_index(folder: Path) -> None:
         if name.startswith("_") or not isinstance(entry, list) or entry == [None, None]:
             continue
         library, kind_of_part = entry if len(entry) == 2 else (None, entry)
-        wanted = CLASSES.get(name, () if name not in UNUSED else (kind_of_part,))
-        if library not in LIBRARIES or kind_of_part not in wanted:
-            asked = f"{library}.{kind_of_part}" if library else str(kind_of_part)
-            raise LdmError(f"{path}: {kind} with {asked} as its {name} is not supported; no code was run.", hint=SUPPORTED)
+        expected = CLASSES.get(name, () if name not in UNUSED else (kind_of_part,))
+        if library not in LIBRARIES or kind_of_part not in expected:
+            named = f"{library}.{kind_of_part}" if library else str(kind_of_part)
+            raise LdmError(f"{path}: {kind} with {named} as its {name} is not supported; no code was run.", hint=SUPPORTED)
         if name == "scheduler":
             check_process(str(kind_of_part), str(path))
     if not isinstance(kind, str | None):

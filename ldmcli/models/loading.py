@@ -68,16 +68,16 @@ def _from_checkpoint(files: Files, path: Path) -> Any:
     checkpoint = recognise(path, {key: tuple(value.shape) for key, value in tensors.items()}, files.name)
     config = checkpoint.config(files.name)
     network = _on_meta(files, lambda: config, path)
-    there = {key: tensors[key] for key in checkpoint.used(files.name)}
+    remaining = {key: tensors[key] for key in checkpoint.used(files.name)}
     if files.name == "text_encoder" and checkpoint.open_clip:
-        there = _split_attention(there)
+        remaining = _split_attention(remaining)
     state = {}
     for key, tensor in network.state_dict().items():
-        found = there.pop(checkpoint.key(files.name, key, config), None)
+        found = remaining.pop(checkpoint.key(files.name, key, config), None)
         if found is not None:
             # CompVis' VAE has 1x1 convolutions where ours, as diffusers', has linear layers
             state[key] = found[..., 0, 0] if found.shape == (*tensor.shape, 1, 1) else found
-    return _filled(network, state | there, path, "Stable Diffusion")
+    return _filled(network, state | remaining, path, "Stable Diffusion")
 
 
 def _split_attention(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -102,14 +102,14 @@ def _on_meta(files: Files, config: Callable[[], Any], where: Path) -> nn.Module:
 
 def _filled(network: nn.Module, state: dict[str, Tensor], path: Path, what: str) -> nn.Module:
     """Put the tensors in place, checked one by one: nothing missing, left over, of another shape or not finite."""
-    wanted = network.state_dict()
-    missing, surplus = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    expected = network.state_dict()
+    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     if missing or surplus:
         first = f"{missing[0]} is missing" if missing else f"{surplus[0]} is not part of this network"
         raise LdmError(f"{path} does not fit {what}: {first} ({len(missing)} missing, {len(surplus)} surplus keys).")
     for key, value in state.items():
-        if value.shape != wanted[key].shape:
-            raise LdmError(f"{path}: {key} has shape {tuple(value.shape)}, the config says {tuple(wanted[key].shape)}.")
+        if value.shape != expected[key].shape:
+            raise LdmError(f"{path}: {key} has shape {tuple(value.shape)}, the config says {tuple(expected[key].shape)}.")
         # NaN and infinity both show in the extremes, which cost no memory; torch has none for weights in 8 bits
         number = value.float() if value.dtype.itemsize == 1 else value
         if number.numel() and not torch.stack(number.aminmax()).isfinite().all():

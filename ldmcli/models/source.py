@@ -55,7 +55,7 @@ class Source:
         """Which weight files are read."""
         return {"allow_pickle": self.allow_pickle, "variant": self.variant}
 
-    def asked(self) -> dict[str, str]:
+    def overrides(self) -> dict[str, str]:
         """What pictures record beside the weights, where it was asked for."""
         named = {"prediction": self.prediction, "variant": self.variant}
         return {name: value for name, value in named.items() if value is not None}
@@ -144,16 +144,16 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
         return "bundled", BUNDLED
     try:
         path = Path(text).expanduser()
-        there = bool(text) and path.exists()
+        exists = bool(text) and path.exists()
     except (OSError, RuntimeError):  # a name that is too long, a home of nobody
-        there = False
-    if there and path.is_file():
+        exists = False
+    if exists and path.is_file():
         if is_pickle(path) and not picking.get("allow_pickle"):
             raise LdmError(f"{text} is a pickle, which can run code when loaded; refused.", hint=NO_PICKLE)
         if not is_pickle(path) and not is_safetensors(path):
             raise NotFound(f"{text} is a file, and not a .safetensors one.", hint=ACCEPTED)
         return path.stem, path
-    if there:
+    if exists:
         return path.resolve().name, path / "model" if (path / "model").is_dir() else path
     if names_repository(text):
         return text, hub_folder(text, parts, **picking)

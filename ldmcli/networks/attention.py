@@ -54,6 +54,10 @@ class TextContext:
         half = len(self.states) // 2
         return TextContext(self.states[half:], None if self.mask is None else self.mask[half:], self.remember)
 
+    def keep(self, attention: "KeysValues", pair: tuple[Tensor, Tensor]) -> None:
+        """Let a layer find this pair instead of computing one."""
+        self._kept[attention] = pair
+
     def keys_values(self, attention: "KeysValues") -> tuple[Tensor, Tensor]:
         """The pair of one cross-attention layer, as it wants them."""
         if attention in self._kept:

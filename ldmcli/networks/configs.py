@@ -33,9 +33,9 @@ class NetworkConfig:
             if key in known:
                 values[key] = tuple(value) if isinstance(value, list) else value
             elif value is not None and value is not False and value != cls.ONLY.get(key, MISSING):
-                wanted = f"only {cls.ONLY[key]!r} is supported" if key in cls.ONLY else "this key is not supported"
+                expected = f"only {cls.ONLY[key]!r} is supported" if key in cls.ONLY else "this key is not supported"
                 raise LdmError(
-                    f"{cls.CLASS_NAME} config: {key} = {value!r}; {wanted}.",
+                    f"{cls.CLASS_NAME} config: {key} = {value!r}; {expected}.",
                     hint="Stable Diffusion 1.x and 2.x models are supported.",
                 )
         return cls(**values)

@@ -46,8 +46,8 @@ class _ChannelsLast(torch.autograd.Function):
         pictures, channels, height, width = x.shape
         groups = mean.shape[1]
         exact = torch.promote_types(x.dtype, torch.float32)
-        rows, wanted = x.permute(0, 2, 3, 1).flatten(1, 2), dy.permute(0, 2, 3, 1).flatten(1, 2).to(exact)  # (B, h w, C)
-        sum_dy, sum_dy_x = wanted.sum(1), (wanted * rows).sum(1)  # (B, C)
+        rows, dy_rows = x.permute(0, 2, 3, 1).flatten(1, 2), dy.permute(0, 2, 3, 1).flatten(1, 2).to(exact)  # (B, h w, C)
+        sum_dy, sum_dy_x = dy_rows.sum(1), (dy_rows * rows).sum(1)  # (B, C)
         mean, rstd = mean.to(exact).view(pictures, groups, 1), rstd.to(exact).view(pictures, groups, 1)
         sum_dy, sum_dy_x = sum_dy.view(pictures, groups, -1), sum_dy_x.view(pictures, groups, -1)
         sum_dy_hat = (sum_dy_x - mean * sum_dy) * rstd  # of dy x_hat
@@ -56,6 +56,6 @@ class _ChannelsLast(torch.autograd.Function):
         mean_g, mean_g_hat = ((scale * total).sum(-1, keepdim=True) / count for total in (sum_dy, sum_dy_hat))  # (B, G, 1)
         slope = -(rstd * rstd * mean_g_hat).expand_as(sum_dy).reshape(pictures, 1, channels)
         level = (rstd * (rstd * mean * mean_g_hat - mean_g)).expand_as(sum_dy).reshape(pictures, 1, channels)
-        dx = (wanted * (scale * rstd).reshape(pictures, 1, channels)).add_(level).add_(rows * slope).to(x.dtype)
+        dx = (dy_rows * (scale * rstd).reshape(pictures, 1, channels)).add_(level).add_(rows * slope).to(x.dtype)
         dx = dx.unflatten(1, (height, width)).permute(0, 3, 1, 2)
         return dx, sum_dy_hat.sum(0).flatten().to(weight.dtype), sum_dy.sum(0).flatten().to(weight.dtype), None, None

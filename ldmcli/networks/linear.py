@@ -71,8 +71,8 @@ def times_transposed(a: Tensor, b: Tensor, added: Tensor | None = None) -> Tenso
 
 
 def _plain() -> bool:
-    """Whether nobody wants to choose the precision or the kernel: neither autocast nor torch.compile, which has to ask this first."""
-    return not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"))
+    """Whether nobody wants to choose the precision or the kernel: neither autocast nor an export nor torch.compile, which comes first."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"))  # type: ignore[attr-defined]
 
 
 @functools.cache
@@ -82,8 +82,8 @@ def onednn_is_faster() -> bool:
     Told from its maker and not by a measurement: a run that is resumed has to choose the same again, to the last bit.
     """
     has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    if not (there and has.get("avx512_f") and torch.backends.mkl.is_available()):
+    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    if not (available and has.get("avx512_f") and torch.backends.mkl.is_available()):
         return False
     try:
         return "GenuineIntel" not in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

@@ -18,8 +18,8 @@ from ldmcli.networks.linear import onednn_is_faster
 def can_pack() -> bool:
     """Whether this torch has what these layers call: operations of oneDNN that are not public, and MKL, which x86 processors have."""
     operations = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")
-    there = all(hasattr(torch.ops.mkldnn, name) for name in operations) and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
-    return there and torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
+    available = all(hasattr(torch.ops.mkldnn, name) for name in operations) and hasattr(torch._C._nn, "mkldnn_reorder_conv2d_weight")
+    return available and torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()
 
 
 def frozen(weight: Tensor) -> nn.Parameter:

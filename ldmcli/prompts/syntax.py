@@ -61,7 +61,7 @@ def syntax_note(prompts: Iterable[tuple[str, str]]) -> str | None:
     return f"syntax of other tools is drawn as words here: {listed}"
 
 
-def meant(prompt: str, *, weighting: str = "a1111") -> str:
+def without_syntax(prompt: str, *, weighting: str = "a1111") -> str:
     """What a prompt in the syntax of A1111 and its kin says: no tags, no weights, but all words of what alternates or changes."""
     text = TAGS.sub(" ", prompt)
     if text.upper() != text:

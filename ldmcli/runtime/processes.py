@@ -44,7 +44,7 @@ class Processes:
     def gather(self, value: T) -> list[T]:
         """The values of all processes, in order. Waits for all.
 
-        Raises Agreed when one of them has failed within `together`, PeerLost when one has ended.
+        Raises Agreed when one of them has failed within `fail_together`, PeerLost when one has ended.
         """
         if self.count == 1:
             return [value]
@@ -73,7 +73,7 @@ class Processes:
             raise PeerLost(str(error).splitlines()[0]) from error
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def fail_together(self) -> Iterator[None]:
         """An LdmError of one process ends all: those that did not fail learn of it in their next `gather`. Process 0 raises it, the
         others ToldElsewhere with its exit code."""
         try:

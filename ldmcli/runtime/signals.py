@@ -5,7 +5,7 @@ What SIGINT, SIGTERM and SIGHUP do depends on what is under way:
 - nothing yet (imports, options): the process ends at once;
 - a run (`relayed`, `interruptible`): Interrupted is raised in it. It may be inside one call into torch that takes minutes, where Python
   hears nothing, so a thread waits for GRACE_S and then ends the process; a second signal ends it at once;
-- training (`telling`): a flag that the loop looks at after every step.
+- training (`collecting`): a flag that the loop looks at after every step.
 """
 
 import os
@@ -37,7 +37,7 @@ class Interrupted(BaseException):
         self.signal, self.exit_code = number, EXIT_CODES[number]
 
 
-class Told(Protocol):
+class StopRequests(Protocol):
     """Who is told of a stop, where a step may be under way that is to be saved. preparing: there is nothing to save yet."""
 
     stop: signal.Signals | None
@@ -52,15 +52,15 @@ class _Hearing:
         """Interrupted is raised; otherwise there is nothing to put in order."""
         self.showing = False
         """An event of the run is being shown: Interrupted has to wait and be raised in the run."""
-        self.asked: signal.Signals | None = None
+        self.stop: signal.Signals | None = None
         self.raised = False
-        self.told: Told | None = None
+        self.requests: StopRequests | None = None
         self.parting = ""
 
     @property
-    def training(self) -> Told | None:
+    def training(self) -> StopRequests | None:
         """Who is told, instead of anything being ended."""
-        return self.told if self.told is not None and not self.told.preparing else None
+        return self.requests if self.requests is not None and not self.requests.preparing else None
 
     def on_stop(self, number: int, frame: FrameType | None) -> None:
         """In the main thread, between two of Python's instructions."""
@@ -73,16 +73,16 @@ class _Hearing:
                 return
         elif not self.raising:
             end_process(listen, self.parting)
-        self.asked = self.asked or listen
+        self.stop = self.stop or listen
         if not self.showing and (stop := self.due()):
             raise stop
 
     def due(self) -> Interrupted | None:
         """What is to be raised, once."""
-        if self.asked is None or self.raised:
+        if self.stop is None or self.raised:
             return None
         self.raised = True
-        return Interrupted(self.asked)
+        return Interrupted(self.stop)
 
 
 _hearing: _Hearing | None = None
@@ -116,8 +116,8 @@ def listen(*, whole_process: bool = False) -> Iterator[None]:
     read, write = os.pipe()
     os.set_blocking(write, False)
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    wanted = [number for number in EXIT_CODES if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, hearing.on_stop) for number in wanted}
+    handled = [number for number in EXIT_CODES if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hearing.on_stop) for number in handled}
     watcher = threading.Thread(target=_watch, args=(hearing, read), name="signals", daemon=True)
     watcher.start()
     try:
@@ -191,14 +191,14 @@ def _passed(events: Iterable[T]) -> Generator[T]:
 
 
 @contextmanager
-def telling(told: Told) -> Iterator[None]:
+def collecting(requests: StopRequests) -> Iterator[None]:
     """A stop is told, and ends nothing: `stop` is the last SIGINT, or else the first signal that came. A second SIGINT is Interrupted."""
     with listen():
         hearing = _hearing
         if hearing is not None:
-            hearing.told = told
+            hearing.requests = requests
         try:
             yield
         finally:
             if hearing is not None:
-                hearing.told = None
+                hearing.requests = None

@@ -56,24 +56,10 @@ def train(
     while state.step < config.max_steps:
         started = time.perf_counter()
         lr = lr_at(config, state.step)
-        learners = state.learners
-        for group in [group for learner in learners for group in learner.optimizer.param_groups]:
+        for group in [group for learner in state.learners for group in learner.optimizer.param_groups]:
             group["lr"] = lr * group.get("lr_factor", 1.0)
-        sums: dict[str, Tensor] = {}
-        for part in range(config.grad_accum):
-            with ExitStack() as quiet:
-                if part < config.grad_accum - 1:  # gradients travel once a step
-                    for learner in learners:
-                        quiet.enter_context(accelerator.no_sync(learner.called))
-                terms = loss_of(state.step, part)
-                for learner in learners:
-                    if learner.name in terms:
-                        accelerator.backward(terms[learner.name] / config.grad_accum)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() / config.grad_accum
-        means = accelerator.reduce(torch.stack([*sums.values()]), reduction="mean")
-        numbers = dict(zip(sums, means.tolist(), strict=True))
-        active = [learner for learner in learners if learner.name in numbers]
+        numbers = _backward(state, loss_of, config.grad_accum, accelerator)
+        active = [learner for learner in state.learners if learner.name in numbers]
         norms = {learner.name: _clip(learner, state.scaler, config.max_grad_norm) for learner in active}
         for name, norm in norms.items():  # of all, before the first steps
             if not math.isfinite(numbers[name]) or (state.scaler is None and not math.isfinite(norm)):  # a scaler backs off by itself
@@ -94,6 +80,24 @@ def train(
             images_per_s=config.pictures_per_step / seconds,
             seconds=seconds,
         )
+
+
+def _backward(state: TrainState, loss_of: Callable[[int, int], Terms], parts: int, accelerator: Any) -> dict[str, float]:
+    """Gradients of the mean over the parts, for every learner that has a term in this step. Returns the terms, means over all processes."""
+    sums: Terms = {}
+    for part in range(parts):
+        with ExitStack() as quiet:
+            if part < parts - 1:  # gradients travel once a step
+                for learner in state.learners:
+                    quiet.enter_context(accelerator.no_sync(learner.called))
+            terms = loss_of(state.step, part)
+            for learner in state.learners:
+                if learner.name in terms:
+                    accelerator.backward(terms[learner.name] / parts)
+        for name, value in terms.items():
+            sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() / parts
+    means = accelerator.reduce(torch.stack([*sums.values()]), reduction="mean")
+    return dict(zip(sums, means.tolist(), strict=True))
 
 
 def _clip(learner: Learner, scaler: Any, max_norm: float) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from ldmcli.runtime.ending import EXIT_CODES
-from ldmcli.runtime.signals import telling
+from ldmcli.runtime.signals import collecting
 
 __all__ = ["EXIT_CODES", "Requests", "listen_for_signals"]
 
@@ -24,8 +24,8 @@ class Requests:
 
     def take_save(self) -> bool:
         """True once per SIGUSR1."""
-        wanted, self.save = self.save, False
-        return wanted
+        requested, self.save = self.save, False
+        return requested
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def listen_for_signals(*, preparing: bool = False) -> Iterator[Requests]:
     def on_save(number: int, frame: FrameType | None) -> None:
         requests.save = True
 
-    with telling(requests):
+    with collecting(requests):
         before = signal.signal(signal.SIGUSR1, on_save)
         try:
             yield requests

@@ -116,3 +116,14 @@ def test_a_hostile_prompt_goes_through_generate_to_a_terminal(tmp_path):
     assert "[/red]" in screen and "[bold]b[/bold]" in screen and ":smile:" in screen
     for mark in ("\x07", "\u202e", "\x9b", "\x1b[31mred", "\x1b]"):
         assert mark not in screen
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_page_of_the_guide_goes_through_the_pager(colour, tmp_path):
+    pager = tmp_path / "pager"
+    pager.write_text('#!/bin/sh\necho "paged by LESS=$LESS"\ncat\n')
+    pager.chmod(0o755)
+    variables = {"PAGER": str(pager), "COLUMNS": "100", **({} if colour else {"NO_COLOR": "1"})}
+    screen = on_terminal([sys.executable, "-m", "ldmcli", "help", "schedulers"], stdout_too=True, **variables)[0]
+    assert "paged by LESS=FRX" in screen and "Which sampler for how many steps" in screen
+    assert "```" not in screen and "| --- |" not in screen and bool(COLOUR.search(screen)) is colour

@@ -37,7 +37,7 @@ PAIRED = {
 def test_a_picture_gets_the_captions_of_the_name_that_fits_best(case):
     files, names, expected, told = PAIRED[case]
     found = pair_names([(name, [text]) for name, text in names.items()], [Path(file) for file in files], "c.json")
-    assert found.captions == {Path(file): [text] for file, text in expected.items()} and found.told == told
+    assert found.captions == {Path(file): [text] for file, text in expected.items()} and found.summary == told
 
 
 @pytest.mark.parametrize(

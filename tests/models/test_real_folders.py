@@ -82,7 +82,7 @@ def test_a_variant_is_taken_where_it_is_asked_for(own_copy, variant):
     assert torch.equal(load_unet(source.path, **source.picking).conv_in.weight, theirs.conv_in.weight)
     assert torch.equal(load_unet(own_copy).conv_in.weight, plain)
     assert torch.equal(load_vae(source.path, **source.picking).decoder.conv_in.weight, load_vae(own_copy).decoder.conv_in.weight)
-    assert source.asked() == {"variant": variant}
+    assert source.overrides() == {"variant": variant}
 
 
 @pytest.mark.parametrize("variant", ["bf16", "non_ema"])

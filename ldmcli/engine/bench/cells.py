@@ -47,6 +47,7 @@ class Bench:
         self.config, self.source, self.threads, self.count = config, source, threads, count
         self.model_defaults = ldm_settings(source.path)
         self.seed = secrets.randbelow(2**32) if config.seed is None else config.seed
+        self.fuse = config.fuse and not config.compile  # the compiler has kernels of its own
         self.rows: list[BenchRow] = []
         self.spaces: list[SpaceRow] = []
         self.training: list[TrainingRow] = []
@@ -57,6 +58,7 @@ class Bench:
         self.env: dict[str, Any] = {
             "model": source.name, "unet_sha256": weights_hash(source.path, "unet", **source.picking), **other_weights(source),
             "prompt": config.prompt, "seed": self.seed, "runs": config.runs, "warmup": config.warmup, "compile": config.compile,
+            "fuse": self.fuse, "backend": config.backend,
         }  # fmt: skip
 
     def save(self) -> BenchReport:
@@ -66,10 +68,10 @@ class Bench:
         save_bench(report, self.config)
         return report
 
-    def open(self, runtime: Runtime) -> tuple[Session, float]:
-        """The model on the device, and the seconds that took."""
+    def open(self, runtime: Runtime, *, fuse: bool = False, backend: str = "torch") -> tuple[Session, float]:
+        """The model on the device, and the seconds that took. fuse and backend: as `generate` draws with it."""
         started = time.perf_counter()
-        session = open_session(self.source, runtime)
+        session = open_session(self.source, runtime, fuse=fuse, backend=backend)
         return session, time.perf_counter() - started
 
     def peak(self, runtime: Runtime) -> Iterator[Event]:
@@ -89,7 +91,7 @@ class Bench:
         missing = [cell for cell in cells if fp32(cell) not in self.truth]
         if not missing:
             return
-        session, _ = self.open(select_runtime(self.config.device, "fp32"))
+        session, _ = self.open(select_runtime(self.config.device, "fp32"), fuse=self.fuse)
         for number, cell in enumerate(missing):
             yield Progress("fp32 pictures to compare with", number, len(missing))
             self.truth.setdefault(fp32(cell), None)
@@ -103,7 +105,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime, first = select_runtime(self.config.device, dtype), len(self.rows)
         yield from self.peak(runtime)
-        session, load_s = self.open(runtime)
+        session, load_s = self.open(runtime, fuse=self.fuse, backend=self.config.backend)
         yield from map(Note, session.notes if not first else ())
         if self.config.compile:
             session.unet = torch.compile(session.unet)  # type: ignore[assignment]

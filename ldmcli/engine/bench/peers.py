@@ -56,35 +56,36 @@ def peer_scheduler(solver: Solver, session: Session) -> Any:
     return getattr(diffusers, row.class_name).from_config(options)
 
 
+def draw_by_peer(pipeline: Any, device: torch.device, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
+    """A batch by the pipeline: seconds, and pictures (B, 3, H, W) in [-1, 1] on the CPU."""
+    generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
+    watch = Stopwatch(device)
+    with torch.inference_mode():
+        pictures = pipeline(
+            [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
+            width=settings.width, height=settings.height, generator=generators, output_type="pt",
+        ).images  # fmt: skip
+    return watch.lap(), pictures.float().cpu() * 2 - 1
+
+
 def compare_row(
     session: Session, pipeline: Any, settings: SamplingSettings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
 ) -> PeerTimes:
     """Draw in turn, whoever went second going first in the next round: what disturbs the machine disturbs both."""
     pipeline.scheduler = peer_scheduler(settings.solver, session)
-    calls = 0
-
-    def count(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
 
     def ours() -> tuple[float, Tensor | None]:
         run = draw_batch(session, settings, cell.prompts[0], seed, cell.batch_size)
         return run.total_s, run.pictures
 
     def theirs() -> tuple[float, Tensor | None]:
-        generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
-        watch = Stopwatch(session.device)
-        with torch.inference_mode():
-            pictures = pipeline(
-                [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
-                width=settings.width, height=settings.height, generator=generators, output_type="pt",
-            ).images  # fmt: skip
-        return watch.lap(), pictures.float().cpu() * 2 - 1
+        return draw_by_peer(pipeline, session.device, settings, cell, seed)
 
     for _ in range(warmup):
         ours()
         theirs()
-    hook = pipeline.unet.register_forward_hook(count)
+    calls: list[None] = []
+    hook = pipeline.unet.register_forward_hook(lambda *_: calls.append(None))
     theirs()
     hook.remove()
     times: dict[Any, list[float]] = {ours: [], theirs: []}
@@ -102,6 +103,6 @@ def compare_row(
         ours_s=spread(times[ours]),
         ratio=spread(ratios).median,
         ratio_ci95=bootstrap_interval(ratios, "median"),
-        num_unet_calls=calls,
+        num_unet_calls=len(calls),
         max_difference=None if mine is None or not others.isfinite().all() else 127.5 * (mine - others).abs().max().item(),
     )

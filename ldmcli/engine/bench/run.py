@@ -24,15 +24,15 @@ def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
     """
     cells = plan_cells(config)
     bench = Bench(config, source, set_threads(), len(cells))
-    wanted: dict[GenerateConfig, Any] = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
+    dtype_names: dict[GenerateConfig, Any] = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
     runtime = select_runtime(config.device, "fp32")
     bench.env |= describe_machine(runtime.device, bench.threads)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; {counted(bench.threads, 'thread')}")
     # fp32 first: the others are compared with its pictures
-    for dtype in sorted(dict.fromkeys(wanted.values()), key=lambda name: name != "fp32"):
+    for dtype in sorted(dict.fromkeys(dtype_names.values()), key=lambda name: name != "fp32"):
         if dtype != "fp32":
             yield from bench.draw_references(cells)
-        yield from bench.measure(dtype, [replace(cell, dtype=dtype) for cell in cells if wanted[cell] == dtype])
+        yield from bench.measure(dtype, [replace(cell, dtype=dtype) for cell in cells if dtype_names[cell] == dtype])
     yield from bench.extras()
     report = bench.save()
     yield report

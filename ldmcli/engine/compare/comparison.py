@@ -76,38 +76,7 @@ class Comparison:
         self.shown.reference.extend(self._pictures(self.truth))
         scores = self._cosines(self.shown.reference)
         yield from walk(self.session, settings, self.jobs[: drawing.batch_size], drawing.batch_size, "warm-up", calls=WARM_UP_CALLS)
-        self.env = {
-            "ldm": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "device": str(self.runtime.device),
-            "dtype": self.runtime.dtype_name,
-            "threads": self.threads,
-            "batch_size": drawing.batch_size,
-            "model": self.source.name,
-            **self.other_weights,
-            "unet_sha256": self.hashes["unet"],
-            "prompts": list(dict.fromkeys(self.shown.prompts)),
-            "seeds": sorted(set(self.shown.seeds)),
-            "pictures": len(self.jobs),
-            "negative_prompt": drawing.negative_prompt,
-            "cfg": settings.cfg,
-            "cfg_rescale": drawing.cfg_rescale,
-            "width": settings.width,
-            "height": settings.height,
-            "spacing": drawing.spacing,
-            "sigma_clip": drawing.sigma_clip,
-            "equal_nfe": self.config.equal_nfe,
-            "reference": {
-                "scheduler": "ddim",
-                "steps": settings.steps,
-                "num_unet_calls": settings.solver.num_calls,
-                "latent_std": self.deviation,
-                "clip_score": 100 * float(scores.mean()) if scores is not None else None,
-                "settings": settings.solver.settings,
-            },
-        }
+        self.env = self._environment(settings, scores)
 
     def measure(self, cell: Cell, place: Place) -> Generator[Event, None, ComparedRow]:
         """Draw every job by this solver, save the pictures, work out the row. Yields progress."""
@@ -146,6 +115,42 @@ class Comparison:
             **figures,
         )
 
+    def _environment(self, settings: SamplingSettings, scores: Tensor | None) -> dict[str, Any]:
+        """What was resolved, for the report. settings, scores: of the reference."""
+        drawing = self.config.drawing
+        return {
+            "ldm": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "device": str(self.runtime.device),
+            "dtype": self.runtime.dtype_name,
+            "threads": self.threads,
+            "batch_size": drawing.batch_size,
+            "model": self.source.name,
+            **self.other_weights,
+            "unet_sha256": self.hashes["unet"],
+            "prompts": list(dict.fromkeys(self.shown.prompts)),
+            "seeds": sorted(set(self.shown.seeds)),
+            "pictures": len(self.jobs),
+            "negative_prompt": drawing.negative_prompt,
+            "cfg": settings.cfg,
+            "cfg_rescale": drawing.cfg_rescale,
+            "width": settings.width,
+            "height": settings.height,
+            "spacing": drawing.spacing,
+            "sigma_clip": drawing.sigma_clip,
+            "equal_nfe": self.config.equal_nfe,
+            "reference": {
+                "scheduler": "ddim",
+                "steps": settings.steps,
+                "num_unet_calls": settings.solver.num_calls,
+                "latent_std": self.deviation,
+                "clip_score": 100 * float(scores.mean()) if scores is not None else None,
+                "settings": settings.solver.settings,
+            },
+        }
+
     def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> SamplingSettings:
         return resolve_settings(
             replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.model_defaults
@@ -158,11 +163,11 @@ class Comparison:
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
         """One by one. Raises NonFinite."""
-        drawn = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
-        for one in drawn:
+        pictures = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
+        for one in pictures:
             if one.error is not None:
                 raise one.error
-        return [one.picture for one in drawn if one.picture is not None]
+        return [one.picture for one in pictures if one.picture is not None]
 
     def _cosines(self, pictures: list[Image.Image]) -> Tensor | None:
         captions = [words(prompt, self.config.drawing.weighting) for prompt in self.shown.prompts]

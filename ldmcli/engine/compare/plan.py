@@ -41,7 +41,7 @@ def plan_folder(config: CompareConfig) -> Path:
     folder = config.output.expanduser()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {config.output}: a file of this name is in the way.")
-    there = [name for name in WRITTEN if (folder / name).exists()]
-    if there and not config.overwrite:
-        raise UsageError(f"-o {config.output} already holds {there[0]}.", hint="--overwrite replaces it and keeps the reference.")
+    existing = [name for name in WRITTEN if (folder / name).exists()]
+    if existing and not config.overwrite:
+        raise UsageError(f"-o {config.output} already holds {existing[0]}.", hint="--overwrite replaces it and keeps the reference.")
     return folder

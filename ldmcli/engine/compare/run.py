@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ldmcli.config.measuring import CompareConfig
 from ldmcli.engine.compare.comparison import Comparison
-from ldmcli.engine.compare.plan import plan_cells, plan_folder
+from ldmcli.engine.compare.plan import Cell, plan_cells, plan_folder
 from ldmcli.engine.compare.scorer import open_scorer
 from ldmcli.engine.compare.statistics import differences, verdicts
 from ldmcli.engine.jobs import Request, plan_jobs
@@ -35,7 +35,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
     seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
-    session = open_session(source, runtime)
+    session = open_session(source, runtime, fuse=config.fuse, backend=config.backend)
     yield from map(Note, session.notes)
     jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
     yield from prompt_notes(jobs, session, strict=False)
@@ -49,10 +49,7 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
         except (LdmError, RuntimeError, MemoryError) as error:  # torch's out-of-memory error is a RuntimeError
             known = error if isinstance(error, LdmError) else LdmError(str(error).splitlines()[0] if str(error) else repr(error))
             first_error = first_error or known
-            row = ComparedRow(
-                scheduler=cell.scheduler.name, steps=cell.steps, num_unet_calls=cell.scheduler.calls(cell.steps), budget=cell.budget,
-                error=known.message,
-            )  # fmt: skip
+            row = failed_row(cell, known)
             yield Note(f"{row.scheduler} at {counted(row.steps, 'step')}: {known.message}", warning=True)
         rows.append(row)
         yield row
@@ -70,3 +67,11 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
         raise PartlyFailed(
             f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
         )
+
+
+def failed_row(cell: Cell, error: LdmError) -> ComparedRow:
+    """A cell that could not be measured."""
+    return ComparedRow(
+        scheduler=cell.scheduler.name, steps=cell.steps, num_unet_calls=cell.scheduler.calls(cell.steps), budget=cell.budget,
+        error=error.message,
+    )  # fmt: skip

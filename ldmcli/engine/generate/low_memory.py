@@ -49,14 +49,14 @@ class LowMemorySession(Session):
         for other, network in networks.items():
             if other != name and not is_offloaded(network):
                 self._set(other, self.away[other])
-        wanted = networks.pop(name)
-        if is_offloaded(wanted):
+        needed = networks.pop(name)
+        if is_offloaded(needed):
             networks.clear()
             gc.collect()
             give_back()
-            dtype = next(wanted.parameters()).dtype
+            dtype = next(needed.parameters()).dtype
             self._set(name, self.read[name]().to(self.device, dtype))
-            del wanted
+            del needed
             if self.fuse:
                 fuse_networks(self, [name])
 

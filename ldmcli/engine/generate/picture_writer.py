@@ -70,18 +70,9 @@ class PictureWriter:
         if drawn.error is not None:
             return self.failed(job, drawn.error)
         assert drawn.picture is not None
-        times, resample = self.config.upscale, self.config.resample
-        picture, row = enlarge(drawn.picture, times, resample), resolve(settings.solver.name)
-        written = facts | ({"vae_retried_in_fp32": True} if drawn.retried else {})
-        texts = picture_texts(written, row.title, row.schedule_type) if self.config.metadata else None
-        path = write_new(
-            encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
-            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
-        )  # fmt: skip
-        progress = None
-        if self.config.progressive:
-            progress = progress_target(self.config.progressive, path)
-            save_progress(self.config.progressive, [(t, enlarge(frame, times, resample)) for t, frame in drawn.frames], progress)
+        picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
+        path = self._write_picture(job, settings, picture, facts | ({"vae_retried_in_fp32": True} if drawn.retried else {}), replace)
+        progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
         record = ImageRecord(
             path=str(path),
             prompt=job.prompt,
@@ -104,6 +95,23 @@ class PictureWriter:
             more |= {"model": self.model, "settings": other_settings(job.config)}
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **more)
         return Finished(job, record)
+
+    def _write_picture(
+        self, job: Job, settings: SamplingSettings, picture: Image.Image, facts: dict[str, Any], replace: str | None
+    ) -> Path:
+        row = resolve(settings.solver.name)
+        texts = picture_texts(facts, row.title, row.schedule_type) if self.config.metadata else None
+        return write_new(
+            encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
+            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
+        )  # fmt: skip
+
+    def _write_progress(self, kind: str, drawn: DecodedPicture, path: Path) -> Path:
+        """Beside the picture. kind: as --progressive names it."""
+        progress = progress_target(kind, path)
+        frames = [(t, enlarge(frame, self.config.upscale, self.config.resample)) for t, frame in drawn.frames]
+        save_progress(kind, frames, progress)
+        return progress
 
     def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
         """in_manifest: noted there too; where nothing can be drawn at all the folder stays as it was."""

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
@@ -12,6 +12,7 @@ from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
+from ldmcli.engine.sampling.metadata import by_copies
 from ldmcli.engine.sampling.settings import prompt_notes
 from ldmcli.engine.session import Session, open_session
 from ldmcli.engine.trace.recording import TracedSession
@@ -45,7 +46,8 @@ def run_generate(
     if unusable:
         yield Note(f"left out: {in_words(unusable)}", warning=True)
     command = yield from _find_command(config, outputs, requests)
-    jobs = plan_jobs(requests, command.seed)
+    config = command.config
+    jobs = plan_jobs(command.requests, command.seed)
     session = yield from _open(config, source, runtime)
     yield from prompt_notes(jobs, session, strict=config.strict)
     writer = PictureWriter(config, source.name, command.outputs, command.manifest, resumed=command.resumed)
@@ -66,8 +68,10 @@ def run_generate(
 
 @dataclass(frozen=True)
 class Command:
-    """What a command writes to and draws from. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
+    """What a command draws and writes to. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
 
+    config: GenerateConfig
+    requests: Sequence[Request]
     outputs: OutputPlan
     manifest: Manifest | None
     digest: str
@@ -82,19 +86,28 @@ def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequenc
         outputs = outputs.numbered_from(manifest.next_number)
     name = digest(requests)
     before = manifest.started(name, config.seed) if manifest and config.resume else None
+    if manifest and config.resume and config.fuse and not before:
+        plain = [replace(request, config=replace(request.config, fuse=False)) for request in requests]
+        if before := manifest.started(digest(plain), config.seed):
+            yield Note(f"{outputs.folder} was begun with --no-fuse, or before there was --fuse, and goes on so")
+            config, requests, name = replace(config, fuse=False), plain, digest(plain)
     if config.resume and not before:
         yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
     seed = before["seed"] if before else secrets.randbelow(2**32) if config.seed is None else config.seed
     if config.seed is None and any(request.seed is None for request in requests):
         yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
-    return Command(outputs.numbered_from(before["first"]) if before else outputs, manifest, name, seed, before is not None)
+    outputs = outputs.numbered_from(before["first"]) if before else outputs
+    return Command(config, requests, outputs, manifest, name, seed, resumed=before is not None)
 
 
 def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
-    open_it = open_low_memory if config.low_memory else open_session
-    session: Session = open_it(source, runtime, vae_dtype=config.vae_dtype, fuse=config.fuse and config.trace is None)
+    fuse = by_copies(config, runtime)
+    if config.low_memory:
+        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse)
+    else:
+        session = open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse, backend=config.backend)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     yield from map(Note, session.notes)

@@ -49,8 +49,14 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
-        **({"fuse": True} if job.config.fuse and job.config.trace is None else {}),  # what earlier pictures do not state
+        **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
+        **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
+
+
+def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
+    """Whether the networks that draw are inference copies. A trace looks into the plain ones."""
+    return config.fuse and config.trace is None and runtime.device.type == "cpu" and runtime.dtype == torch.float32
 
 
 def other_settings(config: GenerateConfig) -> dict[str, str]:

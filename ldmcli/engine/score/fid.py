@@ -38,7 +38,7 @@ def measure_distance(
     from torchmetrics.image.kid import KernelInceptionDistance
 
     found = find_pictures([real])
-    yield from map(Note, found.told)
+    yield from map(Note, found.summary)
     truth = found.files
     fewest = min(len(paths), len(truth))
     if fewest < ADVISED:

@@ -38,43 +38,10 @@ def loop_lines(model: str, job: Job, settings: SamplingSettings, runtime: Runtim
     assert record.context is not None and record.solver is not None and record.picture is not None
     solver, calls, config = record.solver, record.calls, job.config
     shape, states = record.shapes["noise"][1:], tuple(record.context.states.shape)
-    at = [index for index, guided in enumerate(settings.guided) if guided]  # neighbours: t only falls
-    guided, partly, half = bool(at), 0 < len(at) < len(calls), runtime.dtype_name != "fp32"
     device = "" if runtime.device.type == "cpu" else f".to({str(runtime.device)!r})"
-    cast = f".to(torch.{str(runtime.dtype).removeprefix('torch.')})" if half else ""
-    on_device = "" if runtime.device.type == "cpu" else f", device={str(runtime.device)!r}"
-    back = ".float()" if half else ""
     step_noise = f", StepNoise([{job.seed}], {shape})" if solver.stochastic else ""
-    mixed = f"uncond + {settings.cfg:g} * (cond - uncond)"
-    answer = f"rescale({mixed}, cond, {config.cfg_rescale:g})" if config.cfg_rescale > 0 else mixed
     first, last = calls[0], calls[-1]
-
-    def run(name: str) -> str:
-        norms = [call.norms[name] for call in calls if call.norms[name] is not None]
-        return f"{norms[0] or 0:.1f} at first, {norms[-1] or 0:.1f} at last"
-
     reading = f", weighting={config.weighting!r}" * (config.weighting != "none") + ", long=True" * config.long_prompts
-    if partly:
-        asking = [
-            Line(f"    n, text = (2, context) if call.index in range({at[0]}, {at[-1] + 1}) else (1, context.second_half())",
-                 f"guided at {len(at)} of {len(calls)} calls"),
-            Line(f"    x, t = call.model_input.repeat(n, 1, 1, 1){cast}, torch.full((n,), call.timestep{on_device})",
-                 "the same x_t for both prompts, or for one"),
-            Line(f"    uncond, cond = session.unet(x, t, text){back}[[0, -1]].chunk(2)", f"|uncond| = {run('uncond')}"),
-            Line(f"    answer = {answer} if n == 2 else cond", f"|cond - uncond| = {run('delta')}"),
-        ]  # fmt: skip
-    elif guided:
-        asking = [
-            Line(f"    x, t = call.model_input.repeat(2, 1, 1, 1){cast}, torch.full((2,), call.timestep{on_device})",
-                 "the same x_t for both prompts"),
-            Line(f"    uncond, cond = session.unet(x, t, context){back}.chunk(2)", f"|uncond| = {run('uncond')}"),
-            Line(f"    answer = {answer}", f"|cond - uncond| = {run('delta')}"),
-        ]  # fmt: skip
-    else:
-        asking = [
-            Line(f"    x, t = call.model_input{cast}, torch.full((1,), call.timestep{on_device})"),
-            Line(f"    answer = session.unet(x, t, context){back}", f"|answer| = {run('cond')}"),
-        ]
     names = ("vae", "tokenizer", "loras", "prediction", "variant", "allow_pickle")
     options = "".join(f", {name}={value!r}" for name in names if (value := getattr(config, name)))
     own_vae = "" if config.vae_dtype == "auto" else f", vae_dtype={settings.vae_dtype!r}"
@@ -85,12 +52,12 @@ def loop_lines(model: str, job: Job, settings: SamplingSettings, runtime: Runtim
         Line(f"solver = make_solver({solver.name!r}, session.schedule, {settings.steps}, "
              f"spacing={solver.settings['spacing']!r}, sigma_clip={config.sigma_clip})",
              f"t = {first.t:.0f} … {last.t:.0f}, sigma = {first.sigma:.4g} … {last.sigma:.4g}"),
-        Line(f"context = session.encode_prompts([{job.prompt!r}], [{config.negative_prompt!r}], guided={guided}{reading})",
+        Line(f"context = session.encode_prompts([{job.prompt!r}], [{config.negative_prompt!r}], guided={any(settings.guided)}{reading})",
              f"{states}: a vector per token"),
         Line(f"walk = solver.walk(noise_for([{job.seed}], {shape}){device}{step_noise})", "x_T: nothing but noise"),
-        Line("call, latents = next(walk), None", f"|x_t| = {run('x')}"),
+        Line("call, latents = next(walk), None", f"|x_t| = {_norms(record, 'x')}"),
         Line("while call:", f"{len(calls)} times"),
-        *asking,
+        *unet_call_lines(job, settings, runtime, record),
         Line("    try:"),
         Line("        call = walk.send(answer)", "the solver, below, goes on to the next t"),
         Line("    except StopIteration as end:"),
@@ -99,6 +66,44 @@ def loop_lines(model: str, job: Job, settings: SamplingSettings, runtime: Runtim
              f"{tuple(record.picture.shape)}: latents / {session.codec.scaling_factor:.4g} through the VAE"),
         Line("to_pillow(picture)[0].save('again.png')", f"{settings.width} x {settings.height} pixels"),
     ]  # fmt: skip
+
+
+def unet_call_lines(job: Job, settings: SamplingSettings, runtime: Runtime, record: Recording) -> list[Line]:
+    """How the loop asks the U-Net: for both prompts, for one, or for both at some of the calls."""
+    at = [index for index, guided in enumerate(settings.guided) if guided]  # neighbours: t only falls
+    half = runtime.dtype_name != "fp32"
+    cast = f".to(torch.{str(runtime.dtype).removeprefix('torch.')})" if half else ""
+    back = ".float()" if half else ""
+    on_device = "" if runtime.device.type == "cpu" else f", device={str(runtime.device)!r}"
+    mixed = f"uncond + {settings.cfg:g} * (cond - uncond)"
+    answer = f"rescale({mixed}, cond, {job.config.cfg_rescale:g})" if job.config.cfg_rescale > 0 else mixed
+    if not at:
+        return [
+            Line(f"    x, t = call.model_input{cast}, torch.full((1,), call.timestep{on_device})"),
+            Line(f"    answer = session.unet(x, t, context){back}", f"|answer| = {_norms(record, 'cond')}"),
+        ]
+    uncond, delta = f"|uncond| = {_norms(record, 'uncond')}", f"|cond - uncond| = {_norms(record, 'delta')}"
+    if len(at) < len(record.calls):
+        return [
+            Line(f"    n, text = (2, context) if call.index in range({at[0]}, {at[-1] + 1}) else (1, context.second_half())",
+                 f"guided at {len(at)} of {len(record.calls)} calls"),
+            Line(f"    x, t = call.model_input.repeat(n, 1, 1, 1){cast}, torch.full((n,), call.timestep{on_device})",
+                 "the same x_t for both prompts, or for one"),
+            Line(f"    uncond, cond = session.unet(x, t, text){back}[[0, -1]].chunk(2)", uncond),
+            Line(f"    answer = {answer} if n == 2 else cond", delta),
+        ]  # fmt: skip
+    return [
+        Line(f"    x, t = call.model_input.repeat(2, 1, 1, 1){cast}, torch.full((2,), call.timestep{on_device})",
+             "the same x_t for both prompts"),
+        Line(f"    uncond, cond = session.unet(x, t, context){back}.chunk(2)", uncond),
+        Line(f"    answer = {answer}", delta),
+    ]  # fmt: skip
+
+
+def _norms(record: Recording, name: str) -> str:
+    """Length of a tensor at the first call that has it and at the last."""
+    norms = [call.norms[name] for call in record.calls if call.norms[name] is not None]
+    return f"{norms[0] or 0:.1f} at first, {norms[-1] or 0:.1f} at last"
 
 
 def program(lines: list[Line]) -> str:

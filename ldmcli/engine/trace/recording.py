@@ -90,7 +90,7 @@ class TracedSession(Session):
         record.solver = solver
         record.shapes["noise"] = (1, *shape)
         pixels = shape[1] * shape[2] * self.vae.config.downscale**2
-        wanted = evenly(solver.num_calls, MANY_PICTURES if pixels <= SMALL else FEW_PICTURES)
+        kept_calls = evenly(solver.num_calls, MANY_PICTURES if pixels <= SMALL else FEW_PICTURES)
 
         def see_shape(part: str, shape: tuple[int, ...]) -> None:
             if shape[0] >= record.shapes.get(part, shape)[0]:  # of a guided call, if there is one
@@ -109,7 +109,7 @@ class TracedSession(Session):
                 for layer, weights in seen.items():
                     before = record.layers.get(layer, torch.zeros(()))
                     record.layers[layer] = before + (weights.cpu() - before) / len(record.calls)  # the running mean
-                if step.index in wanted:
+                if step.index in kept_calls:
                     record.kept[step.index] = (step, attention)
                 if step.final is not None:
                     self._stage("U-Net and solver", began)

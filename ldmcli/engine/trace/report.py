@@ -14,7 +14,7 @@ from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.parts import component_rows, part_rows
 from ldmcli.engine.trace.program import loop_lines, program, solver_source
-from ldmcli.engine.trace.recording import TracedSession, shown_layers
+from ldmcli.engine.trace.recording import Recording, TracedSession, shown_layers
 from ldmcli.errors import NonFinite
 from ldmcli.outputs.images import to_pillow
 from ldmcli.prompts.weighting import weighted_parts
@@ -45,18 +45,7 @@ def write_trace(
         "attention": attention.permute(2, 0, 1).numpy(),
         "word_maps": group_maps(attention, words),
         "layers": layer_rows(session, words),
-        "calls": [
-            {
-                "i": call.index,
-                "t": call.t,
-                "sigma": call.sigma,
-                **{f"{name}_norm": value for name, value in call.norms.items()},
-                "cosine": call.cosine,
-                "seconds": call.seconds,
-                "share": group_shares(call.share, words),
-            }
-            for call in record.calls
-        ],
+        "calls": call_rows(record, words),
         "frames": [frame(session, index, words) for index in record.kept],
         "tensors": tensor_rows(session, job, settings),
         "parts": part_rows(session),
@@ -67,6 +56,22 @@ def write_trace(
         "solver": {"source": source, "file": file},
     }
     return save_trace(folder, trace)
+
+
+def call_rows(record: Recording, words: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every call of the U-Net: where it stands on the schedule, the sizes of its answers, its time, and where its attention goes."""
+    return [
+        {
+            "i": call.index,
+            "t": call.t,
+            "sigma": call.sigma,
+            **{f"{name}_norm": value for name, value in call.norms.items()},
+            "cosine": call.cosine,
+            "seconds": call.seconds,
+            "share": group_shares(call.share, words),
+        }
+        for call in record.calls
+    ]
 
 
 def token_rows(session: TracedSession, job: Job) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ def run_on_all_processes(train: Callable[[C, Processes, Requests], Iterator[Even
     @functools.wraps(train)
     def run(config: C) -> Iterator[Event]:
         device, _ = select_device(config.device)
-        with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.together():
+        with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.fail_together():
             if config.dry_run and processes.count > 1:
                 raise UsageError("--dry-run measures one process.", hint="Start it without the launcher.")
             for event in train(config, processes, requests):

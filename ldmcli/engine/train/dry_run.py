@@ -39,26 +39,18 @@ def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], 
             config, dry_run=False, output=run, cache=None if config.no_cache else cache, resume=None, limit=tried,
             max_steps=WARMUP + MEASURED, max_hours=None, val_every=VALIDATED, sample_every=WARMUP + MEASURED,
         )  # fmt: skip
-        trainable = yield from _watched(train(trial))
+        watched = yield from _watched(train(trial))
         per_step = tomllib.loads((run / "config.toml").read_text())["batch_size"] * config.grad_accum  # auto is a number now
-        named = {image.id for image in data.images}  # those that the layout left out are among the problems already
-        skipped = [json.loads(line)["id"] for line in (run / "skipped.jsonl").read_text().splitlines()]
-        bad = sum(name in named for name in skipped)
-        checkpoint, _ = checkpoints.newest(run / "checkpoints")
-        assert checkpoint is not None
-        parameters = sum(value.numel() for value in checkpoint.tensors("network").values())
-        # one checkpoint more than are kept: the oldest goes only when the newest is complete
-        disk = _size(cache) * len(data) // tried + (config.keep + 1) * _size(checkpoint.path) + _size(run / "model")
-    whole, some = (round(count * (1 - bad / tried)) for count in (len(data), tried))
+        bad, (parameters, disk) = _unusable(run, data), _sizes(run, cache, config.keep, len(data), tried)
+    whole = round(len(data) * (1 - bad / tried))
     usable = max(whole - held_out_count(whole, config.held_out), 1)
-    prepare_s = trainable.prepare_s * len(data) / tried
-    validate_s = trainable.looking_s[VALIDATED - 1]
-    sample_s = max(trainable.looking_s[-1] - validate_s, 0.0)
-    if isinstance(config, TrainVAEConfig):  # a U-Net's validation always has the same number of rows
-        validate_s *= held_out_count(whole, config.held_out) / max(held_out_count(some, config.held_out), 1)
     total = config.max_steps or max(round(config.epochs * usable / per_step), 1)
-    seconds = statistics.median(step.seconds for step in trainable.steps[WARMUP:])
-    memory = trainable.steps[-1].memory
+    prepare_s, seconds = watched.prepare_s * len(data) / tried, statistics.median(step.seconds for step in watched.steps[WARMUP:])
+    validate_s = watched.looking_s[VALIDATED - 1]
+    sample_s = max(watched.looking_s[-1] - validate_s, 0.0)
+    if isinstance(config, TrainVAEConfig):  # a U-Net's validation always has the same number of rows
+        validate_s *= held_out_count(whole, config.held_out) / max(held_out_count(tried - bad, config.held_out), 1)
+    memory = watched.steps[-1].memory
     assert memory is not None
     yield RunPlan(
         source=data.source,
@@ -110,6 +102,21 @@ def _watched(events: Iterator[Event]) -> Generator[Event, None, _Watched]:
         elif isinstance(event, Progress):
             yield event
     return seen
+
+
+def _unusable(run: Path, data: CaptionedImages) -> int:
+    """How many pictures the run skipped; those that the layout left out are among the data's problems already."""
+    named = {image.id for image in data.images}
+    return sum(json.loads(line)["id"] in named for line in (run / "skipped.jsonl").read_text().splitlines())
+
+
+def _sizes(run: Path, cache: Path, keep: int, pictures: int, tried: int) -> tuple[int, int]:
+    """(parameters of the network, bytes on disk of a run on all pictures), from one on those that were tried."""
+    checkpoint, _ = checkpoints.newest(run / "checkpoints")
+    assert checkpoint is not None
+    parameters = sum(value.numel() for value in checkpoint.tensors("network").values())
+    # one checkpoint more than are kept: the oldest goes only when the newest is complete
+    return parameters, _size(cache) * pictures // tried + (keep + 1) * _size(checkpoint.path) + _size(run / "model")
 
 
 def _times(steps: int, every: int) -> int:

@@ -125,16 +125,16 @@ def _has_schedule(path: Path) -> bool:
     return path.is_file() or (path / "scheduler" / "scheduler_config.json").is_file()
 
 
-def initial_notes(config: TrainUNetConfig, asked: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> Iterator[Note]:
-    """What the run is made of, said aloud. config: resolved; asked: as it was typed; unet: as it came."""
+def initial_notes(config: TrainUNetConfig, typed: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet) -> Iterator[Note]:
+    """What the run is made of, said aloud. config: resolved; typed: as it was typed; unet: as it came."""
     yield Note(f"VAE {config.vae}: frozen; text encoder {config.text_encoder}: {'trains along' if config.train_text_encoder else 'frozen'}")
     start = None if config.init is None else find_initial_model(config.init)
     parts = [] if start is None else [(start, "unet"), *[(start, "scheduler")] * _has_schedule(start)]
     yield from map(Note, correction_notes((frozen.vae_path, "vae"), *parts))
     if config.init is None:
         return
-    taken = [f"{name} {getattr(config, name)}" for name in ("schedule", "prediction") if getattr(asked, name) is None]
-    yield Note(f"U-Net of {config.init}" + (f", and its {' and '.join(taken)}" if taken else ""))
+    inherited = [f"{name} {getattr(config, name)}" for name in ("schedule", "prediction") if getattr(typed, name) is None]
+    yield Note(f"U-Net of {config.init}" + (f", and its {' and '.join(inherited)}" if inherited else ""))
     sides, scale = unet.config.sample_size, frozen.vae.config.downscale
     native = {side * scale for side in (sides if isinstance(sides, tuple) else (sides,)) if side}
     if native - {config.size}:

@@ -70,8 +70,8 @@ class TrainableNetworks:
         """What of the networks trains, where it is not all of it."""
         if self.rank is not None:
             sizes = [(p.numel(), p.requires_grad) for p in self.network.parameters()]
-            some, rest = (sum(size for size, trains in sizes if trains is wanted) for wanted in (True, False))
-            yield Note(f"adapters of rank {self.rank}: {some:,} numbers train beside {rest:,} frozen ones; {run / 'lora' / LORA_FILE}")
+            trained, frozen = (sum(size for size, trains in sizes if trains is kind) for kind in (True, False))
+            yield Note(f"adapters of rank {self.rank}: {trained:,} numbers train beside {frozen:,} frozen ones; {run / 'lora' / LORA_FILE}")
 
     def facts(self, config: TrainUNetConfig) -> dict[str, str]:
         """What a resumed run must find unchanged beside its settings: the weights under the adapters, which no checkpoint holds."""

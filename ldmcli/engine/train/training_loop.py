@@ -51,8 +51,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
     alone = GradientAccumulationPlugin(num_steps=1)
     accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
-    asked = os.environ.get(LAUNCHERS_PARTS, "1")
-    other = "" if asked in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={asked} is not used: see --grad-accum"
+    parts = os.environ.get(LAUNCHERS_PARTS, "1")
+    other = "" if parts in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={parts} is not used: see --grad-accum"
     several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
     return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
 
@@ -166,8 +166,8 @@ def _after_step(
     if validating or sampling:
         processes.gather(None)
     passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
-    stop, wanted, late = processes.most([requests.stop or 0, requests.take_save(), passed])
-    if saving or stop or wanted or late:
+    stop, save_requested, late = processes.most([requests.stop or 0, requests.take_save(), passed])
+    if saving or stop or save_requested or late:
         yield from checkpointer.save()
         processes.gather(None)
     if stop:

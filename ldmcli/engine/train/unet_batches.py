@@ -49,18 +49,19 @@ class Caches:
 
 @dataclass(frozen=True)
 class Batch:
-    """captions: (B,) rows of Cached.states; seen: (B,) rows of Cached.mean; drawn, noise: (B, C, h, w), for the latents and to be added;
+    """captions: (B,) rows of Cached.states; seen: (B,) rows of Cached.mean; posterior_noise, noise: (B, C, h, w), the one for
+    the latents and the one to be added;
     t: (B,) int64."""
 
     captions: Tensor
     seen: Tensor
-    drawn: Tensor
+    posterior_noise: Tensor
     noise: Tensor
     t: Tensor
 
     def share(self, part: slice) -> "Batch":
         """Some of its pictures."""
-        return Batch(self.captions[part], self.seen[part], self.drawn[part], self.noise[part], self.t[part])
+        return Batch(self.captions[part], self.seen[part], self.posterior_noise[part], self.noise[part], self.t[part])
 
 
 def draw_batch(
@@ -69,9 +70,9 @@ def draw_batch(
     """A whole batch. rows: (B,) int64, numbers of pictures; dropout: share of captions that are replaced by the empty one."""
     captions = draw_captions(cached, rows, generator, dropout)
     shape = (len(rows), *cached.mean.shape[1:])
-    drawn, noise = torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
+    posterior_noise, noise = torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)
     t = timesteps(schedule, len(rows), generator)
-    return Batch(captions, draw_views(rows, cached.views, generator), drawn, noise, t)
+    return Batch(captions, draw_views(rows, cached.views, generator), posterior_noise, noise, t)
 
 
 def draw_captions(cached: CachedData, rows: Tensor, generator: torch.Generator, dropout: float) -> Tensor:
@@ -84,7 +85,7 @@ def draw_captions(cached: CachedData, rows: Tensor, generator: torch.Generator, 
 def predict(network: Any, cached: CachedData, batch: Batch, schedule: NoiseSchedule, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """What the network answers, what it should, and when: (b, C, h, w) twice and (b,) int64."""
     noise, t = batch.noise.to(device), batch.t.to(device)
-    latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.drawn).to(device)
+    latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.posterior_noise).to(device)
     mask = None if cached.mask is None else cached.mask[batch.captions].to(device)
     text = cached.states[batch.captions].to(device)
     context = TextContext(text.float() if text.is_floating_point() else text, mask)

@@ -79,9 +79,9 @@ class UNetRun:
         generator = generator_for(self.config.seed, "unet", step)
         batch = draw_batch(self.cached, rows, self.schedule, draw_timesteps, generator, self.config.cfg_dropout)
         gamma, share = self.config.snr_gamma, batch.share(self.batch.share(part))
-        answer, wanted, t = predict(self.network, self.cached, share, self.schedule, self.accelerator.device)
+        answer, target, t = predict(self.network, self.cached, share, self.schedule, self.accelerator.device)
         weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)
-        return {"loss": denoising_loss(answer, wanted, weight)}
+        return {"loss": denoising_loss(answer, target, weight)}
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Unweighted loss on held-out pictures, overall and per quarter of the timesteps, with the weights that would be shipped.
@@ -149,8 +149,8 @@ class UNetRun:
     @torch.no_grad()
     def _errors(self, network: Any, batch: Batch) -> Tensor:
         """Squared error of each picture, (b,)."""
-        answer, wanted, _ = predict(network, self.eval_data, batch, self.schedule, self.accelerator.device)
-        return squared_error(answer, wanted)
+        answer, target, _ = predict(network, self.eval_data, batch, self.schedule, self.accelerator.device)
+        return squared_error(answer, target)
 
     def _figures(self, network: Any) -> dict[str, float]:
         batch = self._held_out_batch()
@@ -174,8 +174,8 @@ class UNetRun:
         context = session.encode_prompts(prompts, [""] * len(prompts), guided=True)
         solver = make_solver("ddim", self.schedule, steps)
         shape = session.latent_shape(self.config.size, self.config.size)
-        drawn = last(session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE))
-        return [to_pillow(session.decode(latents[None]))[0] for latents in drawn]
+        samples = last(session.denoise(context, list(seeds), shape, solver, guidance=SAMPLE_GUIDANCE))
+        return [to_pillow(session.decode(latents[None]))[0] for latents in samples]
 
 
 def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[int]) -> list[str]:

@@ -186,13 +186,13 @@ class VAERun:
         """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
         without it (Rombach et al. 2022, app. G)."""
         network, generator = self._inference_network(state.weights()), generator_for(self.config.seed, "scale")
-        drawn = []
+        samples = []
         for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
             noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
             for part, own in zip(self._parts(rows), noise.split(self.config.batch_size), strict=True):
                 posterior = network.encode(to_unit_range(self.eval_data[part]).to(self.accelerator.device))
-                drawn.append(posterior.sample(own.to(self.accelerator.device)).cpu())
-        mean, deviation = mean_and_deviation(drawn)
+                samples.append(posterior.sample(own.to(self.accelerator.device)).cpu())
+        mean, deviation = mean_and_deviation(samples)
         if not (math.isfinite(deviation) and deviation > 0):
             raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
         return mean, 1 / deviation

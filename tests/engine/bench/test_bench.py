@@ -80,7 +80,7 @@ def test_the_deviation_is_that_of_pictures_from_the_same_noise(model):
     cell = plan_cells(BenchConfig(model=str(model), steps=(2,), batch_sizes=(2,)))[0]
     drawn = []
     for dtype in ("fp32", "bf16"):
-        session = open_session(find_model(str(model)), select_runtime("cpu", dtype))
+        session = open_session(find_model(str(model)), select_runtime("cpu", dtype), fuse=True)  # as it draws itself
         own = {"defaults": {"cfg": 3.0}}
         drawn.append(draw_batch(session, resolve_settings(cell, session, own), "a dog", 5, 2).pictures.double())
     errors = (drawn[0] - drawn[1]).square().mean(dim=(1, 2, 3))

@@ -74,6 +74,18 @@ def test_another_seed_is_another_command_too(draw, tmp_path):
     assert draw("--resume", "-q")[1].split()[0].endswith("00000_seed5.png")
 
 
+def test_what_plain_networks_began_they_finish(draw, tmp_path, evaluations):
+    """So do batches from before there were inference copies, whose command has the digest of one with --no-fuse."""
+    draw("--no-fuse")
+    expected, before = pictures(tmp_path / "out"), stamps(tmp_path / "out")
+    (tmp_path / "out" / "00003_seed8.png").unlink()
+    evaluations.clear()
+    code, _, err = draw("--resume")
+    assert code == 0 and "goes on so" in err and evaluations == [2, 2]
+    assert pictures(tmp_path / "out") == expected
+    assert {name for name, stamp in stamps(tmp_path / "out").items() if stamp != before[name]} == {"00003_seed8.png"}
+
+
 def test_strict_does_not_make_it_another_command(draw, evaluations):
     draw()
     evaluations.clear()

@@ -1,0 +1,163 @@
+"""A U-Net by OpenVINO's CPU plugin (the `openvino` extra): exported once for its shapes, kept on disk, and held to the plain one by tests.
+
+What is exported is the plain network with the keys and values of the text as inputs, which are computed once for a prompt by the network's
+own layers: the loop, the solvers and the text stay ours. https://docs.openvino.ai
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmcli.errors import NotFound, UsageError
+from ldmcli.networks.attention import Attention, TextContext, TransformerBlock
+from ldmcli.networks.unet import UNet
+
+# B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head
+
+PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
+"""What OpenVINO is told to compute in; left to itself it takes bf16 wherever a processor has it."""
+
+MARK = "entry.json"
+"""Written last into an entry of the cache: the sizes of its files."""
+
+
+class WithKeysValues(nn.Module):
+    """The plain U-Net as it is exported: keys and values of the text, and the mask if there is one, are inputs."""
+
+    def __init__(self, unet: UNet, layers: list[Attention], *, masked: bool) -> None:
+        super().__init__()
+        self.unet, self.layers, self.masked = unet, layers, masked
+
+    def forward(self, x: Tensor, t: Tensor, *rest: Tensor) -> Tensor:
+        """x: (B, C, h, w); t: (B,); rest: keys and values of each layer, (B, H, L, d), then the mask (B, L)."""
+        pairs = rest[:-1] if self.masked else rest
+        context = TextContext(pairs[0], rest[-1] if self.masked else None, remember=True)
+        for i, layer in enumerate(self.layers):
+            context.keep(layer, (pairs[2 * i], pairs[2 * i + 1]))
+        return self.unet(x, t, context)  # type: ignore[no-any-return]
+
+
+class OpenVINOUNet(UNet):
+    """A U-Net that is only called, on a CPU. Compiled when it first meets a shape, which takes seconds, or minutes for a large one.
+
+    cache: folder of the exported networks. Not meant to be trained or looked into.
+    """
+
+    def __init__(self, unet: UNet, cache: Path) -> None:
+        nn.Module.__init__(self)
+        self.config, self.conv_in, self.cache = unet.config, unet.conv_in, cache
+        self.plain = unet
+        self.cross_attentions = [block.attn2 for block in unet.modules() if isinstance(block, TransformerBlock)]
+        self.requests: dict[tuple[Any, ...], Any] = {}
+
+    @torch.no_grad()
+    def forward(self, latents: Tensor, timesteps: Tensor, context: TextContext) -> Tensor:
+        """latents: (B, C, h, w), scaled; timesteps: (B,). Returns the prediction (epsilon or v), (B, C, h, w)."""
+        pairs = [part for layer in self.cross_attentions for part in context.keys_values(layer)]
+        mask = [] if context.mask is None else [context.mask]
+        inputs = [part.float().contiguous() for part in (latents, timesteps, *pairs)] + mask
+        shapes = tuple(tuple(part.shape) for part in inputs)
+        key = (*shapes[:1], shapes[-1], bool(mask))
+        if key not in self.requests:
+            self.requests[key] = self._compiled(inputs, masked=bool(mask))
+        answer = self.requests[key].infer([part.numpy() for part in inputs], share_inputs=True)[0]
+        return torch.from_numpy(answer).to(latents.dtype)
+
+    def _compiled(self, inputs: list[Tensor], *, masked: bool) -> Any:
+        """A request for inputs of these shapes."""
+        import openvino
+
+        core = openvino.Core()
+        model = self._exported(core, inputs, masked=masked)
+        precision = PRECISIONS[self.conv_in.weight.dtype]
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        return core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _exported(self, core: Any, inputs: list[Tensor], *, masked: bool) -> Any:
+        """The model of the cache, made where it is not there or damaged."""
+        import openvino
+
+        shapes = [list(part.shape) for part in inputs]
+        entry = self.cache / _digest(self.plain, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
+        if _whole(entry):
+            return core.read_model(entry / "unet.xml")
+        network = WithKeysValues(self._in_fp32(), self.cross_attentions, masked=masked)
+        if network.unet is not self.plain:
+            network.layers = [block.attn2 for block in network.unet.modules() if isinstance(block, TransformerBlock)]
+        with warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)
+        _keep(model, entry)
+        return model
+
+    def _in_fp32(self) -> UNet:
+        """The network, or a copy of one in half precision: OpenVINO rounds by itself what it computes in bf16."""
+        if self.conv_in.weight.dtype == torch.float32:
+            return self.plain
+        copy = UNet(self.config)
+        copy.load_state_dict(self.plain.state_dict())
+        return copy.eval()
+
+
+def openvino_unet(unet: UNet) -> UNet:
+    """The U-Net as OpenVINO runs it, with the exported networks in the user's cache folder."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return OpenVINOUNet(unet, Path(root) / "ldm" / "openvino")
+
+
+def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
+    """Raise NotFound where the package is missing, UsageError where it is not for this device or precision."""
+    if find_spec("openvino") is None:
+        raise NotFound("--backend openvino needs the package openvino.", hint="Get it with: pip install openvino")
+    if device.type != "cpu":
+        raise UsageError(f"--backend openvino runs on a CPU, and the device is {device}.", hint="Add --device cpu.")
+    if dtype not in PRECISIONS:
+        raise UsageError("--backend openvino computes in fp32 or bf16.", hint="Add --dtype bf16.")
+
+
+def _digest(unet: UNet, shapes: list[list[int]], versions: str) -> str:
+    """Names what is exported: weights, shapes, versions. 32 hex digits."""
+    hashed = hashlib.blake2b(f"{shapes} {versions} {unet.config}".encode(), digest_size=16)
+    for name, value in unet.state_dict().items():
+        hashed.update(name.encode())
+        hashed.update(value.detach().contiguous().view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+def _whole(entry: Path) -> bool:
+    """Whether all of an entry is there, as it was written."""
+    try:
+        sizes = json.loads((entry / MARK).read_bytes())
+        return bool(sizes) and all((entry / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def _keep(model: Any, entry: Path) -> None:
+    """Write a model beside the entry and put it in its place. A folder that cannot be written to is no reason to stop."""
+    import openvino
+
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    except OSError:
+        return
+    try:
+        openvino.save_model(model, temporary / "unet.xml", compress_to_fp16=False)
+        sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
+        (temporary / MARK).write_text(json.dumps(sizes), encoding="utf-8")
+        shutil.rmtree(entry, ignore_errors=True)  # a damaged one
+        os.replace(temporary, entry)
+    except (OSError, RuntimeError):
+        pass
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,86 @@
+"""The U-Net by OpenVINO: the numbers of the plain one, kept on disk whole or not at all."""
+
+import dataclasses
+import json
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from ldmcli.errors import UsageError
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.openvino import MARK, OpenVINOUNet, check_openvino
+from ldmcli.networks.unet import UNet, UNetConfig
+
+pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+
+SMALL = UNetConfig(
+    sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16,
+    attention_head_dim=4, norm_num_groups=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unet():
+    torch.manual_seed(0)
+    return UNet(SMALL).eval()
+
+
+def inputs(rows=2, size=(8, 8), length=5, *, masked=False):
+    generator = torch.Generator().manual_seed(1)
+    states = torch.randn(rows, length, SMALL.cross_attention_dim, generator=generator)
+    mask = (torch.arange(length) < 3).expand(rows, length) if masked else None
+    return torch.randn(rows, 4, *size, generator=generator), torch.full((rows,), 500.0), TextContext(states, mask, remember=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", [{}, {"rows": 3, "size": (8, 7)}, {"masked": True}], ids=["square", "odd side", "masked"])
+def test_it_answers_what_the_plain_network_answers(unet, tmp_path, case):
+    compiled = OpenVINOUNet(unet, tmp_path)
+    for t in (500.0, 20.0):
+        x, steps, context = inputs(**case)
+        expected, answer = unet(x, steps * 0 + t, context), compiled(x, steps * 0 + t, inputs(**case)[2])
+        assert (answer - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_bf16_is_asked_for_by_name_and_near(unet, tmp_path):
+    half = UNet(SMALL).eval()
+    half.load_state_dict(unet.state_dict())
+    half.to(torch.bfloat16)
+    x, t, context = inputs()
+    expected = unet(x, t, context)
+    answer = OpenVINOUNet(half, tmp_path)(x.bfloat16(), t, dataclasses.replace(context, states=context.states.bfloat16(), _kept={}))
+    assert answer.dtype == torch.bfloat16
+    assert 0 < (answer.float() - expected).abs().max() <= 0.05 * expected.abs().max()
+
+
+@torch.no_grad()
+def test_what_is_kept_is_read_again_and_what_is_damaged_made_again(unet, tmp_path, monkeypatch):
+    import openvino
+
+    made = []
+    original = openvino.convert_model
+    monkeypatch.setattr(openvino, "convert_model", lambda *args, **options: made.append(1) or original(*args, **options))
+    x, t, context = inputs()
+    first = OpenVINOUNet(unet, tmp_path)(x, t, context)
+    (entry,) = tmp_path.iterdir()
+    assert set(json.loads((entry / MARK).read_text())) == {"unet.xml", "unet.bin"} and len(made) == 1
+    assert torch.equal(OpenVINOUNet(unet, tmp_path)(x, t, context), first) and len(made) == 1
+    weights = (entry / "unet.bin").read_bytes()
+    for damage in (lambda: (entry / "unet.bin").write_bytes(weights[:100]), lambda: (entry / MARK).write_text("[]")):
+        damage()
+        assert torch.equal(OpenVINOUNet(unet, tmp_path)(x, t, context), first)
+        assert (entry / "unet.bin").read_bytes() == weights and [path.name for path in tmp_path.iterdir()] == [entry.name]
+    assert len(made) == 3
+    other = UNet(SMALL).eval()
+    OpenVINOUNet(other, tmp_path)(x, t, inputs()[2])
+    assert len(made) == 4 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_other_devices_and_precisions_are_refused():
+    with pytest.raises(UsageError, match="fp32 or bf16"):
+        check_openvino(torch.device("cpu"), torch.float16)
+    with pytest.raises(UsageError, match="the device is cuda"):
+        check_openvino(torch.device("cuda"), torch.float32)

@@ -1,5 +1,6 @@
 """--grid of a sweep: a column for each value that one option takes, a row for the rest, and all of it written beside the pictures."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,9 +69,10 @@ def table_sheet(table: SweepTable) -> Image.Image:
 
 def wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     """Lines no wider than that, cut between words where that is possible; of a long text the first few and `...`."""
-    lines, rest = [], " ".join(text.split())
-    while rest:
-        fits = next((n for n in range(len(rest), 0, -1) if draw.textlength(rest[:n], font=font) <= width), 1)
+    lines, rest = list[str](), " ".join(text.split())
+    while rest and len(lines) <= MOST_LINES:
+        wider = bisect_right(range(min(len(rest), width) + 1), width, key=lambda n: draw.textlength(rest[:n], font=font))
+        fits = max(1, wider - 1)  # no letter is narrower than a pixel
         if fits < len(rest) and " " in rest[: fits + 1].strip():
             fits = rest.rindex(" ", 0, fits + 1)
         lines.append(rest[:fits].rstrip())

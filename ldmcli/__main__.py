@@ -1,11 +1,11 @@
 """python -m ldmcli, also what `accelerate launch -m ldmcli` and torchrun start."""
 
+import _signal as signal  # type: ignore[import-not-found]  # what `signal` is made of, without its enum, which takes most of the time to run()
 import gc
 import os
-import signal
 import sys
 
-from ldmcli.runtime.threads import wait_briefly
+# Nothing else up here: until the handlers of run() stand, Ctrl-C is a traceback of Python's, as it is while Python itself starts.
 
 
 def run() -> None:
@@ -33,6 +33,9 @@ def _run() -> int:
     # Importing torch makes hundreds of thousands of objects that stay; looking for garbage among them after every 700, and once more
     # at the end, costs half as much again as the import (mypy does the same).
     gc.set_threshold(50_000)
+
+    from ldmcli.runtime.threads import wait_briefly
+
     wait_briefly()
 
     from ldmcli.cli import main

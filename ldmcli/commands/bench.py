@@ -20,6 +20,7 @@ def bench(invocation: Invocation) -> None:
     config, report = invocation.options(BenchConfig), invocation.options(ReportOptions)
     plan_cells(config)  # every value is looked at before anything is loaded
     source = find_source(config)
+    invocation.note_model(source.path)
 
     from ldmcli.console.tables import show_bench
     from ldmcli.engine.bench.run import run_bench

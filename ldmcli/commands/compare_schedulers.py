@@ -39,6 +39,7 @@ def compare_schedulers(invocation: Invocation) -> None:
             "Name them on the command line.",
         )
     source = find_source(config)
+    invocation.note_model(source.path)
     plan_cells(config)  # mistakes in the names, the step counts and the folder show here
     plan_folder(config)
 

@@ -7,6 +7,7 @@ from ldmcli.commands.settings import Invocation
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
+from ldmcli.config.starting import refuse_senseless
 from ldmcli.console import output
 from ldmcli.engine.jobs import Request, changed, check_trace
 from ldmcli.errors import UsageError
@@ -22,11 +23,11 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
-    elsewhere = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
+    from ldmcli.engine.generate.picture_record import FILES, read_record
+    from ldmcli.engine.generate.replay_source import find_files, find_recorded
 
-    from ldmcli.engine.generate.picture_record import read_record
-    from ldmcli.engine.generate.replay_source import find_recorded
-
+    where = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
+    elsewhere = {name: value for name, value in where.items() if name not in FILES}
     recorded = read_record(path)
     if verify and recorded.lossy:
         raise UsageError(
@@ -34,14 +35,20 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             hint="Only .png and .webp can be compared; without --verify it is drawn again.",
         )
     stated = recorded.options
+    if verify and (others := [name for name in FILES if name in typed and name not in recorded.files]):
+        raise UsageError(f"--verify draws what the picture records; it records no {others[0]}.", hint="Leave out one of the two.")
     if "scheduler" in typed:  # these were resolved for the other one
         stated = {key: value for key, value in stated.items() if key not in ("spacing", "sigma_clip")}
     if "dtype" in typed:  # likewise
         stated = {key: value for key, value in stated.items() if key != "vae_dtype"}
-    config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **typed})
+    if "frames" in typed:
+        stated = {**stated, "share": None}
+    files = find_files(path, recorded, typed)
+    config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **files, **typed})
     invocation.refuse_conflicts(config, report)
+    refuse_senseless(config)
     if not verify:
-        find_target(config, config.num_images)
+        find_target(config, config.pictures)
     source = find_recorded(path, recorded, config, model_given="model" in typed)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
     check_trace(config, [request])

@@ -19,7 +19,6 @@ from ldmcli.engine.jobs import check_trace, swept_names
 from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
-from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import find_source
 from ldmcli.outputs.naming import find_target
 
@@ -53,9 +52,9 @@ def generate(invocation: Invocation) -> None:
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)
-    find_target(config, sum(request.config.num_images for request in requests))
+    find_target(config, sum(request.config.pictures for request in requests))
     source = find_source(config)
-    invocation.model_said = {"size", "spacing", "prediction", *ldm_settings(source.path).get("defaults", {})}
+    invocation.note_model(source.path)
 
     from ldmcli.engine.generate.run import run_generate
 

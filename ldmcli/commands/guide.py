@@ -17,8 +17,8 @@ from ldmcli.errors import UsageError
 ALSO = 4
 """Further places that are named at most."""
 
-NEARLY = 0.6
-"""Of the best score, beside which a section of another page is shown too."""
+NEARLY, AS_GOOD = 0.6, 0.9
+"""Of the best score, beside which a section of another page is shown too: one that speaks of an option, and of any question."""
 
 
 @command(
@@ -61,7 +61,7 @@ def answer(topic: Sequence[str]) -> str:
     found = ranked(" ".join(rest), sections, page_titles()) or ranked(text, searched(), page_titles())
     if not found:
         raise unknown(text)
-    return "\n\n".join([shown(found[0][1]), *further([section for _, section in found[1:]])])
+    return sections_shown(found, AS_GOOD, 3)
 
 
 def about_option(flag: str, known: dict[str, list[str]], text: str) -> str:
@@ -69,10 +69,16 @@ def about_option(flag: str, known: dict[str, list[str]], text: str) -> str:
     items = [f"{', '.join(names)}:\n\n{item}" for item, names in known.items()]
     found = ranked(f"{text} {flag}", searched(), page_titles())
     said = [(score, section) for score, section in found if flag in section.text or score >= NEARLY * found[0][0]]
-    best = [section for _, section in said[:1]]
-    best += [section for score, section in said[1:] if score >= NEARLY * said[0][0] and section.topic != best[0].topic][:1]
-    places = [section for _, section in said if section not in best]
-    return "\n\n".join([f"# {flag}", *items, *map(shown, best), *further(places)])
+    return "\n\n".join([f"# {flag}", *items, sections_shown(said, NEARLY, 2)]).strip()
+
+
+def sections_shown(found: Sequence[tuple[float, Section]], nearly: float, most: int) -> str:
+    """The best section, those of other pages that are nearly as good, and where else to look."""
+    best: list[Section] = []
+    for score, section in found:
+        if len(best) < most and score >= nearly * found[0][0] and section.topic not in [each.topic for each in best]:
+            best.append(section)
+    return "\n\n".join([*map(shown, best), *further([section for _, section in found if section not in best])])
 
 
 def shown(section: Section) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.starting import refuse_senseless
 from ldmcli.engine.generate.prompts_file import read_prompts
 from ldmcli.engine.jobs import Request, changed, expand_sweep
 from ldmcli.errors import UsageError
@@ -45,4 +46,10 @@ def collect_requests(
             requests.append(Request(text, changed(config, {"prompts": (text,)})))
     if not requests:
         raise UsageError("no prompt was given.", hint='Try: ldm generate "a dog"')
-    return expand_sweep(requests, sweep), unusable, notes
+    swept = expand_sweep(requests, sweep)
+    for request in swept:
+        if request.line is None:  # the lines were asked when they were read
+            refuse_senseless(request.config)
+    no_frames = config.frames_as is not None and all(request.config.frames is None for request in swept)
+    check(not no_frames, "--frames-as shows --frames, and there are none.", "Add --frames 8, with --seed-to N or --prompt-to TEXT.")
+    return swept, unusable, notes

@@ -1,6 +1,7 @@
 """What a command was asked: every option with where it came from. Flags win over LDM_ variables, these over --config."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from ldmcli.commands.resume import over, read_files
 from ldmcli.config.options import Options, declared
 from ldmcli.config.reading import fields_of, read_environment, read_flags
 from ldmcli.errors import UsageError
+from ldmcli.models.layout import ldm_settings
 
 O = TypeVar("O", bound=Options)  # noqa: E741  # of Options
 
@@ -51,8 +53,12 @@ class Invocation:
                 if name not in self.typed or not self.typed[name]:
                     continue
                 for conflict in each.conflicts:
-                    if conflict.when(everything):
+                    if not conflict.of_each and conflict.when(everything):
                         raise UsageError(conflict.message, hint=conflict.hint)
+
+    def note_model(self, path: Path) -> None:
+        """What nobody set comes from this model, where it says so."""
+        self.model_said = {"size", "spacing", "prediction", *ldm_settings(path).get("defaults", {})}
 
     def settings_from(self) -> dict[str, str]:
         """Where each option's value came from: flag, environment, file, model or default."""

@@ -9,6 +9,7 @@ from ldmcli.config.option import Conflict, option
 from ldmcli.config.options import Options
 from ldmcli.config.sampling import SamplingOptions, SizeOptions
 from ldmcli.config.shared import Dtype, ModelOptions, RuntimeOptions, TypedPrompts, short_dtype
+from ldmcli.config.starting import StartOptions
 
 TILED_ABOVE = 1024 * 1024
 """Pixels of a picture beyond which it is decoded in tiles unless --no-tiled-decode. A fixed number: what is free must not decide pixels."""
@@ -135,7 +136,9 @@ class MemoryOptions(BackendOptions, group="Device"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig(ModelOptions, SamplingOptions, PictureOptions, OutputOptions, MemoryOptions, RuntimeOptions, SizeOptions):
+class GenerateConfig(
+    ModelOptions, StartOptions, SamplingOptions, PictureOptions, OutputOptions, MemoryOptions, RuntimeOptions, SizeOptions
+):
     """`ldm generate`. None means: what the model says, else the tool's default."""
 
     prompts: tuple[str, ...] = ()
@@ -144,6 +147,11 @@ class GenerateConfig(ModelOptions, SamplingOptions, PictureOptions, OutputOption
         super().__post_init__()
         for text in self.prompts:
             check(is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
+
+    @property
+    def pictures(self) -> int:
+        """How many a prompt asks for."""
+        return self.frames or self.num_images
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,18 +122,19 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
     """(width, height) in pixels."""
     size: ClassVar[Any] = shorthand(
         "--size", metavar="WIDTHxHEIGHT,...", help="Several with commas.", group="Picture", default_is="the model's",
-        stands_for=lambda text: {"sizes": one_size(text)},
+        stands_for=lambda text: {"sizes": one_size(text)}, own="size",
     )  # fmt: skip
     steps: tuple[int, ...] = option(
-        (), "--steps", metavar="A,B,...", help="Of the scheduler; several with commas.", group="Sampling", default_is="the model's"
-    )
+        (), "--steps", metavar="A,B,...", help="Of the scheduler; several with commas.", group="Sampling", default_is="the model's",
+        own="steps",
+    )  # fmt: skip
     schedulers: tuple[str, ...] = option(
         (), "--scheduler", "--sampler", metavar="A,B,...", help="Several with commas.", group="Sampling", suggest="schedulers",
-        default_is="the model's",
+        default_is="the model's", own="scheduler",
     )  # fmt: skip
     cfg: float | None = option(
         None, *CFG_NAMES, metavar="NUMBER", help="Guidance scale; 1 or less: no guidance, half the work.", default_is="the model's",
-        at_least=0, group="Sampling",
+        at_least=0, group="Sampling", own="cfg",
     )  # fmt: skip
     prompt: str = option("a dog", "-p", "--prompt", metavar="TEXT", help="What every picture shows.", group="Prompts")
     seed: int | None = option(0, "-s", "--seed", help="Picture i of a batch has seed + i; -1 draws one.", group="Sampling", **DRAWN_SEED)
@@ -143,9 +144,10 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
         hint="A first run is never like the others.",
     )  # fmt: skip
     compile: bool = option(False, "--compile", help="torch.compile the U-Net (in the warm-up).")
-    compare: Literal["diffusers"] | None = option(
-        None, "--compare", metavar="diffusers", help="The same pictures through another tool, in turn."
-    )
+    compare: tuple[Literal["diffusers", "openvino"], ...] = option(
+        (), "--compare", metavar="diffusers,openvino", help="The same pictures by another tool, in turn; several with commas.",
+        suggest=("diffusers", "openvino"),
+    )  # fmt: skip
     pixel_space: bool = option(False, "--pixel-space", help="What the same U-Net costs on pixels, without the VAE.")
     train: bool = option(False, "--train", help="Also time training steps, on made-up latents.")
     train_batch_size: int = option(16, "--train-batch-size", metavar="N", help="Pictures of a training step.", at_least=1)
@@ -161,10 +163,11 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
         super().__post_init__()
         check(not (self.compare and self.compile), "--compare with --compile would compile one side only.", "Leave one of them out.")
         check(
-            not (self.compare and (self.vae or self.loras or self.tokenizer or self.prediction)),
-            f"--compare {self.compare} opens the model as it is; --vae, --lora, --tokenizer and --prediction would be of one side only.",
+            not ("diffusers" in self.compare and (self.vae or self.loras or self.tokenizer or self.prediction)),
+            "--compare diffusers opens the model as it is; --vae, --lora, --tokenizer and --prediction would be of one side only.",
             "Leave one of them out.",
         )
+        check(self.backend not in self.compare, f"--compare {self.backend} is what --backend draws with.", "Leave one of them out.")
         files = [path for path in (self.export_json, self.export_csv, self.export_markdown, self.chart) if path]
         check(len(set(files)) == len(files), "two of --export-json, --export-csv, --export-markdown and --chart name the same file.")
         for path in files:

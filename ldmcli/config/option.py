@@ -11,8 +11,8 @@ from typing import Any
 from ldmcli.config.kinds import Kind
 
 GROUPS = (
-    "Prompts", "Data", "Sampling", "Schedule and steps", "Network", "Losses", "Optimizer", "Model", "Picture", "Measurement", "Scores",
-    "Checkpoints and logs", "Output", "Device", "General",
+    "Prompts", "Start", "Data", "Sampling", "Schedule and steps", "Network", "Losses", "Optimizer", "Model", "Picture", "Measurement",
+    "Scores", "Checkpoints and logs", "Output", "Device", "General",
 )  # fmt: skip
 """In the order in which help shows them."""
 
@@ -28,6 +28,8 @@ class Conflict:
     when: Callable[[Any], bool]
     message: str
     hint: str = "Leave out one of the two."
+    of_each: bool = False
+    """Asked of the settings of every prompt and not of the command line, since a prompts file may add what that lacks."""
 
 
 @dataclass(frozen=True, kw_only=True)

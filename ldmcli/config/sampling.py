@@ -100,8 +100,9 @@ class SizeOptions(Options, group="Picture"):
     width: int | None = option(None, "-W", "--width", help="Width.", **SIDE)
     height: int | None = option(None, "-H", "--height", help="Height.", **SIDE)
     size: ClassVar[Any] = shorthand(
-        "--size", metavar="WIDTHxHEIGHT", help="Both; --width and --height win.", stands_for=picture_size, default_is="the model's"
-    )
+        "--size", metavar="WIDTHxHEIGHT", help="Both; --width and --height win.", stands_for=picture_size, default_is="the model's",
+        own="size",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

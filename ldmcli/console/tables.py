@@ -94,14 +94,14 @@ def _parts(row: BenchRow, peak: float) -> None:
 
 def _peers(rows: Sequence[BenchRow]) -> None:
     lines = [
-        [str(place), f"{peer.ours_s.median:.3f}", f"{peer.total_s.median:.3f}", f"{peer.ratio:.2f} x",
+        [str(place), peer.peer, f"{peer.ours_s.median:.3f}", f"{peer.total_s.median:.3f}", f"{peer.ratio:.2f} x",
          f"{peer.ratio_ci95[0]:.2f} to {peer.ratio_ci95[1]:.2f}", str(peer.num_unet_calls),
          "-" if peer.max_difference is None else f"{peer.max_difference:.2f}"]
-        for place, row in enumerate(rows, 1) if (peer := row.compare)
+        for place, row in enumerate(rows, 1) for peer in row.compare or []
     ]  # fmt: skip
     if lines:
-        head = ["", "ldm [s]", "diffusers [s]", "ratio", "95 % interval", "calls", "max diff"]
-        _table("in turn with StableDiffusionPipeline; the difference is in levels of 0 to 255", head, lines)
+        head = ["", "peer", "ldm [s]", "peer [s]", "ratio", "95 % interval", "calls", "max diff"]
+        _table("in turn with others (diffusers: StableDiffusionPipeline); the difference is in levels of 0 to 255", head, lines)
 
 
 def _spaces(rows: Sequence[SpaceRow]) -> None:

@@ -14,6 +14,7 @@ from ldmcli.diffusion.grid import SIGMA_CLIP, sigma_at, training_sigmas
 from ldmcli.diffusion.noise import StepNoise
 from ldmcli.diffusion.plan import Call, Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule
+from ldmcli.diffusion.start import StartPicture
 from ldmcli.errors import UsageError
 
 
@@ -80,18 +81,29 @@ def _class_options(row: Scheduler, schedule: NoiseSchedule, sigma_clip: bool) ->
     return options
 
 
-def foreign(plan: Plan, x: Tensor, step_noise: StepNoiseSource | None) -> Walk:
-    """Drive the scheduler. One that adds noise draws it itself, from the generators of each picture."""
+def foreign(plan: Plan, noise: Tensor, step_noise: StepNoiseSource | None, picture: StartPicture | None = None) -> Walk:
+    """Drive the scheduler. One that adds noise draws it itself, from the generators of each picture. picture: see `Solver.walk`."""
     assert isinstance(plan, ForeignPlan)
     scheduler = plan.build()
+    first, redrawn = len(plan.skipped), None if picture is None else picture.redrawn
+    if picture is not None and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    timesteps = scheduler.timesteps[first:]
+    x = noise * plan.init_noise_sigma
+    if picture is not None and (first or redrawn is None):
+        x = scheduler.add_noise(picture.latents, noise, timesteps[:1])
     extra: dict[str, Any] = {}
     if isinstance(step_noise, StepNoise):
         if "generator" in inspect.signature(scheduler.step).parameters:
             extra["generator"] = step_noise.generators
         if hasattr(scheduler, "noise_sampler_seed"):  # DPM++ SDE: a Brownian tree for each picture
             scheduler.noise_sampler_seed = [generator.initial_seed() for generator in step_noise.generators]
-    for i, t in enumerate(scheduler.timesteps):
+    for i, t in enumerate(timesteps):
         model_input = scheduler.scale_model_input(x, t)
         answer = yield Call(i, plan.timesteps[i], plan.sigmas[i], model_input, x)
         x = scheduler.step(answer, t, x, **extra).prev_sample
+        if picture is not None and redrawn is not None:
+            last = i + 1 == len(timesteps)
+            stays = picture.latents if last else scheduler.add_noise(picture.latents, noise, timesteps[i + 1 : i + 2])
+            x = (1 - redrawn) * stays + redrawn * x
     return x

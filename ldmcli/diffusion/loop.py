@@ -13,6 +13,7 @@ from ldmcli.diffusion.objective import predicted_x0
 from ldmcli.diffusion.plan import StepNoiseSource
 from ldmcli.diffusion.schedule import Prediction
 from ldmcli.diffusion.solver import Solver
+from ldmcli.diffusion.start import StartPicture
 
 # B pictures, C latent channels, h w latent size
 
@@ -55,12 +56,14 @@ def denoise(
     guidance: float,
     rescale: float = 0.0,
     step_noise: StepNoiseSource | None = None,
+    picture: StartPicture | None = None,
 ) -> Iterator[DenoiseStep]:
     """Walk from noise (B, C, h, w), float32 standard normal, to latents; yields after every evaluation of the network.
 
-    guidance: scale of classifier-free guidance; rescale: phi of `guidance.rescale`; step_noise: needed by stochastic solvers.
+    guidance: scale of classifier-free guidance; rescale: phi of `guidance.rescale`; step_noise: needed by stochastic solvers;
+    picture: to start from, under this noise.
     """
-    walk = solver.walk(noise, step_noise)
+    walk = solver.walk(noise, step_noise, picture)
     call, final = next(walk), None
     while final is None:
         uncond, cond = predict(call.model_input, call.index)

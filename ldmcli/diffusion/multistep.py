@@ -21,7 +21,7 @@ def dpmpp_2m(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
     for i, t, sigma, sigma_next in plan.stops():
         answer = yield Call(i, t, sigma, x, x)
         x0 = predicted_x0(plan.prediction, x, answer, *signal_noise(sigma))
-        x = exponential_step(x, extrapolate(plan, i, x0, x0_before), sigma, sigma_next)
+        x = plan.kept(exponential_step(x, extrapolate(plan, i, x0, x0_before), sigma, sigma_next), i + 1)
         x0_before = x0
     return x
 
@@ -40,6 +40,7 @@ def dpmpp_2m_sde(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
             + signal_next * (1 - keep**2) * extrapolate(plan, i, x0, x0_before)
             + noise_next * math.sqrt(1 - keep**2) * step_noise(i)
         )
+        x = plan.kept(x, i + 1)
         x0_before = x0
     return x
 
@@ -54,7 +55,7 @@ def unipc(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
         if history:
             x = exponential_step(x_start, interpolate(plan, i, x0, history), plan.sigmas[i - 1], sigma)
         x_start = x
-        x = exponential_step(x, extrapolate(plan, i, x0, history[-1] if history else None), sigma, sigma_next)
+        x = plan.kept(exponential_step(x, extrapolate(plan, i, x0, history[-1] if history else None), sigma, sigma_next), i + 1)
         history = [*history[-1:], x0]
     return x
 

@@ -31,6 +31,10 @@ StepNoiseSource = Callable[[int], Tensor]
 """Step index -> (B, C, h, w) standard normal. Asked at most once a step, in order."""
 
 
+Keep = Callable[[Tensor, int], Tensor]
+"""(x in the solver's own scale, index of the call that will see it, or their number at the end) -> x with what must stay put back."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The stops of a walk: timesteps, one a step; sigmas, one a step and 0 at the end (none where the timesteps are walked)."""
@@ -38,6 +42,10 @@ class Plan:
     schedule: NoiseSchedule
     timesteps: tuple[float, ...]
     sigmas: tuple[float, ...]
+    skipped: tuple[float, ...] = ()
+    """The timesteps of the whole walk that come before these, of one that begins in the middle."""
+    keep: Keep | None = None
+    """Of a walk that redraws a part of a picture; see `start.keeping`."""
 
     def stops(self) -> Iterator[tuple[int, float, float, float]]:
         """(step index, timestep, sigma, sigma at the end of the step) of every step."""
@@ -47,6 +55,15 @@ class Plan:
     def steps(self) -> int:
         """Of the walk."""
         return len(self.timesteps)
+
+    @property
+    def whole(self) -> int:
+        """Steps of the walk from pure noise, of which this may be the rest."""
+        return len(self.skipped) + len(self.timesteps)
+
+    def kept(self, x: Tensor, call: int) -> Tensor:
+        """x as the next call sees it: every solver hands it over after each step."""
+        return x if self.keep is None else self.keep(x, call)
 
     @property
     def prediction(self) -> Prediction:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
 from ldmcli.diffusion.solvers_sigma import euler, euler_ancestral, heun
 from ldmcli.diffusion.solvers_vp import ddim, ddpm, pndm, pndm_timesteps
+from ldmcli.diffusion.start import StartPicture, call_scales, keeping, noisy
 
 METHODS: dict[str, Callable[[Plan, Tensor, StepNoiseSource], Walk]] = {
     "ddim": ddim,
@@ -67,23 +68,29 @@ class Solver:
         """Evaluations of the network, which are more than steps for heun and pndm."""
         return len(self.timesteps)
 
-    def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None) -> Walk:
+    def walk(self, noise: Tensor, step_noise: StepNoiseSource | None = None, picture: StartPicture | None = None) -> Walk:
         """Coroutine from noise (B, C, h, w), standard normal, to latents (B, C, h, w) in the same dtype and on the same device.
 
         Yields a Call, is sent the network's answer (B, C, h, w), returns the latents. step_noise: for stochastic solvers only.
+        picture: to start from it under this noise; where a mask is redrawn in the whole walk, from the noise alone, as in diffusers.
         """
         assert step_noise is not None or not self.stochastic, f"{self.name} needs step_noise"
 
         if not self.row.ours:
             from ldmcli.diffusion.adapter import foreign
 
-            return foreign(self.plan, noise * self.init_noise_sigma, step_noise)
+            return foreign(self.plan, noise, step_noise, picture)
 
         def on_device(step: int) -> Tensor:
             assert step_noise is not None
             return step_noise(step).to(noise, non_blocking=True)
 
-        return METHODS[self.row.method](self.plan, noise * self.init_noise_sigma, on_device)
+        plan, x = self.plan, noise * self.init_noise_sigma
+        if picture is not None:
+            scales = call_scales(plan, self.timesteps, twice=self.row.two_calls, unit_variance=self.row.method in MULTISTEP)
+            x = noisy(picture.latents, noise, scales[0]) if plan.skipped or picture.redrawn is None else x
+            plan = plan if picture.redrawn is None else replace(plan, keep=keeping(picture, noise, scales))
+        return METHODS[self.row.method](plan, x, on_device)
 
 
 def make_solver(name: str, schedule: NoiseSchedule, steps: int, *, spacing: str | None = None, sigma_clip: bool = True) -> Solver:

@@ -15,7 +15,7 @@ def euler(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
     for i, t, sigma, sigma_next in plan.stops():
         answer = yield Call(i, t, sigma, _model_input(x, sigma), x)
         d = (x - _denoised(plan.prediction, x, answer, sigma)) / sigma
-        x = x + d * (sigma_next - sigma)
+        x = plan.kept(x + d * (sigma_next - sigma), i + 1)
     return x
 
 
@@ -26,7 +26,7 @@ def euler_ancestral(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
         sigma_up = sigma_next * sqrt(1 - (sigma_next / sigma) ** 2)  # down^2 + up^2 = next^2
         answer = yield Call(i, t, sigma, _model_input(x, sigma), x)
         d = (x - _denoised(plan.prediction, x, answer, sigma)) / sigma
-        x = x + d * (sigma_down - sigma) + step_noise(i) * sigma_up
+        x = plan.kept(x + d * (sigma_down - sigma) + step_noise(i) * sigma_up, i + 1)
     return x
 
 
@@ -35,12 +35,12 @@ def heun(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
     for i, t, sigma, sigma_next in plan.stops():
         answer = yield Call(2 * i, t, sigma, _model_input(x, sigma), x)
         d = (x - _denoised(plan.prediction, x, answer, sigma)) / sigma
-        trial = x + d * (sigma_next - sigma)
+        trial = plan.kept(x + d * (sigma_next - sigma), 2 * i + 1)
         if sigma_next == 0:  # no slope there
             return trial
         answer = yield Call(2 * i + 1, plan.timesteps[i + 1], sigma_next, _model_input(trial, sigma_next), trial)
         d_next = (trial - _denoised(plan.prediction, trial, answer, sigma_next)) / sigma_next
-        x = x + (d + d_next) / 2 * (sigma_next - sigma)
+        x = plan.kept(x + (d + d_next) / 2 * (sigma_next - sigma), 2 * i + 2)
     return x
 
 

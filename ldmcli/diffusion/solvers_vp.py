@@ -14,14 +14,14 @@ from ldmcli.diffusion.plan import Call, Plan, StepNoiseSource, Walk
 def ddim(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
     """Denoising diffusion implicit models with eta 0 (Song et al. 2020, eq. 12)."""
     alpha_bars, final = _alpha_bars(plan)
-    jump = len(alpha_bars) // plan.steps
+    jump = len(alpha_bars) // plan.whole
     for i, t in enumerate(map(int, plan.timesteps)):
         signal, sigma = _roots(alpha_bars[t])
         signal_prev, sigma_prev = _roots(alpha_bars[t - jump] if t >= jump else final)
         answer = yield Call(i, float(t), sigma / signal, x, x)
         x0 = predicted_x0(plan.prediction, x, answer, signal, sigma)
         noise = predicted_noise(plan.prediction, x, answer, signal, sigma)
-        x = signal_prev * x0 + sigma_prev * noise
+        x = plan.kept(signal_prev * x0 + sigma_prev * noise, i + 1)
     return x
 
 
@@ -41,13 +41,14 @@ def ddpm(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
         x = to_x0 * predicted_x0(plan.prediction, x, answer, signal, sigma) + to_x * x
         if t > 0:  # not `prev >= 0`: diffusers draws at the last step unless it stands at 0, and the draws must stay in step
             x = x + sqrt(variance) * step_noise(i)
+        x = plan.kept(x, i + 1)
     return x
 
 
 def pndm(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
     """Pseudo linear multistep (Liu et al. 2022, eq. 9 and 12), without Runge-Kutta: the second timestep is visited twice instead."""
     alpha_bars, final = _alpha_bars(plan)
-    jump = len(alpha_bars) // plan.steps
+    jump = len(alpha_bars) // plan.whole
 
     def move(x: Tensor, answer: Tensor, t: int, prev: int) -> Tensor:
         alpha_bar, alpha_bar_prev = alpha_bars[t], alpha_bars[prev] if prev >= 0 else final
@@ -56,7 +57,8 @@ def pndm(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
         scale = alpha_bar * sqrt(1 - alpha_bar_prev) + sqrt(alpha_bar * (1 - alpha_bar) * alpha_bar_prev)
         return sqrt(alpha_bar_prev / alpha_bar) * x - (alpha_bar_prev - alpha_bar) / scale * noise
 
-    stops = pndm_timesteps([int(t) for t in plan.timesteps])
+    # the second call repeats the first step, also where the walk begins in the middle: as diffusers does, which then ends a step early
+    stops = pndm_timesteps([int(t) for t in (*plan.skipped, *plan.timesteps)])[len(plan.skipped) :]
     start = x
     history: list[Tensor] = []  # newest last
     for i, t in enumerate(stops):
@@ -67,6 +69,7 @@ def pndm(plan: Plan, x: Tensor, step_noise: StepNoiseSource) -> Walk:
         else:
             history = [*history[-3:], answer]
             x = move(x, _adams_bashforth(history), t, t - jump)
+        x = plan.kept(x, i + 1)
     return x
 
 

@@ -12,6 +12,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.option import ALWAYS
 from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_text
+from ldmcli.config.starting import OF_A_JOB, StartOptions, parse_variation
 from ldmcli.diffusion import catalogue
 from ldmcli.errors import UsageError
 from ldmcli.records.words import counted
@@ -42,6 +43,15 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Towards:
+    """Where a frame lies on the way to another picture: 0 < share < 1. seed, prompt: of that picture, where they are others."""
+
+    seed: int | None
+    prompt: str | None
+    share: float
+
+
+@dataclass(frozen=True)
 class Job:
     """One picture to draw; `number` is its place in the whole command."""
 
@@ -51,6 +61,11 @@ class Job:
     config: GenerateConfig
     """The settings alone: its `prompts` are empty, so that jobs which can share a batch compare equal."""
     line: int | None = None
+    variation: tuple[int, float] | None = None
+    """Another seed, and how far to go towards its noise."""
+    towards: Towards | None = None
+    sequence: int | None = None
+    """Which of the ways from picture to picture it is a frame of."""
 
 
 def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
@@ -101,27 +116,52 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
     """Request by request. Picture i of a prompt has seed + i; the same prompt asked for again with the same settings goes on counting."""
     jobs: list[Job] = []
     used: dict[tuple[str, GenerateConfig, int], int] = {}
-    plain = {id(request.config): request.config for request in requests}  # the lines of a text file share theirs
-    plain = {key: replace(config, prompts=(), num_images=1, seed=None) for key, config in plain.items()}
+    uncounted = {id(request.config): request.config for request in requests}  # the lines of a text file share theirs
+    uncounted = {key: replace(config, prompts=(), num_images=1, seed=None) for key, config in uncounted.items()}
+    plain = {key: replace(config, **OF_A_JOB) for key, config in uncounted.items()}
     for request in requests:
-        settings = plain[id(request.config)]
+        config, settings = uncounted[id(request.config)], plain[id(request.config)]
         first = seed if request.seed is None else request.seed
-        key = (request.prompt, settings, first)
+        if config.frames is not None:
+            jobs += [replace(job, number=len(jobs) + i, sequence=len(jobs)) for i, job in enumerate(_frames(request, first, settings))]
+            continue
+        key = (request.prompt, config, first)
         before = used.get(key, 0)
         used[key] = after = before + request.config.num_images
-        check(first + after - 1 <= MAX_SEED, f"--seed {first} with {counted(after, 'picture')} goes beyond 2**64 - 1.")
-        jobs += [Job(len(jobs) + i, request.prompt, first + before + i, settings, request.line) for i in range(after - before)]
+        variation = parse_variation(config.variation) if config.variation is not None else None
+        counted_up = first if variation is None else variation[0]  # as in A1111, the seed itself stays where there is another
+        check(counted_up + after - 1 <= MAX_SEED, f"--seed {counted_up} with {counted(after, 'picture')} goes beyond 2**64 - 1.")
+        towards = None if config.share is None else Towards(config.seed_to, config.prompt_to, config.share)
+        for i in range(before, after):
+            own = first + i if variation is None else first
+            to = variation and (variation[0] + i, variation[1])
+            jobs.append(Job(len(jobs), request.prompt, own, settings, request.line, to, towards))
     return jobs
+
+
+def _frames(request: Request, seed: int, settings: GenerateConfig) -> Iterator[Job]:
+    """From the picture of the prompt and seed to that of --prompt-to and --seed-to: both ends are those pictures themselves."""
+    config = request.config
+    assert config.frames is not None
+    first = Job(0, request.prompt, seed, settings, request.line)
+    prompt = request.prompt if config.prompt_to is None else config.prompt_to
+    end = replace(first, seed=seed if config.seed_to is None else config.seed_to, prompt=prompt)
+    yield first
+    for i in range(1, config.frames - 1):
+        yield replace(first, towards=Towards(config.seed_to, config.prompt_to, i / (config.frames - 1)))
+    yield end
 
 
 def check_trace(config: GenerateConfig, requests: Sequence[Request]) -> None:
     """Raise UsageError unless --trace has one picture to take apart and a place for its page."""
     if config.trace is None:
         return
-    count, page = sum(request.config.num_images for request in requests), config.trace / "trace.html"
+    count, page = sum(request.config.pictures for request in requests), config.trace / "trace.html"
     check(count == 1, f"--trace takes one picture apart, and {count} were asked for.", "Give one prompt, without -n and --sweep.")
     check(not config.resume, "--trace watches a picture being drawn, and --resume may skip it.", "Leave out --resume.")
     check(not config.measure, "--trace watches one picture being drawn, and --measure draws it again in another way.", "Leave out one.")
+    fresh = all(getattr(request.config, name) is None for request in requests for name in declared(StartOptions))
+    check(fresh, "--trace explains a picture that starts from the noise of its seed alone.", "Leave out one of the two.")
     check(
         all(not part.exists() or part.is_dir() for part in (config.trace, *config.trace.parents)),
         f"--trace {config.trace}: a file is in the way.",

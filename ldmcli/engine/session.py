@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.autoencoder.codec import LatentCodec
-from ldmcli.autoencoder.tiling import decode_in_tiles
 from ldmcli.diffusion.loop import DenoiseStep, denoise
 from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
-from ldmcli.errors import LdmError, NonFinite
+from ldmcli.diffusion.start import Start
+from ldmcli.engine.parts import check_fit, make_codec
+from ldmcli.errors import NonFinite
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.loading import load_unet, load_vae
@@ -22,17 +23,14 @@ from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
 from ldmcli.networks.openvino import check_openvino, openvino_unet
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
+from ldmcli.runtime.memory import keep_freed_memory
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
-
-SMALLEST_TILE = 256
-"""Pixels along a tile's side, where the VAE was trained on smaller pictures: seams cost more than the memory that smaller tiles save."""
 
 
 @dataclass
@@ -95,11 +93,25 @@ class Session:
         rescale: float = 0.0,
         guided_calls: Sequence[bool] | None = None,
     ) -> Iterator[DenoiseStep]:
-        """The loop for one batch: seeds name the pictures, shape is (C, h, w). The context decides whether guidance is computed.
+        """The loop for one batch from noise: seeds name the pictures, shape is (C, h, w). The rest as in `denoise_from`."""
+        start = Start(noise_for(seeds, shape), StepNoise(seeds, shape) if solver.stochastic else None)
+        yield from self.denoise_from(context, start, solver, guidance=guidance, rescale=rescale, guided_calls=guided_calls)
+
+    def denoise_from(
+        self,
+        context: TextContext,
+        start: Start,
+        solver: Solver,
+        *,
+        guidance: float,
+        rescale: float = 0.0,
+        guided_calls: Sequence[bool] | None = None,
+    ) -> Iterator[DenoiseStep]:
+        """The loop for one batch, whatever it starts from. The context decides whether guidance is computed.
 
         guided_calls: for every call of the solver, whether it is; the others evaluate half as much. None: all of them.
         """
-        guided = len(context.states) == 2 * len(seeds)
+        guided = len(context.states) == 2 * len(start.noise)
         alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
@@ -114,9 +126,19 @@ class Session:
             uncond, cond = self.unet(x, timesteps[index].expand(len(x)), context).chunk(2)
             return uncond, cond
 
-        noise = noise_for(seeds, shape).to(self.device)
-        step_noise = StepNoise(seeds, shape) if solver.stochastic else None
-        yield from denoise(predict, solver, noise, guidance=guidance, rescale=rescale, step_noise=step_noise)
+        start = start.to(self.device)
+        yield from denoise(
+            predict, solver, start.noise, guidance=guidance, rescale=rescale, step_noise=start.step_noise, picture=start.picture
+        )
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) in [-1, 1] to mean and std of their scaled latents, (B, C, h, w) each, float32. Raises NonFinite."""
+        dtype = next(self.vae.parameters()).dtype
+        mean, std = self.codec.encode(pictures.to(self.device, dtype))
+        if not (mean.isfinite().all() and std.isfinite().all()):
+            raise NonFinite("the latents of the picture hold NaN or infinity.", hint="Try --dtype fp32.")
+        return mean.float(), std.float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor, *, tiled: bool = False, in_fp32: bool = False) -> Tensor:
@@ -128,31 +150,6 @@ class Session:
         vae = copy.deepcopy(self.vae).float() if in_fp32 else self.vae
         dtype = next(vae.parameters()).dtype
         return make_codec(vae, tiled=tiled).decode(latents.to(dtype)).float()
-
-
-def tile_side(config: VAEConfig) -> int:
-    """Side of a tile in latent pixels: the size that the VAE was trained on, as in diffusers, but at least SMALLEST_TILE."""
-    size = config.sample_size if isinstance(config.sample_size, int) else max(config.sample_size)
-    return max(size, SMALLEST_TILE) // config.downscale
-
-
-def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
-    """The codec of a VAE, with the scaling factor of its config."""
-
-    def encode(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = vae.encode(pictures)
-        return posterior.mean, posterior.std
-
-    def decode(latents: Tensor) -> Tensor:
-        if tiled:
-            pictures = decode_in_tiles(vae.decode, latents, side=tile_side(vae.config), scale=vae.config.downscale)
-        else:
-            pictures = vae.decode(latents)
-        if not pictures.isfinite().all():  # asked here, because the codec's clamp turns infinity into plain black or white
-            raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
-        return pictures
-
-    return LatentCodec(encode, decode, vae.config.scaling_factor)
 
 
 def open_session(
@@ -195,6 +192,8 @@ def open_session(
 
 def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "unet", "vae")) -> Session:
     """The session with inference copies in place of these networks, as far as they run in fp32 on a CPU; the others stay."""
+    if session.device.type == "cpu":
+        keep_freed_memory()
     if "text_encoder" in names:
         prepare_text(session.text.encoder)
     if "unet" in names:
@@ -202,17 +201,3 @@ def fuse_networks(session: Session, names: Sequence[str] = ("text_encoder", "une
     if "vae" in names:
         prepare_decoder(session.vae)
     return session
-
-
-def check_fit(unet: UNet, vae: VAE, text: TextConditioner) -> None:
-    """Raise LdmError unless the three parts belong together."""
-    if unet.config.in_channels != vae.config.latent_channels:
-        raise LdmError(
-            f"the U-Net takes {unet.config.in_channels} latent channels and the VAE makes {vae.config.latent_channels}; "
-            "they do not belong together."
-        )
-    if unet.config.cross_attention_dim != text.encoder.config.hidden_size:
-        raise LdmError(
-            f"the U-Net attends to text of width {unet.config.cross_attention_dim}, "
-            f"the text encoder's is {text.encoder.config.hidden_size}."
-        )

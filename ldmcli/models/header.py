@@ -23,8 +23,9 @@ BITS = {
 }  # fmt: skip
 """Of a value of each type. One that is not listed here is not checked."""
 
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 STARTS = {
-    b"PK\x03\x04": "a zip archive, such as a .ckpt of torch", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"GGUF": "a GGUF file",
+    ZIP: "a zip archive, such as a .ckpt of torch", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"GGUF": "a GGUF file",
     b"<": "a page of text, such as an error message of a web site", b"{": "a text",
 }  # fmt: skip
 """What files with the wrong ending begin with."""
@@ -72,6 +73,22 @@ def read_header(path: Path) -> Header:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _damaged(path, "its header is no list of tensors") from error
     return header
+
+
+def check_pickle(path: Path) -> None:
+    """What shows of a file of torch.save before it is read: that it is one, and all of it where it is a zip archive, as since torch 1.6.
+
+    Raises NotFound for no file or a pointer to one, LdmError for a file that is cut off or of another kind.
+    """
+    start = first_bytes(path)
+    if start.startswith(ZIP):
+        import zipfile
+
+        if not zipfile.is_zipfile(path):
+            raise LdmError(f"{path} is truncated: its list of contents, which comes last, is missing.", hint=AGAIN)
+    elif not start.startswith(PICKLE):
+        what = next((what for begin, what in STARTS.items() if start.startswith(begin)), "" if start else "empty")
+        raise LdmError(f"{path} is damaged or no file of torch{f': it is {what}' if what else ''}.", hint=AGAIN)
 
 
 def _check_spans(path: Path, spans: list[tuple[int, int, str, tuple[int, ...], str]], room: int) -> None:

@@ -12,7 +12,7 @@ from typing import Unpack
 from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
-from ldmcli.models.header import read_header
+from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
@@ -161,9 +161,11 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
 
 
 def _check_file(path: Path, *needed: str) -> None:
-    """What the header tells at once: a damaged file, or one of another model. Of a pickle only the loading knows."""
+    """What shows at once: a damaged file, or one of another model. What a pickle holds only the loading knows."""
     if is_safetensors(path):
         recognise(path, read_header(path).shapes, *needed)
+    else:
+        check_pickle(path)
 
 
 def _check_folder(text: str, folder: Path, variant: str | None) -> None:

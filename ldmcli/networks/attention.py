@@ -1,5 +1,6 @@
 """Attention: the operation itself, the transformer block of the U-Net, and the text that it attends to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +54,21 @@ class TextContext:
         """Of a batch that holds every picture twice, what the second ones see."""
         half = len(self.states) // 2
         return TextContext(self.states[half:], None if self.mask is None else self.mask[half:], self.remember)
+
+    def between(self, shares: Sequence[float], *, guided: bool) -> "TextContext":
+        """Of a batch whose second half are the prompts to go to: the states so far on the way, each picture's own share of it.
+
+        guided: the negative prompts, as many, come first; they stay. A token counts where either prompt has one.
+        """
+        count = len(shares)
+        first = 2 * count if guided else 0
+        share = torch.tensor(shares, device=self.states.device, dtype=self.states.dtype)[:, None, None]
+        one, other = self.states[first:].chunk(2)
+        states = torch.cat([self.states[: first // 2], one + share * (other - one)])
+        if self.mask is None:
+            return TextContext(states, None, self.remember)
+        here, there = self.mask[first:].chunk(2)
+        return TextContext(states, torch.cat([self.mask[: first // 2], here | there]), self.remember)
 
     def keep(self, attention: "KeysValues", pair: tuple[Tensor, Tensor]) -> None:
         """Let a layer find this pair instead of computing one."""

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 # B pictures, C channels, G groups, h w feature-map size
 
@@ -22,7 +21,8 @@ class GroupNorm(nn.GroupNorm):
         if is_slow and not torch.compiler.is_compiling():
             normalised: Tensor = _ChannelsLast.apply(x, self.weight, self.bias, self.num_groups, self.eps)
             return normalised
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        # not torch.nn.functional's, which refuses one picture of one value per group, and takes two of them
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps, torch.backends.cudnn.enabled)
 
 
 class _ChannelsLast(torch.autograd.Function):

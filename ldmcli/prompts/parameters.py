@@ -29,6 +29,9 @@ def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | No
         "Size": f"{facts['width']}x{facts['height']}",
         "Model hash": facts["unet_sha256"][:10],
         "Model": facts["model"],
+        "Denoising strength": _number(facts.get("strength")),
+        "Variation seed": facts["variation"].partition(":")[0] if "variation" in facts else None,
+        "Variation seed strength": _number(float(facts["variation"].partition(":")[2])) if "variation" in facts else None,
         "Prompt weighting": facts["weighting"] if facts["weighting"] != "none" else None,
         "Long prompts": "on" if facts["long_prompts"] else None,
         "Lora hashes": ", ".join(_lora_hashes(facts)) or None,
@@ -55,6 +58,10 @@ def _lora_hashes(facts: dict[str, Any]) -> Iterator[str]:
     """`name: hash` of each, as A1111 spells a name: commas and colons would end it."""
     for lora in facts.get("loras", ()):
         yield f"{lora['name'].replace(':', '').replace(',', '')}: {lora['weights_sha256'][:12]}"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:g}"
 
 
 def _quoted(value: str) -> str:

@@ -65,7 +65,7 @@ class BenchRow:
     fraction_of_peak: float | None = None
     cpu_share: float | None = None
     """Share of the time in which this thread had a processor: below 1 other processes were in the way. None on a GPU."""
-    compare: PeerTimes | None = None
+    compare: list[PeerTimes] | None = None
     error: str | None = None
 
 

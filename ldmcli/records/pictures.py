@@ -54,6 +54,14 @@ class Measured:
     exact_seconds: float
 
 
+@dataclass(frozen=True)
+class RoundTrip:
+    """A picture that only went through the VAE and back, and its PSNR in dB against the picture that went in; of `round_trips`."""
+
+    image: str
+    psnr: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class FailedItem:
     """A picture, or a line of a prompts file, that nothing came of; an entry of `failed`. line: from 1, None without a file."""
@@ -74,7 +82,10 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, index, trace: that option's file; measured: of --measure."""
+    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, index, trace: that option's file; measured: of --measure.
+
+    frames: what --frames-as wrote, a file for each prompt; round_trips: of --strength 0.
+    """
 
     model: str
     device: str
@@ -87,3 +98,5 @@ class GenerateReport:
     index: str | None = None
     trace: str | None = None
     measured: list[Measured] | None = None
+    frames: list[str] | None = None
+    round_trips: list[RoundTrip] | None = None

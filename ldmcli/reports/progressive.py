@@ -1,5 +1,6 @@
 """A picture on its way from noise: strips, animations and single frames of what the model predicted at each call."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,13 +34,21 @@ def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target
         raise LdmError(f"cannot write {target}: {error.strerror or error}.", hint="Is the disk full?") from error
 
 
+def animation(pictures: Sequence[Image.Image]) -> bytes:
+    """A GIF that runs again and again, and rests at the last picture."""
+    buffer, durations = io.BytesIO(), [FRAME_MS] * (len(pictures) - 1) + [LAST_MS]
+    pictures[0].save(
+        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=sheet_comment("animation")
+    )
+    return buffer.getvalue()
+
+
 def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
     timesteps, pictures = [t for t, _ in frames], [frame for _, frame in frames]
     if kind == "strip":
         save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target, "strip")
     elif kind == "gif":
-        durations = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
-        pictures[0].save(target, save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=sheet_comment("animation"))
+        target.write_bytes(animation(pictures))
     else:
         for old in target.glob("[0-9][0-9][0-9]_t*.png"):
             old.unlink()

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -71,7 +72,7 @@ def wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont |
     """Lines no wider than that, cut between words where that is possible; of a long text the first few and `...`."""
     lines, rest = list[str](), " ".join(text.split())
     while rest and len(lines) <= MOST_LINES:
-        wider = bisect_right(range(min(len(rest), width) + 1), width, key=lambda n: draw.textlength(rest[:n], font=font))
+        wider = bisect_right(range(min(len(rest), width) + 1), width, key=lambda n: ceil(draw.textlength(rest[:n], font=font)))
         fits = max(1, wider - 1)  # no letter is narrower than a pixel
         if fits < len(rest) and " " in rest[: fits + 1].strip():
             fits = rest.rindex(" ", 0, fits + 1)

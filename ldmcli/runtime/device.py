@@ -39,7 +39,7 @@ def select_runtime(device: str, dtype: str) -> Runtime:
     else:
         precision, dtype_reason = DTYPES[dtype], "as asked"
         if precision != torch.float32 and chosen.type == "cpu":
-            dtype_reason = "as asked; half precision is emulated on most CPUs, and slow there"
+            dtype_reason = f"as asked; {half_on_cpu(precision)}"
     return Runtime(chosen, precision, device_reason, dtype_reason)
 
 
@@ -61,6 +61,8 @@ def select_device(name: str) -> tuple[torch.device, str]:
 
 
 def _best_precision(device: torch.device) -> tuple[torch.dtype, str]:
+    if device.type == "cpu" and "native" in half_precision(device, torch.bfloat16):
+        return torch.float32, f"exact; {half_on_cpu(torch.bfloat16)}, what it brings: ldm bench --dtype fp32,bf16"
     if device.type != "cuda":
         return torch.float32, f"{device.type} has no fast half precision that we trust"
     if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -81,6 +83,12 @@ def half_precision(device: torch.device, dtype: torch.dtype) -> str:
         if has.get("architecture") == "x86_64":
             return next((f"native ({unit})" for unit in units if has.get(unit)), "emulated")
     return "unknown"
+
+
+def half_on_cpu(dtype: torch.dtype) -> str:
+    """What a user who asks a CPU for half precision should know."""
+    name, kind = dtype_name(dtype), half_precision(torch.device("cpu"), dtype)
+    return f"{name} is {kind} here" if "native" in kind else f"{name} is emulated on this CPU, and slow"
 
 
 def set_threads() -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from transformers import CLIPImageProcessorPil
 
 from ldmcli.data.cache import to_unit_range
-from ldmcli.engine.session import make_codec
+from ldmcli.engine.parts import make_codec
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import BUNDLED
 from ldmcli.outputs.images import to_uint8

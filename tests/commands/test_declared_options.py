@@ -44,8 +44,10 @@ def test_options_have_help_and_group_and_one_meaning(monkeypatch):
 
 def test_the_shape_of_modules_is_watched(tmp_path, monkeypatch):
     monkeypatch.setattr(shape, "ROOT", tmp_path)
-    (tmp_path / "a.py").write_text("def one(a, b, c, d, e, f, g, h): pass\ndef _two(): pass\n" + "\n" * 220)
-    found = ["a.py: more than 220 lines", "a.py: one has 8 parameters", "a.py: one has no docstring"]
+    bodies = {"_just": 44, "_over": 45}
+    long = "".join(f'def {name}():\n    """Says\n    it."""\n    # why\n\n' + "    x = 1\n" * lines for name, lines in bodies.items())
+    (tmp_path / "a.py").write_text("def one(a, b, c, d, e, f, g, h): pass\ndef _two(): pass\n" + long + "\n" * 220)
+    found = ["a.py: more than 220 lines", "a.py: one has 8 parameters", "a.py: one has no docstring", "a.py: _over has 46 lines"]
     assert list(shape.found(tmp_path / "a.py")) == found
 
 
@@ -207,3 +209,23 @@ def test_debug_says_where_each_setting_came_from(ldm, model, tmp_path, monkeypat
     assert expected.items() <= body["settings_from"].items()
     assert (body["images"][0]["cfg"], body["images"][0]["scheduler"]) == (3.5, "ddim")
     assert "settings_from" not in json.loads(ldm(*arguments, "--steps", "1")[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ("bench", "--steps", "1", "--runs", "1", "--warmup", "1"),
+            {"steps": "flag", "scheduler": "default", "cfg": "model", "size": "model", "prediction": "model", "batch_size": "default"},
+        ),
+        (
+            ("compare-schedulers", "a", "--schedulers", "ddim", "--steps", "1", "--reference-steps", "1", "--clip-model", "none"),
+            {"steps": "flag", "schedulers": "flag", "cfg": "model", "width": "model", "spacing": "model", "batch_size": "default"},
+        ),
+    ],
+)
+def test_every_command_that_opens_a_model_says_what_the_model_said(ldm, model, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ldm(*arguments, "-m", str(model), "--json", "--debug")
+    assert code == 0, err
+    assert expected.items() <= json.loads(out)["settings_from"].items()

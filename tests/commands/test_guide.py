@@ -41,7 +41,7 @@ def test_a_page_is_plain_text_in_a_pipe(ldm, topic):
 
 
 QUESTIONS = {
-    "how do I resume": ("--resume auto goes on with the newest checkpoint", "ldm help training"),
+    "how do I resume": ("--resume auto goes on with the newest checkpoint", "Pictures that are finished and unchanged are skipped"),
     "resume": ("Skip what the folder's manifest says is finished", "ldm help batches"),
     "what does --cfg-interval do": ("--cfg-interval LO,HI: Guide only there", "guides only in a part of the way"),
     "cfg-interval": ("--cfg-interval LO,HI: Guide only there", "guides only in a part of the way"),
@@ -58,6 +58,9 @@ QUESTIONS = {
     "how long does training take": ("Then it prints what the whole run would need",),
     "-n": ("-n, --num-images N: Pictures per prompt",),
     "vae": ("--vae MODEL",),
+    "save as jpg": ("--format png, webp (lossless) and jpg",),
+    "draw on a gpu": ("--device auto takes an NVIDIA GPU",),
+    "change the size of the picture": ("--size 96x64 is the width and height",),
 }
 """What is asked -> what the one answer says."""
 

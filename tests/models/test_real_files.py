@@ -128,6 +128,27 @@ DAMAGED = {
 }
 
 
+DAMAGED_PICKLES = {
+    "cut off": (b"PK\x03\x04" + bytes(900), "is truncated: its list of contents"),
+    "a web page": (b"<html>not found</html>", "is damaged or no file of torch: it is a page of text"),
+    "a model of another tool": (b"GGUF" + bytes(90), "is damaged or no file of torch: it is a GGUF file"),
+    "empty": (b"", "is damaged or no file of torch: it is empty"),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer"),
+}
+
+
+@pytest.mark.parametrize("row", DAMAGED_PICKLES)
+def test_a_damaged_pickle_is_named_before_its_tokenizer_is_asked_for(tmp_path, monkeypatch, row):
+    body, said = DAMAGED_PICKLES[row]
+    path = tmp_path / "model.ckpt"
+    path.write_bytes(body)
+    monkeypatch.setattr("ldmcli.models.source.TOKENIZERS", ())  # none is on this machine
+    for model, vae in ((str(path), None), ("bundled", str(path))):
+        with pytest.raises(LdmError) as caught:
+            find_model(model, vae=vae, allow_pickle=True)
+        assert said in caught.value.message
+
+
 @FIRST
 @pytest.mark.parametrize("row", DAMAGED)
 def test_a_damaged_file_is_named_before_its_tokenizer_is_asked_for(built, tmp_path, monkeypatch, row):

@@ -32,3 +32,10 @@ def test_the_path_without_gradients_is_torchs_kernel_bit_for_bit():
     norm = GroupNorm(4, 32)
     x = torch.randn(2, 32, 8, 8, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
     assert torch.equal(norm(x), nn.functional.group_norm(x, 4, norm.weight, norm.bias, norm.eps))
+
+
+def test_one_picture_of_one_value_per_group_is_that_of_a_batch():
+    norm = GroupNorm(32, 32)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(2, 32, 1, 1, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(norm(x[:1]), nn.functional.group_norm(x, 32, norm.weight, norm.bias, norm.eps)[:1])

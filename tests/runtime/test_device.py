@@ -33,14 +33,18 @@ def test_auto_without_a_gpu_is_the_cpu_in_fp32_and_says_why():
     runtime = select_runtime("auto", "auto")
     assert (runtime.device.type, runtime.dtype, runtime.dtype_name) == ("cpu", torch.float32, "fp32")
     assert runtime.device_reason == "no GPU found"
-    assert runtime.dtype_reason == "cpu has no fast half precision that we trust"
+    native = "native" in half_precision(torch.device("cpu"), torch.bfloat16)
+    assert runtime.dtype_reason.startswith("exact; bf16 is native" if native else "cpu has no fast half precision that we trust")
 
 
 @pytest.mark.parametrize("name", DTYPES)
-def test_an_explicit_precision_on_a_cpu_is_used_and_half_of_it_called_slow(name):
+@pytest.mark.parametrize("units", [{}, {"amx_bf16": True, "amx_fp16": True}], ids=["without units", "with units"])
+def test_an_explicit_precision_on_a_cpu_is_used_and_half_of_it_called_slow_where_it_is(name, units, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", **units}, raising=False)
     runtime = select_runtime("cpu", name)
-    assert runtime.dtype == DTYPES[name] and runtime.dtype_name == name and runtime.device_reason == "as asked"
-    assert ("emulated" in runtime.dtype_reason and "slow" in runtime.dtype_reason) == (name != "fp32")
+    assert runtime.dtype == DTYPES[name] and runtime.dtype_name == name and runtime.device_reason.startswith("as asked")
+    slow = "emulated" in runtime.dtype_reason and "slow" in runtime.dtype_reason
+    assert slow == (name != "fp32" and not units) and ("native (amx" in runtime.dtype_reason) == (name != "fp32" and bool(units))
 
 
 def test_reasons_are_words_for_people():

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.measuring import BenchConfig
-from ldmcli.engine.bench.machine import matmul_peak
+from ldmcli.engine.bench.machine import as_ldm_error, matmul_peak
 from ldmcli.engine.bench.timing import Run, asked_row, draw_batch, measured_row
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session, open_session
-from ldmcli.errors import LdmError, OutOfMemory, UsageError
+from ldmcli.errors import LdmError, UsageError
 from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
@@ -119,22 +119,30 @@ class Bench:
             share = self.rows[-1].cpu_share
             if share is not None and share < UNDISTURBED:
                 yield Note(f"{label(self.rows[-1])}: had a processor for {share:.0%} of the time; others were in the way", warning=True)
-        if self.config.compare:
-            from ldmcli.engine.bench.peers import compare_row, open_peer
+        for name in self.config.compare:
+            yield from self.compare(name, session, runtime, cells, first)
 
-            peer = open_peer(self.source.path, runtime)
-            for place, cell in enumerate(cells, first):
-                row = self.rows[place]
-                if row.error:
-                    continue
-                yield Progress(f"{label(row)} against {self.config.compare}", place, len(self.rows))
-                try:
-                    settings = resolve_settings(cell, session, self.model_defaults)
-                    found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
-                    self.rows[place] = replace(row, compare=found)
-                except Exception as error:
-                    self.rows[place] = replace(row, error=f"{self.config.compare}: {self.note_failure(error)}")
-                self.save()
+    def compare(self, name: str, session: Session, runtime: Runtime, cells: list[GenerateConfig], first: int) -> Iterator[Event]:
+        """The configurations of one precision, whose rows stand from `first` on, in turn with another tool. Its absence stops nothing."""
+        from ldmcli.engine.bench.peers import PEERS, compare_row
+
+        try:
+            peer = PEERS[name](self.source, runtime)
+        except LdmError as error:
+            yield Note(f"{name} is left out: {error.message} {error.hint}", warning=True)
+            return
+        for place, cell in enumerate(cells, first):
+            row = self.rows[place]
+            if row.error:
+                continue
+            yield Progress(f"{label(row)} against {name}", place, len(self.rows))
+            try:
+                settings = resolve_settings(cell, session, self.model_defaults)
+                found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
+                self.rows[place] = replace(row, compare=[*(row.compare or []), found])
+            except Exception as error:
+                self.rows[place] = replace(row, error=f"{name}: {self.note_failure(error)}")
+            self.save()
 
     def resolvable(self, session: Session, cells: list[GenerateConfig]) -> Iterator[SamplingSettings]:
         """The settings of those configurations that can be measured at all."""
@@ -202,14 +210,3 @@ class Bench:
 def fp32(cell: GenerateConfig) -> GenerateConfig:
     """The configuration that this one is compared with."""
     return replace(cell, dtype="fp32")
-
-
-def as_ldm_error(error: Exception) -> LdmError:
-    """Any failure as one of ours, so that it has one line and an exit code."""
-    if isinstance(error, LdmError):
-        return error
-    lines = str(error).splitlines() or [""]
-    text = f"{type(error).__name__}: {lines[0]}"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
-        return OutOfMemory(f"out of memory ({lines[0] or 'host'})", hint="Try a smaller --batch-size or --size.")
-    return LdmError(text)

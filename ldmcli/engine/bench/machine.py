@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ldmcli import __version__
+from ldmcli.errors import LdmError, OutOfMemory
 
 BURST_S, BURSTS, LARGEST = 0.01, 10, 16384
 
@@ -74,3 +75,14 @@ def cpu_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or "unknown")
+
+
+def as_ldm_error(error: Exception) -> LdmError:
+    """Any failure as one of ours, so that it has one line and an exit code."""
+    if isinstance(error, LdmError):
+        return error
+    lines = str(error).splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return OutOfMemory(f"out of memory ({lines[0] or 'host'})", hint="Try a smaller --batch-size or --size.")
+    return LdmError(text)

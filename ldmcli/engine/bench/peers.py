@@ -1,6 +1,5 @@
-"""The same pictures through StableDiffusionPipeline of diffusers, in turn with ours."""
+"""The same pictures by other tools, in turn with ours."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +11,11 @@ from ldmcli.diffusion.solver import Solver
 from ldmcli.engine.bench.machine import Stopwatch
 from ldmcli.engine.bench.timing import draw_batch
 from ldmcli.engine.sampling.settings import SamplingSettings
-from ldmcli.engine.session import Session
+from ldmcli.engine.session import Session, open_session
+from ldmcli.errors import NonFinite
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.spread import spread
+from ldmcli.models.source import Source
 from ldmcli.records.costs import PeerTimes
 from ldmcli.runtime.device import Runtime
 
@@ -27,19 +28,62 @@ METHODS: dict[str, dict[str, Any]] = {
 """What the classes of diffusers have to be told to be the methods of ours."""
 
 
-def open_peer(folder: Path, runtime: Runtime) -> Any:
+class DiffusersPeer:
     """StableDiffusionPipeline from the same files, on the same device, in the same precision."""
-    import diffusers
-    import transformers
 
-    for package in (diffusers, transformers):
-        package.utils.logging.disable_progress_bar()
-        package.utils.logging.set_verbosity_error()
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-        folder, local_files_only=True, safety_checker=None, requires_safety_checker=False
-    ).to(runtime.device, runtime.dtype)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    name = "diffusers"
+
+    def __init__(self, source: Source, runtime: Runtime) -> None:
+        import diffusers
+        import transformers
+
+        for package in (diffusers, transformers):
+            package.utils.logging.disable_progress_bar()
+            package.utils.logging.set_verbosity_error()
+        self.pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
+            source.path, local_files_only=True, safety_checker=None, requires_safety_checker=False
+        ).to(runtime.device, runtime.dtype)
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.device, self.unet = runtime.device, self.pipeline.unet
+
+    def prepare(self, session: Session, solver: Solver) -> None:
+        """Let it take the steps of our solver."""
+        self.pipeline.scheduler = peer_scheduler(solver, session)
+
+    def draw(self, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
+        """A batch: seconds, and pictures (B, 3, H, W) in [-1, 1] on the CPU."""
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
+        watch = Stopwatch(self.device)
+        with torch.inference_mode():
+            pictures = self.pipeline(
+                [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
+                width=settings.width, height=settings.height, generator=generators, output_type="pt",
+            ).images  # fmt: skip
+        return watch.lap(), pictures.float().cpu() * 2 - 1
+
+
+class OpenVINOPeer:
+    """Our loop with the U-Net of `--backend openvino`, its precision stated."""
+
+    name = "openvino"
+
+    def __init__(self, source: Source, runtime: Runtime) -> None:
+        self.session = open_session(source, runtime, fuse=True, backend="openvino")
+        self.unet = self.session.unet
+
+    def prepare(self, session: Session, solver: Solver) -> None:
+        """Nothing: the solver is the same object."""
+
+    def draw(self, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
+        """A batch: seconds, and pictures (B, 3, H, W) in [-1, 1] on the CPU. Raises NonFinite."""
+        run = draw_batch(self.session, settings, cell.prompts[0], seed, cell.batch_size)
+        if run.pictures is None:
+            raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
+        return run.total_s, run.pictures
+
+
+Peer = DiffusersPeer | OpenVINOPeer
+PEERS: dict[str, type[Peer]] = {"diffusers": DiffusersPeer, "openvino": OpenVINOPeer}
 
 
 def peer_scheduler(solver: Solver, session: Session) -> Any:
@@ -56,36 +100,24 @@ def peer_scheduler(solver: Solver, session: Session) -> Any:
     return getattr(diffusers, row.class_name).from_config(options)
 
 
-def draw_by_peer(pipeline: Any, device: torch.device, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
-    """A batch by the pipeline: seconds, and pictures (B, 3, H, W) in [-1, 1] on the CPU."""
-    generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
-    watch = Stopwatch(device)
-    with torch.inference_mode():
-        pictures = pipeline(
-            [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
-            width=settings.width, height=settings.height, generator=generators, output_type="pt",
-        ).images  # fmt: skip
-    return watch.lap(), pictures.float().cpu() * 2 - 1
-
-
 def compare_row(
-    session: Session, pipeline: Any, settings: SamplingSettings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
+    session: Session, peer: Peer, settings: SamplingSettings, cell: GenerateConfig, seed: int, *, runs: int, warmup: int
 ) -> PeerTimes:
     """Draw in turn, whoever went second going first in the next round: what disturbs the machine disturbs both."""
-    pipeline.scheduler = peer_scheduler(settings.solver, session)
+    peer.prepare(session, settings.solver)
 
     def ours() -> tuple[float, Tensor | None]:
         run = draw_batch(session, settings, cell.prompts[0], seed, cell.batch_size)
         return run.total_s, run.pictures
 
     def theirs() -> tuple[float, Tensor | None]:
-        return draw_by_peer(pipeline, session.device, settings, cell, seed)
+        return peer.draw(settings, cell, seed)
 
     for _ in range(warmup):
         ours()
         theirs()
     calls: list[None] = []
-    hook = pipeline.unet.register_forward_hook(lambda *_: calls.append(None))
+    hook = peer.unet.register_forward_hook(lambda *_: calls.append(None))
     theirs()
     hook.remove()
     times: dict[Any, list[float]] = {ours: [], theirs: []}
@@ -98,7 +130,7 @@ def compare_row(
     mine, others = pictures[ours], pictures[theirs]
     assert others is not None
     return PeerTimes(
-        peer="diffusers",
+        peer=peer.name,
         total_s=spread(times[theirs]),
         ours_s=spread(times[ours]),
         ratio=spread(ratios).median,

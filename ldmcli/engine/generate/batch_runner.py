@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ from ldmcli.engine.sampling.preview import as_png
 from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
-from ldmcli.errors import LdmError, UsageError
+from ldmcli.errors import LdmError
 from ldmcli.models.hashes import other_weights, weights_hash
 from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
-from ldmcli.records.pictures import FailedItem, ImageRecord, Preview
+from ldmcli.records.pictures import FailedItem, ImageRecord, Preview, RoundTrip
 from ldmcli.runtime.device import Runtime
 
 
@@ -46,12 +47,13 @@ class Run:
         if source.tokenizer != source.path / "tokenizer":
             self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
         self.settings: dict[GenerateConfig, SamplingSettings] = {}
-        self.refused: dict[GenerateConfig, UsageError] = {}
+        self.refused: dict[GenerateConfig, LdmError] = {}
         self.pictures, self.passed = 0, 0
         """Of the whole command, and how many of them have had their turn."""
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
+        self.round_trips: dict[int, RoundTrip] = {}
         self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
@@ -62,7 +64,7 @@ class Run:
         for config in dict.fromkeys(job.config for job in jobs):
             try:
                 self.settings[config] = resolve_settings(config, self.session, self.model_defaults)
-            except UsageError as error:  # this scheduler cannot do this model or these steps
+            except LdmError as error:  # this scheduler cannot do this model or these steps; or no picture to start from
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
         if self.settings:
@@ -75,6 +77,11 @@ class Run:
     def tokens(self, job: Job) -> list[Tokens]:
         """The windows of a job's prompt."""
         return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
+
+    def windows(self, job: Job) -> int:
+        """Of its prompt, or of the one it is on the way to, where that takes more."""
+        ends = [job, replace(job, prompt=job.towards.prompt)] if job.towards and job.towards.prompt else [job]
+        return max(len(self.tokens(each)) for each in ends)
 
     def batch(self, jobs: list[Job]) -> Iterator[Event]:
         """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
@@ -125,6 +132,9 @@ class Run:
             if record is not None:
                 self.done[job.number] = record
                 yield record
+                if job.number in self.round_trips:
+                    trip = self.round_trips[job.number] = replace(self.round_trips[job.number], image=record.path)
+                    yield Note(f"{trip.image}: through the VAE and back, PSNR {trip.psnr:.1f} dB")
                 if record.vae_retried_in_fp32:
                     yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
             elif error is not None:
@@ -144,6 +154,8 @@ class Run:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
+        if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
+            self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
         return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:

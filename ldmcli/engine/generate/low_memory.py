@@ -33,10 +33,15 @@ class LowMemorySession(Session):
         self._hold("text_encoder")
         return super().encode_prompts(*arguments, **options)
 
-    def denoise(self, *arguments: Any, **options: Any) -> Iterator[DenoiseStep]:
+    def denoise_from(self, *arguments: Any, **options: Any) -> Iterator[DenoiseStep]:
         """As in Session, with the U-Net alone in memory."""
         self._hold("unet")
-        yield from super().denoise(*arguments, **options)
+        yield from super().denoise_from(*arguments, **options)
+
+    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """As in Session, with the VAE alone in memory."""
+        self._hold("vae")
+        return super().encode(pictures)
 
     def decode(self, latents: Tensor, **options: Any) -> Tensor:
         """As in Session, with the VAE alone in memory."""

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ldmcli.engine.generate.low_memory import LowMemorySession
+from ldmcli.engine.parts import tile_side
 from ldmcli.engine.sampling.settings import SamplingSettings
-from ldmcli.engine.session import Session, tile_side
+from ldmcli.engine.session import Session
 from ldmcli.records.notes import Note
 from ldmcli.runtime.memory import available_bytes
 

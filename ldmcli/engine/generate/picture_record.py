@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ LATER = {name: each.before for name, each in OPTIONS.items() if each.before is n
 
 TYPES: dict[str, tuple[type, ...]] = {
     "prompt": (str,),
-    **{name: json_types(each.kind) for name, each in OPTIONS.items()},
+    **{name: (*json_types(each.kind), *((type(None),) if each.before is None else ())) for name, each in OPTIONS.items()},
     "model": (str,),
     "unet_sha256": (str,),
     "scheduler": (dict,),
-    "prediction": (str, type(None)),
-    "variant": (str, type(None)),
 }
+FILES = ("init_image", "mask")
+"""The options whose files a picture records by name and content."""
+
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
 
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
@@ -42,7 +43,7 @@ class PictureRecord:
     """What a picture says of itself. options: for GenerateConfig; model and unet_sha256: which weights drew it.
 
     vae_sha256, tokenizer_sha256: where it was another than the model's own, or the model is a file, which has no tokenizer.
-    loras: (name, sha256, scale) of each that was merged.
+    loras: (name, sha256, scale) of each that was merged. files: (name, sha256) of what --init-image and --mask named, by option.
     """
 
     options: dict[str, Any]
@@ -54,6 +55,7 @@ class PictureRecord:
     vae_sha256: str | None = None
     tokenizer_sha256: str | None = None
     loras: tuple[tuple[str, str, float], ...] = ()
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def read_record(path: Path) -> PictureRecord:
@@ -103,7 +105,15 @@ def _parse(facts: Any, lossy: bool) -> PictureRecord:
         raise UsageError(f"dtype {options['dtype']!r}.")
     others = _typed(facts, {key: (str,) for key in ("vae_sha256", "tokenizer_sha256") if key in facts})
     loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
-    return PictureRecord(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, **others)
+    files = {name: _file(name, facts[name]) for name in FILES if facts.get(name) is not None}
+    return PictureRecord(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, files=files, **others)
+
+
+def _file(name: str, entry: Any) -> tuple[str, str]:
+    if not isinstance(entry, dict):
+        raise UsageError(f"{name} = {entry!r:.80}.")
+    values = _typed(entry, {"name": (str,), "sha256": (str,)})
+    return values["name"], values["sha256"]
 
 
 def _lora(entry: Any) -> tuple[str, str, float]:
@@ -124,4 +134,4 @@ def _typed(facts: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[st
         value = facts.get(key)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise UsageError(f"{key} = {value!r:.80}." if key in facts else f"there is no `{key}`.")
-    return {key: float(facts[key]) if float in kinds else facts[key] for key, kinds in types.items()}
+    return {key: float(facts[key]) if float in kinds and facts[key] is not None else facts[key] for key, kinds in types.items()}

@@ -92,7 +92,7 @@ class PictureWriter:
         )
         if self.manifest:
             more: dict[str, Any] = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
-            more |= {"model": self.model, "settings": other_settings(job.config)}
+            more |= {"model": self.model, "settings": other_settings(job)}
             self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **more)
         return Finished(job, record)
 

@@ -10,6 +10,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.option import Option
 from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_data
+from ldmcli.config.starting import refuse_senseless
 from ldmcli.data.text_file import decoded, mark_of, undecodable
 from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
@@ -45,7 +46,7 @@ def read_prompts(name: str, config: GenerateConfig) -> Prompts:
             continue
         try:
             request = _parse(number, raw, config)
-        except UsageError as error:
+        except (NotFound, UsageError) as error:
             if config.strict:
                 raise UsageError(
                     f"{_named(name)}, line {number}: {error.message}", hint="Without --strict the other lines are drawn."
@@ -71,6 +72,7 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
     if not text:
         return None
     if not text.startswith("{"):
+        refuse_senseless(config)
         return Request(text, config, line=number)
     try:
         body: dict[str, Any] = json.loads(text)
@@ -90,6 +92,7 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         raise UsageError("there is no `prompt`.")
     prompt = values.pop("prompt")
     own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
+    refuse_senseless(own, line=values)
     return Request(prompt, own, own.seed, number)
 
 

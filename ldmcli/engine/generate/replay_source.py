@@ -1,14 +1,21 @@
-"""The model and the tokenizer that drew a picture, found by what the picture records of them. Imports no torch unless it has to."""
+"""What a picture was drawn from, found by what it records: model, tokenizer, pictures. Imports no torch unless it has to."""
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.picture_record import PictureRecord
-from ldmcli.errors import NotFound
+from ldmcli.errors import NotFound, UsageError
 from ldmcli.models.search import find_vocabulary, find_weights, is_model
 from ldmcli.models.source import Source, find_source
+from ldmcli.outputs.manifest import checksum
+
+MOST_FILES = 1000
+"""Of a folder that are read to find one by its content."""
 
 
 def find_recorded(path: Path, recorded: PictureRecord, config: GenerateConfig, *, model_given: bool) -> Source:
@@ -43,3 +50,38 @@ def find_recorded(path: Path, recorded: PictureRecord, config: GenerateConfig, *
         )
     source = find_source(replace(config, model=str(found), tokenizer=tokenizer))
     return source if found == config.model else replace(source, name=recorded.model)
+
+
+def find_files(path: Path, recorded: PictureRecord, typed: Mapping[str, Any]) -> dict[str, Path]:
+    """The pictures that a picture started from, by option: what was typed, else what has the recorded content beside it or here.
+
+    Raises NotFound that says what to name, and UsageError where what was typed has another content. typed: the options of the command line.
+    """
+    found = {}
+    for option, (name, sha256) in recorded.files.items():
+        flag = f"--{option.replace('_', '-')}"
+        if option in typed:
+            if checksum(typed[option]) != sha256:
+                raise UsageError(
+                    f"{path} started from another picture ({name}, sha256 {sha256[:10]}) than {flag} {typed[option]}.",
+                    hint=f"Name that one, or leave out --from-image to start from {typed[option].name}.",
+                )
+            continue
+        there = next((file for file in _candidates(name, (path.parent, Path())) if checksum(file) == sha256), None)
+        if there is None:
+            raise NotFound(
+                f"{path} started from {name} (sha256 {sha256[:10]}), which is neither beside it nor in this folder.",
+                hint=f"Name it with {flag}.",
+            )
+        found[option] = there
+    return found
+
+
+def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
+    """Files of this name, which is never taken for a path; then the others with its ending, since files are renamed."""
+    if Path(name).name == name:
+        yield from (file for folder in folders if (file := folder / name).is_file())
+    ending = Path(name).suffix.lower()
+    for folder in folders:
+        others = (file for file in sorted(folder.iterdir()) if file.suffix.lower() == ending and file.is_file())
+        yield from islice(others, MOST_FILES)

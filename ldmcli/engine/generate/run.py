@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
+from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
@@ -39,7 +40,7 @@ def run_generate(
     stopped the first when none could.
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
-    outputs = plan_outputs(config, sum(request.config.num_images for request in requests))  # before anything is loaded
+    outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
@@ -125,6 +126,9 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         sheet = run.writer.write_grid(drawn, len(jobs))
     if run.config.index:
         index = run.writer.write_index()
+    frames = None
+    if run.config.frames_as:
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)
@@ -142,6 +146,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         index=str(index) if index else None,
         trace=str(page) if page else None,
         measured=run.measuring.found if run.config.measure else None,
+        frames=frames,
+        round_trips=[run.round_trips[number] for number in sorted(run.round_trips)] or None,
     )
 
 
@@ -151,7 +157,7 @@ def _draw_all(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Eve
     with signals.interruptible(hint):
         try:
             with run.background:
-                for batch in batches(jobs, run.config.batch_size, lambda job: len(run.tokens(job))):
+                for batch in batches(jobs, run.config.batch_size, run.windows):
                     for event in run.batch(batch):
                         yield event
                         if isinstance(event, Progress):

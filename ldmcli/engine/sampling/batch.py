@@ -1,18 +1,21 @@
 """A batch of pictures from noise to pixels in memory. Writes nothing."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
 from torch import Tensor
 
+from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.preview import PreviewWatcher
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.engine.sampling.start import batch_start
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
+from ldmcli.networks.attention import TextContext
 from ldmcli.outputs.images import to_pillow
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Place, Progress
@@ -43,6 +46,30 @@ class Latents:
     tiled: bool = False
 
 
+def encoded(session: Session, settings: SamplingSettings, batch: Sequence[Job]) -> TextContext:
+    """The prompts of jobs that share their config; see Session.encode_prompts."""
+    config, guided = batch[0].config, any(settings.guided)
+
+    def encode(prompts: list[str]) -> TextContext:
+        return session.encode_prompts(
+            prompts, [config.negative_prompt] * len(prompts), guided=guided, weighting=config.weighting, long=config.long_prompts
+        )
+
+    ends = [job.towards.prompt if job.towards else None for job in batch]
+    if not any(ends):
+        return encode([job.prompt for job in batch])
+    both = encode([job.prompt for job in batch] + [end or job.prompt for job, end in zip(batch, ends, strict=True)])
+    return both.between([job.towards.share if job.towards else 0.0 for job in batch], guided=guided)
+
+
+def walk(session: Session, settings: SamplingSettings, batch: Sequence[Job], context: TextContext) -> Iterator[DenoiseStep]:
+    """The denoising loop of such jobs. context: what `encoded` made of their prompts."""
+    return session.denoise_from(
+        context, batch_start(session, settings, batch), settings.solver,
+        guidance=settings.cfg, rescale=batch[0].config.cfg_rescale, guided_calls=settings.guided,
+    )  # fmt: skip
+
+
 def draw(
     session: Session, settings: SamplingSettings, batch: list[Job], timing: dict[str, float], place: Place | None = None
 ) -> Generator[Event, None, list[Latents]]:
@@ -51,16 +78,13 @@ def draw(
     place: in the whole command, before the batch.
     """
     clock, config = time.perf_counter(), batch[0].config
-    context = session.encode_prompts(
-        [job.prompt for job in batch], [config.negative_prompt] * len(batch),
-        guided=any(settings.guided), weighting=config.weighting, long=config.long_prompts,
-    )  # fmt: skip
+    if settings.start is not None and not settings.solver.num_calls:
+        mean, _ = session.encode(settings.start.pixels)
+        timing["encode_s"] += time.perf_counter() - clock
+        return [Latents(mean, [], 0.0, settings.tiled) for _ in batch]
+    context = encoded(session, settings, batch)
     timing["encode_s"] += -clock + (clock := time.perf_counter())
-    shape = session.latent_shape(settings.width, settings.height)
-    steps = session.denoise(
-        context, [job.seed for job in batch], shape, settings.solver,
-        guidance=settings.cfg, rescale=config.cfg_rescale, guided_calls=settings.guided,
-    )  # fmt: skip
+    steps = walk(session, settings, batch, context)
     kept = wanted_calls(config.progressive, settings.solver.num_calls) if config.progressive else []
     noisy = config.progressive_kind == "xt"
     final, on_the_way = None, []

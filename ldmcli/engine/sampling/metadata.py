@@ -49,6 +49,8 @@ def picture_facts(
         "scheduler": settings.solver.settings,
         "num_unet_calls": settings.solver.num_calls,
         "guided_calls": sum(settings.guided),
+        **(settings.start.facts if settings.start else {}),
+        **between_facts(job),
         **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
         **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
@@ -59,7 +61,20 @@ def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
     return config.fuse and config.trace is None and runtime.device.type == "cpu" and runtime.dtype == torch.float32
 
 
-def other_settings(config: GenerateConfig) -> dict[str, str]:
+def other_settings(job: Job) -> dict[str, str]:
     """The options that a picture records, under their names, where they are not the default and no key of its own says them."""
-    values = {each: getattr(config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
-    return {each.name.lstrip("-"): plain(value) for each, value in values.items() if value != each.default}
+    values = {each: getattr(job.config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
+    said = {each.name.lstrip("-"): plain(value) for each, value in values.items() if value != each.default}
+    return said | {key.replace("_", "-"): plain(value) for key, value in between_facts(job).items()}
+
+
+def between_facts(job: Job) -> dict[str, Any]:
+    """Of a picture that is not that of its own seed and prompt alone."""
+    facts: dict[str, Any] = {}
+    if job.variation is not None:
+        seed, amount = job.variation
+        facts["variation"] = f"{seed}:{amount!r}"
+    if job.towards is not None:
+        ends = {"seed_to": job.towards.seed, "prompt_to": job.towards.prompt}
+        facts |= {**{key: end for key, end in ends.items() if end is not None}, "share": job.towards.share}
+    return facts

@@ -8,8 +8,10 @@ from ldmcli.config.checks import check
 from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.diffusion.guidance import guided_calls
+from ldmcli.diffusion.midway import begun_midway
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
+from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
 from ldmcli.prompts.syntax import syntax_note
@@ -36,6 +38,8 @@ class SamplingSettings:
     """Whether pictures are decoded in tiles."""
     notes: tuple[str, ...] = ()
     """What the user should know, in sentences."""
+    start: StartImage | None = None
+    """A picture to start from."""
 
     @property
     def unet_evaluations(self) -> int:
@@ -46,13 +50,16 @@ class SamplingSettings:
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> SamplingSettings:
     """Command line over the model's own defaults (`_ldm` in model_index.json) over ours. Raises UsageError."""
     defaults = {**DEFAULTS, **own.get("defaults", {})}
-    width, height = config.width or session.native_size, config.height or session.native_size
+    picture = None if config.init_image is None else open_picture(config.init_image, "--init-image")
+    width, height = drawn_size(config, picture, session)
     scale = session.vae.config.downscale
     for name, value in (("width", width), ("height", height)):
         check(value % scale == 0, f"--{name} {value} is not a multiple of {scale}, the VAE's factor.")
     steps = defaults["steps"] if config.steps is None else config.steps
     row = resolve(config.scheduler or defaults["scheduler"])
     solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
+    start = None if picture is None else start_image(config, picture, (width, height), session)
+    solver = solver if start is None else begun_midway(solver, start.strength)
     cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
     during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
     guided = during if cfg > 1 else (False,) * solver.num_calls
@@ -61,12 +68,17 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
     if tiled and config.tiled_decode is None:
         notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
-    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes)
+    if picture is not None and not (config.width and config.height) and picture.size != (width, height):
+        across, down = picture.size
+        notes = (*notes, f"--init-image has {across} x {down} pixels and is drawn at {width} x {height}; --size says otherwise")
+    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, start)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
     """What the user should know about the prompts, negative ones too. With `strict` one that is too long is a UsageError."""
     asked = [(job.prompt, job.config.weighting, job.config.long_prompts) for job in jobs]
+    ends = [(job.towards.prompt, job.config) for job in jobs if job.towards and job.towards.prompt]
+    asked += [(prompt, config.weighting, config.long_prompts) for prompt, config in ends]
     negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
     asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
     for text, weighting, long in dict.fromkeys(asked):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ldmcli.diffusion.loop import DenoiseStep
 from ldmcli.diffusion.solver import Solver
+from ldmcli.diffusion.start import Start
 from ldmcli.engine.session import Session
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.probe import record_cross_attention, record_shapes
@@ -82,14 +83,12 @@ class TracedSession(Session):
         self._stage("text encoder", clock)
         return self.record.context
 
-    def denoise(
-        self, context: TextContext, seeds: Sequence[int], shape: tuple[int, int, int], solver: Solver, **options: Any
-    ) -> Iterator[DenoiseStep]:
+    def denoise_from(self, context: TextContext, start: Start, solver: Solver, **options: Any) -> Iterator[DenoiseStep]:
         """As in Session; every call is written down."""
         record, seen = self.record, dict[str, Tensor]()
         record.solver = solver
-        record.shapes["noise"] = (1, *shape)
-        pixels = shape[1] * shape[2] * self.vae.config.downscale**2
+        record.shapes["noise"] = tuple(start.noise.shape)
+        pixels = start.noise.shape[2] * start.noise.shape[3] * self.vae.config.downscale**2
         kept_calls = evenly(solver.num_calls, MANY_PICTURES if pixels <= SMALL else FEW_PICTURES)
 
         def see_shape(part: str, shape: tuple[int, ...]) -> None:
@@ -102,7 +101,7 @@ class TracedSession(Session):
 
         began = clock = time.perf_counter()
         with record_cross_attention(self.unet, see_map), record_shapes(self.unet, see_shape):
-            for step in super().denoise(context, seeds, shape, solver, **options):
+            for step in super().denoise_from(context, start, solver, **options):
                 attention = merged(seen).cpu()
                 share = attention.mean(dim=(0, 1)).tolist()
                 record.calls.append(numbers_of(step, share, clock))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.diffusion.schedule import NoiseSchedule, ended_in_noise, make_schedule, schedule_from_file
-from ldmcli.engine.session import check_fit
+from ldmcli.engine.parts import check_fit
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import ldm_settings

@@ -21,7 +21,7 @@ from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainStep
-from ldmcli.runtime.device import select_device
+from ldmcli.runtime.device import half_on_cpu, select_device
 from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.ema import EMA
@@ -47,7 +47,7 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
         precision = ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16") if on_gpu else "no"
     if precision == "fp16" and device.type == "cpu":  # accelerate would go on in fp32 without a word
         raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
-    slow = "; half precision is emulated on most CPUs, and slow there" if precision == "bf16" and device.type == "cpu" else ""
+    slow = f"; {half_on_cpu(torch.bfloat16)}" if precision == "bf16" and device.type == "cpu" else ""
     # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
     alone = GradientAccumulationPlugin(num_steps=1)
     accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)

@@ -12,7 +12,7 @@ from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_r
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource, flip_some
-from ldmcli.engine.session import make_codec
+from ldmcli.engine.parts import make_codec
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import centre_squares
 from ldmcli.engine.train.initial_weights import FrozenNetworks

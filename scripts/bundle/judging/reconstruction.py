@@ -6,7 +6,7 @@ from build_dataset import is_for_judging
 from judging.figures import Figure, Result
 from judging.judge import Judge
 from ldmcli.data.cache import to_unit_range
-from ldmcli.engine.session import make_codec
+from ldmcli.engine.parts import make_codec
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_model

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -99,9 +100,9 @@ def test_the_figures_describe_the_model(model):
 
 
 def test_the_same_pictures_are_drawn_in_turn_with_diffusers(model):
-    row = report_of(model, compare="diffusers", batch_sizes=(2,), schedulers=("ddim",), steps=(3,), runs=3).rows[0]
-    peer = row.compare
-    assert row.error is None and peer.num_unet_calls == row.num_unet_calls == 3
+    row = report_of(model, compare=("diffusers",), batch_sizes=(2,), schedulers=("ddim",), steps=(3,), runs=3).rows[0]
+    (peer,) = row.compare
+    assert row.error is None and peer.peer == "diffusers" and peer.num_unet_calls == row.num_unet_calls == 3
     assert peer.max_difference < 1  # levels of 0 to 255
     ratios = sorted(theirs / ours for theirs, ours in zip(peer.total_s.times, peer.ours_s.times, strict=True))
     assert peer.ratio == pytest.approx(ratios[1])
@@ -147,3 +148,14 @@ def test_the_matmul_roof_is_found_by_real_products():
     from ldmcli.engine.bench.machine import matmul_peak
 
     assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32) < 1e15
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+def test_openvino_is_drawn_in_turn_with_and_may_be_what_is_measured(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = {"batch_sizes": (2,), "schedulers": ("ddim",), "steps": (2,)}
+    row = report_of(model, compare=("diffusers", "openvino"), **options).rows[0]
+    assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", "openvino"]
+    assert all(peer.max_difference < 1 and peer.num_unet_calls == 2 for peer in row.compare)
+    report = report_of(model, backend="openvino", **options)
+    assert report.env["backend"] == "openvino" and report.rows[0].error is None

@@ -71,7 +71,7 @@ def test_quiet_prints_bare_medians(bench):
 def test_everything_at_once_fits_into_80_columns(bench, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = bench("--dtype", "fp32,bf16", "--scheduler", "ddim,dpm++2m-sde-karras", "--pixel-space", "--train",
-                         "--train-batch-size", 2, "--compare", "diffusers")  # fmt: skip
+                         "--train-batch-size", 2, "--compare", "diffusers,openvino")  # fmt: skip
     assert code in (0, 3)
     assert max(len(line) for line in out.splitlines()) <= 80
     for word in (

@@ -50,8 +50,13 @@ def test_a_json_line_may_set_every_key(read):
         "prompt": "a dog", "negative_prompt": "blurry", "seed": 7, "num_images": 3, "scheduler": "DPM++ 2M Karras", "steps": 9, "cfg": 2,
         "cfg_rescale": 0.5, "cfg_interval": "0.2,0.8", "weighting": "a1111", "long_prompts": True, "width": 64, "height": 32,
     }  # fmt: skip
-    assert set(line) == set(KEYS)
-    (request,), _ = read(json.dumps(line))
+    start = {"init_image": __file__, "strength": 0.5, "mask": __file__, "variation": "3:0.5"}
+    frames = {"seed_to": 5, "prompt_to": "a cat", "frames": 3}
+    assert {*line, *start, *frames} == set(KEYS)
+    (way,), _ = read(json.dumps({"prompt": "a dog", **frames}))
+    assert (way.config.seed_to, way.config.prompt_to, way.config.frames, way.config.pictures) == (5, "a cat", 3, 3)
+    (request,), _ = read(json.dumps(line | start))
+    assert [str(getattr(request.config, key)) for key in start] == [str(value) for value in start.values()]
     config = request.config
     assert (request.prompt, request.seed, request.line) == ("a dog", 7, 1)
     assert (config.negative_prompt, config.num_images, config.scheduler, config.steps) == ("blurry", 3, "dpm++2m-karras", 9)

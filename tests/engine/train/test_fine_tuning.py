@@ -20,7 +20,8 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule, schedule_from_file
 from ldmcli.diffusion.solver import make_solver
-from ldmcli.engine.session import make_codec, open_session
+from ldmcli.engine.parts import make_codec
+from ldmcli.engine.session import open_session
 from ldmcli.engine.train.initial_weights import initial_unet, load_frozen, resolve_parts, resolve_schedule
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.models.loading import load_vae

@@ -15,7 +15,7 @@ from ldmcli.data.cache import to_unit_range
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_square
 from ldmcli.diffusion.schedule import make_schedule
-from ldmcli.engine.session import make_codec
+from ldmcli.engine.parts import make_codec
 from ldmcli.engine.train import unet_batches
 from ldmcli.engine.train.context import DataSplit
 from ldmcli.engine.train.pictures import split

@@ -1,0 +1,40 @@
+"""--frames-as: the frames from one picture to another as one file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ldmcli.engine.jobs import Job
+from ldmcli.errors import LdmError
+from ldmcli.outputs.output_plan import OutputPlan, write_beside
+from ldmcli.outputs.picture_files import encode_picture, sheet_texts
+from ldmcli.records.pictures import ImageRecord
+from ldmcli.reports.progressive import animation
+from ldmcli.reports.sheets import contact_sheet
+
+COLUMNS = 8
+"""Of a strip; further frames begin a row of their own."""
+
+
+def write_frames(kind: str, jobs: Sequence[Job], done: dict[int, ImageRecord], outputs: OutputPlan, *, resumed: bool) -> Iterator[Path]:
+    """A file for each prompt, named by the numbers of its frames. kind: strip or gif. Frames that failed are left out."""
+    for sequence in dict.fromkeys(job.sequence for job in jobs if job.sequence is not None):
+        numbers = [job.number for job in jobs if job.sequence == sequence]
+        pictures = [_read(done[number].path) for number in numbers if number in done]
+        if not pictures:
+            continue
+        if kind == "gif":
+            body, ending = animation(pictures), "gif"
+        else:
+            body, ending = encode_picture(contact_sheet(pictures, min(len(pictures), COLUMNS)), "png", sheet_texts("strip")), "png"
+        first, last = (outputs.first + number for number in (numbers[0], numbers[-1]))
+        yield write_beside(body, outputs.folder / f"{first:05}-{last:05}.frames.{ending}", replace=resumed)
+
+
+def _read(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise LdmError(f"--frames-as cannot read {path}: {error.strerror or error}.") from error

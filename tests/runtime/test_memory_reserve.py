@@ -1,0 +1,49 @@
+"""What the C library keeps for the next step of a loop."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+from running import DEADLINE
+
+from ldmcli.runtime.memory import keep_freed_memory
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+
+
+PROGRAM = """
+import ctypes
+import resource
+import torch
+from ldmcli.runtime.memory import keep_freed_memory
+
+def pages_of_a_loop(rounds=10):
+    for number in range(-5, rounds):
+        if number == 0:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        made = [torch.zeros(2**17 * (1 + i % 8)) for i in range(24)]
+        del made
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // rounds
+
+ctypes.CDLL(None).mallopt(-3, 2**17)  # M_MMAP_THRESHOLD as the library begins: all of these tensors are given back when freed
+first = pages_of_a_loop()
+keep_freed_memory()
+print(first, pages_of_a_loop())
+"""
+"""Pages fetched anew a round, before and after, by a loop that makes and frees tensors as a U-Net call on several pictures does."""
+
+
+def test_a_loop_finds_again_what_it_freed():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=DEADLINE)
+    left_alone, kept = map(int, done.stdout.split())
+    assert kept < 200 < left_alone
+
+
+def test_what_the_user_says_stands(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("the C library was told"))
+    keep_freed_memory()

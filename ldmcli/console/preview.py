@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.progress import Progress
 
+from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
+
 SMALLEST_ROWS, MOST_ROWS = 4, 24
 """Height of the picture in lines: half of the window, within these."""
 
@@ -25,10 +27,9 @@ class ProgressWithPicture(Progress):
         keep: see `leave_picture`.
         """
         logging.getLogger("textual_image").setLevel(logging.ERROR)  # it would complain into the picture that a terminal did not answer
-        from PIL import Image
         from textual_image.renderable import Image as Drawn
 
-        with Image.open(io.BytesIO(png)) as opened:
+        with open_picture(io.BytesIO(png), max_pixels=OUR_PIXELS) as opened:
             rows = max(SMALLEST_ROWS, min(MOST_ROWS, self.console.height // 2))
             drawn = Drawn(opened.convert("RGB"), width="auto", height=rows)
         self.console.measure(drawn)  # asks for the size of a character, which the thread that refreshes the screen must not do

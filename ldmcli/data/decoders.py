@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmcli.data.captioned import CaptionedImage
-from ldmcli.data.pictures import BadPicture, read_squares
+from ldmcli.data.pictures import read_squares
 from ldmcli.errors import LdmError
+from ldmcli.runtime.pictures import BadPicture
 
 Squares = NDArray[np.uint8] | str
 """(V, 3, size, size), or why there are none."""

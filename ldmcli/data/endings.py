@@ -5,8 +5,8 @@ from functools import cache
 
 from PIL import Image
 
-NEEDS_MORE = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""Formats that Pillow knows but hands to another program, or only recognises."""
+from ldmcli.runtime.pictures import formats
+
 CLOSED = frozenset(".heic .heif .hif .jxl .svg .svgz .exr .hdr .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf".split())
 """Endings of pictures that Pillow alone does not open."""
 
@@ -14,8 +14,8 @@ CLOSED = frozenset(".heic .heif .hif .jxl .svg .svgz .exr .hdr .dng .cr2 .cr3 .n
 @cache
 def openable() -> frozenset[str]:
     """The endings, with their dot, of what Pillow opens here: .jpg and .jfif, .gif, .tif and, if it was built with it, .avif."""
-    formats = {ending: kind for ending, kind in Image.registered_extensions().items() if kind not in NEEDS_MORE}
-    return frozenset(ending for ending, kind in formats.items() if kind in Image.OPEN or kind == "MPO")  # the JPEG reader opens MPO
+    known = {*formats(), "MPO"}  # the JPEG reader opens those
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in known)
 
 
 def ending_of(name: str) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ldmcli.data.comfy_graph import comfy_prompt
 from ldmcli.outputs.picture_files import read_texts, sheet_kind
 from ldmcli.prompts.parameters import read_parameters
 from ldmcli.prompts.syntax import without_syntax
 from ldmcli.prompts.weighting import words
+from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 MAY_BE_SHEETS = (".png", ".gif")
 """What sheets of ours are written as."""
@@ -32,7 +31,7 @@ class Origin:
 def read_origin(path: Path) -> Origin:
     """Never raises: a damaged picture is reported where it is scored."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, max_pixels=OUR_PIXELS) as picture:
             texts = read_texts(picture)
         if "ldm" in texts:
             return _own(texts)
@@ -49,7 +48,7 @@ def is_sheet(path: Path) -> bool:
     if path.suffix.lower() not in MAY_BE_SHEETS:
         return False
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, max_pixels=OUR_PIXELS) as picture:
             own = picture.info.get("ldm")
             texts = {"ldm": str(own)} if own else read_texts(picture) if picture.format == "GIF" else {}
     except Exception:

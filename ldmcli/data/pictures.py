@@ -13,17 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ldmcli.data.captioned import CaptionedImage
+from ldmcli.runtime.pictures import BadPicture, open_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-MAX_PIXELS = 64_000_000
-"""Larger pictures are refused from their header: a 48 kB PNG can hold 400 megapixels."""
-
-
-class BadPicture(Exception):
-    """This file cannot be used; the message says why."""
-
 
 CROPS = {"center": (0.5,), "random": (0.0, 1 / 3, 2 / 3, 1.0), "none": (0.5,)}
 """Which squares of a picture are looked at: where they lie along its longer side. `none` squeezes the whole picture into one."""
@@ -68,9 +61,7 @@ def _read(path: Path, span: tuple[int, int] | None, *, at_least: int | None) -> 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
-            with Image.open(path if span is None else io.BytesIO(_bytes(path, span))) as file:
-                if file.width * file.height > MAX_PIXELS:
-                    raise BadPicture(f"{file.width}x{file.height} pixels, more than {MAX_PIXELS}")
+            with open_picture(path if span is None else io.BytesIO(_bytes(path, span))) as file:
                 if at_least is not None:
                     file.draft("RGB", (at_least, at_least))  # JPEG: at 1/2, 1/4 or 1/8, never below
                 return on_white(ImageOps.exif_transpose(file))

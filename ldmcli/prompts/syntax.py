@@ -44,8 +44,11 @@ SYNTAXES = (
 )  # fmt: skip
 
 
-def syntax_note(prompts: Iterable[tuple[str, str]]) -> str | None:
-    """A sentence about everything that is drawn as words and was hardly meant to be. prompts: (text, weighting)."""
+def syntax_note(prompts: Iterable[tuple[str, str]], *, instead: bool = True) -> str | None:
+    """A sentence about everything that is drawn as words and was hardly meant to be. prompts: (text, weighting).
+
+    instead: with what `generate` has for it, which other commands may lack.
+    """
     found: dict[str, list[str]] = {}
     for text, weighting in prompts:
         for syntax in SYNTAXES:
@@ -57,7 +60,7 @@ def syntax_note(prompts: Iterable[tuple[str, str]]) -> str | None:
                     seen.append(shown)
     if not found:
         return None
-    listed = "; ".join(f"{_some(shown)} (instead: {instead})" for instead, shown in found.items())
+    listed = "; ".join(f"{_some(shown)} (instead: {other})" if instead else _some(shown) for other, shown in found.items())
     return f"syntax of other tools is drawn as words here: {listed}"
 
 

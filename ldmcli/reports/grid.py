@@ -11,6 +11,7 @@ from ldmcli.errors import LdmError
 from ldmcli.records.pictures import ImageRecord
 from ldmcli.records.words import counted
 from ldmcli.reports.sheets import contact_sheet
+from ldmcli.runtime.pictures import OUR_PIXELS, BadPicture, open_picture
 
 MOST_PICTURES, CELL = 100, 256
 """Of a larger command the first hundred; no picture larger than this many pixels, none smaller than half of it."""
@@ -36,10 +37,10 @@ def cell_side(records: Sequence[ImageRecord]) -> tuple[int, int]:
 def read_cell(record: ImageRecord, side: int, largest: int) -> Image.Image:
     """A picture from its file, on its square. Raises LdmError where it cannot be read."""
     try:
-        with Image.open(Path(record.path)) as picture:
+        with open_picture(Path(record.path), max_pixels=OUR_PIXELS) as picture:
             return _fitted(picture.convert("RGB"), side / largest, side)
-    except OSError as error:
-        raise LdmError(f"--grid cannot read {record.path}: {error.strerror or error}.") from error
+    except (OSError, BadPicture) as error:
+        raise LdmError(f"--grid cannot read {record.path}: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def _fitted(picture: Image.Image, scale: float, side: int) -> Image.Image:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ldmcli.data.pictures import MAX_PIXELS, BadPicture, read_square
+from ldmcli.data.pictures import read_square
+from ldmcli.runtime.pictures import MAX_PIXELS, BadPicture
 
 WHITE, RED, GREEN = (255, 255, 255), (255, 0, 0), (0, 255, 0)
 

@@ -7,8 +7,9 @@ from PIL import Image
 
 from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
-from ldmcli.data.pictures import BadPicture, on_white, read_picture, read_squares
+from ldmcli.data.pictures import on_white, read_picture, read_squares
 from ldmcli.data.row_sources import ComputedOnDemand, DecodedOnDemand, draw_views, flip_some
+from ldmcli.runtime.pictures import BadPicture
 
 
 @pytest.fixture

@@ -4,7 +4,13 @@ import time
 
 import pytest
 
+from ldmcli.config.measuring import BenchConfig
+from ldmcli.config.training import TrainUNetConfig
+from ldmcli.engine.bench.run import run_bench
+from ldmcli.engine.train.unet_run import prompts_notes
+from ldmcli.models.source import find_source
 from ldmcli.prompts.syntax import syntax_note, without_syntax
+from ldmcli.records.notes import Note
 
 FOUND = {
     "a cat <lora:more_detail:0.8>": ("`<lora:more_detail:0.8>`", "--lora FILE:SCALE"),
@@ -50,6 +56,15 @@ def test_weights_are_understood_where_they_were_asked_for():
 def test_one_sentence_names_all_of_a_run():
     note = syntax_note([(f"a cat <lora:{n}:1> BREAK", "none") for n in range(5)])
     assert note and note.count("lora") == 3 and "and 3 more" in note and note.count("BREAK") == 1 and "\n" not in note
+
+
+def test_sample_prompts_of_training_and_the_prompt_of_bench_are_looked_at_too(tmp_path):
+    (tmp_path / "prompts.txt").write_text("a cat BREAK a dog\n# a comment BREAK\n(cat:1.4)\n")
+    expected = "syntax of other tools is drawn as words here: `BREAK`; `(cat:1.4)`"
+    notes = prompts_notes(TrainUNetConfig(data=tmp_path, output=tmp_path / "run", prompts=tmp_path / "prompts.txt"))
+    assert [note.text for note in notes if note.warning] == [expected]
+    config = BenchConfig(prompt="a cat BREAK a dog, (cat:1.4)")
+    assert next(run_bench(config, find_source(config))) == Note(expected, warning=True)
 
 
 MEANT = {

@@ -11,6 +11,7 @@ from ldmcli.engine.bench.machine import describe_machine
 from ldmcli.engine.bench.plan import plan_cells
 from ldmcli.errors import PartlyFailed
 from ldmcli.models.source import Source
+from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
@@ -23,6 +24,8 @@ def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
     Raises PartlyFailed after the report when some configurations could not be measured, or what stopped the first when none could.
     """
     cells = plan_cells(config)
+    if foreign := syntax_note([(config.prompt, "none")], instead=False):
+        yield Note(foreign, warning=True)
     bench = Bench(config, source, set_threads(), len(cells))
     dtype_names: dict[GenerateConfig, Any] = {cell: select_runtime(cell.device, cell.dtype).dtype_name for cell in cells}
     runtime = select_runtime(config.device, "fp32")

@@ -12,6 +12,7 @@ from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.pictures import ImageRecord
 from ldmcli.reports.progressive import animation
 from ldmcli.reports.sheets import contact_sheet
+from ldmcli.runtime.pictures import OUR_PIXELS, BadPicture, open_picture
 
 COLUMNS = 8
 """Of a strip; further frames begin a row of their own."""
@@ -34,7 +35,7 @@ def write_frames(kind: str, jobs: Sequence[Job], done: dict[int, ImageRecord], o
 
 def _read(path: str) -> Image.Image:
     try:
-        with Image.open(path) as picture:
+        with open_picture(Path(path), max_pixels=OUR_PIXELS) as picture:
             return picture.convert("RGB")
-    except OSError as error:
-        raise LdmError(f"--frames-as cannot read {path}: {error.strerror or error}.") from error
+    except (OSError, BadPicture) as error:
+        raise LdmError(f"--frames-as cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error

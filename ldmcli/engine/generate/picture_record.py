@@ -15,6 +15,7 @@ from ldmcli.config.options import declared
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.outputs.picture_files import read_texts
+from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 OPTIONS = {name: each for name, each in declared(GenerateConfig).items() if each.recorded}
 """The options that a picture states under their own names."""
@@ -61,7 +62,7 @@ class PictureRecord:
 def read_record(path: Path) -> PictureRecord:
     """The `ldm` text in a picture. Raises NotFound without a file, LdmError without a usable record."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, max_pixels=OUR_PIXELS) as picture:
             text, lossy = read_texts(picture).get("ldm"), picture.format == "JPEG"
             picture.load()  # a file that was cut off is told, though its record stands in front
     except FileNotFoundError as error:

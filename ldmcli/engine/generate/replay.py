@@ -19,6 +19,7 @@ from ldmcli.models.tokenizer import load_tokenizer
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.pictures import Verified
+from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 
 def replay_picture(path: Path, recorded: PictureRecord, config: GenerateConfig, request: Request, source: Source) -> Iterator[Event]:
@@ -39,7 +40,7 @@ def verify_picture(path: Path, recorded: PictureRecord, request: Request, source
         for event in run_generate(replace(request.config, output=str(target)), source, [request]):
             if isinstance(event, Note | Progress):
                 yield event
-        with Image.open(target) as again:
+        with open_picture(target, max_pixels=OUR_PIXELS) as again:
             yield Verified(str(path), largest_difference(again, path))
 
 
@@ -80,6 +81,6 @@ def other_loras(path: Path, recorded: PictureRecord, source: Source) -> str:
 
 def largest_difference(ours: Image.Image, path: Path) -> int | None:
     """Largest difference of any channel of any pixel, 0 to 255; None when the sizes differ."""
-    with Image.open(path) as theirs:
+    with open_picture(path, max_pixels=OUR_PIXELS) as theirs:
         first, second = np.asarray(ours.convert("RGB"), dtype=int), np.asarray(theirs.convert("RGB"), dtype=int)
     return int(abs(first - second).max()) if first.shape == second.shape else None

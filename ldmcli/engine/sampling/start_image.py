@@ -12,11 +12,12 @@ from torch.nn import functional as F
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.starting import STRENGTH
-from ldmcli.data.pictures import BadPicture, read_picture
+from ldmcli.data.pictures import read_picture
 from ldmcli.engine.session import Session
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.metrics.psnr import psnr
 from ldmcli.outputs.manifest import checksum
+from ldmcli.runtime.pictures import BadPicture
 
 SIDE = 8
 """Sides are multiples of this, as --width and --height are."""

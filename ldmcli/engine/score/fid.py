@@ -12,10 +12,11 @@ from PIL import Image
 from torch import nn
 
 from ldmcli.data.picture_captions import find_pictures
-from ldmcli.data.pictures import BadPicture, read_picture
+from ldmcli.data.pictures import read_picture
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.scores import DistributionDistance
+from ldmcli.runtime.pictures import BadPicture
 
 FEWEST, ADVISED = 2048, 10_000
 """Inception's features have 2,048 dimensions: from fewer pictures their covariance is singular, and FID mostly measures that."""

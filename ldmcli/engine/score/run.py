@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldmcli.config.measuring import ClipScoreConfig
 from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
-from ldmcli.data.pictures import BadPicture, read_picture
+from ldmcli.data.pictures import read_picture
 from ldmcli.engine.score.fid import check_distance, measure_distance
 from ldmcli.errors import LdmError, PartlyFailed, UsageError
 from ldmcli.metrics.bootstrap import bootstrap_interval
@@ -25,6 +25,7 @@ from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
 from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
+from ldmcli.runtime.pictures import BadPicture
 
 # N pairs, P pictures, C captions, D width of the vectors
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 
 class Tracker:
@@ -38,7 +39,7 @@ class TensorBoard(Tracker):
 
     def sheet(self, path: Path, step: int) -> None:
         """As one picture."""
-        with Image.open(path) as picture:
+        with open_picture(path, max_pixels=OUR_PIXELS) as picture:
             self.writer.add_image(path.parent.name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
     def flush(self) -> None:

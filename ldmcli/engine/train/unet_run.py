@@ -35,6 +35,7 @@ from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_f
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.outputs.images import to_pillow
 from ldmcli.prompts.comments import comment_note
+from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
@@ -191,9 +192,11 @@ def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[in
 def prompts_notes(config: TrainUNetConfig) -> Iterator[Note]:
     """What is to be said of --prompts FILE. Raises NotFound and LdmError, before anything is computed."""
     if config.prompts is not None:
-        comments = [number for number, line in enumerate(_prompt_lines(config.prompts), 1) if line.startswith("#")]
-        if comments:
+        lines = _prompt_lines(config.prompts)
+        if comments := [number for number, line in enumerate(lines, 1) if line.startswith("#")]:
             yield Note(comment_note(str(config.prompts), comments))
+        if foreign := syntax_note(((line, "none") for line in lines if not line.startswith("#")), instead=False):
+            yield Note(foreign, warning=True)
 
 
 def _prompt_lines(path: Path) -> list[str]:

@@ -1,0 +1,55 @@
+"""The one door for pictures: which formats, from what kind of file, how large. Nothing else here calls Pillow's open (a test looks)."""
+
+import os
+import stat
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "DIB", "ICO", "PPM", "QOI", "TGA", "PCX", "SGI", "PSD", "DDS",
+)  # fmt: skip
+"""What Pillow decodes by itself. It would hand others to a program (EPS to Ghostscript), whatever the file calls itself."""
+
+MAX_PIXELS = 64_000_000
+"""Larger pictures are refused from their header: a 48 kB PNG can hold 400 megapixels."""
+
+OUR_PIXELS = 2**28
+"""The same for what `ldm` itself may have drawn and enlarged."""
+
+MAX_BYTES = 2**30
+
+
+class BadPicture(ValueError):
+    """This file cannot be used; the message says why."""
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def open_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read the header; the first frame is decoded when it is asked for. To be closed, or used in a `with`.
+
+    Raises BadPicture for what is no regular file, too many bytes or too many pixels, OSError for a file that is not there or no picture,
+    and whatever else Pillow raises on damaged ones.
+    """
+    if isinstance(source, Path):
+        found = os.stat(source)
+        if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for ever
+            raise BadPicture("not a regular file")
+        if found.st_size > MAX_BYTES:
+            raise BadPicture(f"{found.st_size} bytes, more than {MAX_BYTES}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
+        picture = Image.open(source, formats=formats())
+    if picture.width * picture.height > max_pixels:
+        picture.close()
+        raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {max_pixels}")
+    return picture

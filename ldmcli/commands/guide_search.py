@@ -13,7 +13,7 @@ FILLERS = frozenset(
 )
 SAME = {
     "sampler": "scheduler", "image": "picture", "photo": "picture", "continue": "resume", "guidance": "cfg", "vram": "memory",
-    "ram": "memory", "license": "licence", "duration": "time",
+    "ram": "memory", "license": "licence", "duration": "time", "inpaint": "mask", "img2img": "init",
 }  # fmt: skip
 """Words that mean the same here."""
 

@@ -68,6 +68,8 @@ def _scalar(scalar: type, text: str) -> Any:
 
 def from_data(kind: Kind, value: Any, key: str) -> Any:
     """A value of TOML or JSON: a number may be whole where any will do, a list stands for a tuple. Raises UsageError."""
+    if kind.pair and not (isinstance(value, list) and len(value) == 2):
+        raise UsageError(f"{key} = {value!r} has the wrong type: two numbers are needed.")
     if kind.many and isinstance(value, list):
         return tuple(from_data(Kind(kind.scalar, choices=kind.choices), each, key) for each in value)
     if kind.many:

@@ -24,6 +24,8 @@ def begun_midway(solver: Solver, strength: float) -> Solver:
     at = first if not solver.row.ours else skipped  # plans of diffusers' classes have a stop for every call
     timesteps = solver.timesteps[first:] if skipped < steps else ()
     notes = [f"{solver.name} takes the last {steps - skipped} of {steps} steps, from timestep {timesteps[0]:.0f}"] if timesteps else []
+    if solver.row.method == "pndm" and timesteps:
+        notes.append("pndm begun in the middle ends one step early, as in diffusers, and leaves some noise; ddim and dpm++2m do not")
     return replace(
         solver,
         timesteps=timesteps,

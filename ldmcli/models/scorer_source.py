@@ -21,6 +21,11 @@ class ScorerSource:
     folder: Path
 
 
+def scorer_for(model: str | None) -> str:
+    """The scorer of pictures when none is named. model: what drew them all, as they record it."""
+    return "bundled" if model == "bundled" else DEFAULT_CLIP
+
+
 def find_scorer(text: str, *, offline: bool = False) -> ScorerSource:
     """`bundled`, a folder, or a hub id, which is looked for in the cache and then fetched. Raises NotFound."""
     if text == "bundled":

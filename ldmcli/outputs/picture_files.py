@@ -62,14 +62,19 @@ def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None
 
     The same picture and texts make the same bytes. Raises LdmError where the texts do not fit: EXIF ends at 64 KiB.
     """
-    buffer, options = io.BytesIO(), dict(SAVING[kind])
-    if texts is not None:
-        options |= {"pnginfo": png_chunks(texts)} if kind == "png" else {"exif": _exif(texts)}
+    buffer = io.BytesIO()
     try:
-        picture.save(buffer, **options)
+        picture.save(buffer, **saving_options(kind, texts))
     except ValueError as error:
         raise LdmError(f"the settings do not fit into a .{kind} file: {error}.", hint="Try --format png, or --no-metadata.") from error
     return buffer.getvalue()
+
+
+def saving_options(kind: str, texts: dict[str, str] | None) -> dict[str, Any]:
+    """What Pillow's `save` is told; see encode_picture."""
+    if texts is None:
+        return dict(SAVING[kind])
+    return SAVING[kind] | ({"pnginfo": png_chunks(texts)} if kind == "png" else {"exif": _exif(texts)})
 
 
 def read_texts(picture: Image.Image) -> dict[str, str]:

@@ -23,8 +23,17 @@ TOPICS = (
 """That must be there; there may be more."""
 
 
-def test_the_list_has_every_page_with_its_first_line_and_needs_no_heavy_package(light):
-    done = light("help", heavy=("torch", "diffusers", "transformers", "accelerate", "numpy", "PIL", "rich"))
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "numpy", "PIL", "rich", "matplotlib")
+
+
+@pytest.mark.parametrize("asked", [["schedulers"], ["generate"], ["--resume"], ["how do I resume"]], ids=" ".join)
+def test_an_answer_needs_no_heavy_package(light, asked):
+    done = light("help", *asked, heavy=HEAVY)
+    assert done.returncode == 0 and done.stdout and done.stderr == ""
+
+
+def test_the_list_has_every_page_with_its_first_line(light):
+    done = light("help", heavy=HEAVY)
     assert done.returncode == 0 and done.stderr == ""
     listed = {line.split()[0]: line.split(None, 1)[1] for line in done.stdout.splitlines() if line.strip() and line.split()[0] in pages()}
     assert set(TOPICS) <= set(listed) == {path.stem for path in guide_pages.FOLDER.glob("*.md")}

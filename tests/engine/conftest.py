@@ -55,14 +55,14 @@ def evaluations(monkeypatch):
     """A list that grows by (pictures in the batch) with every evaluation of the U-Net; guidance doubles its rows."""
     from ldmcli.engine.generate import run as engine
 
-    seen, original = [], engine.open_session
+    seen, original = [], engine.open_networks
 
     def opened(*arguments, **options):
         session = original(*arguments, **options)
         session.unet.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0]) // 2))
         return session
 
-    monkeypatch.setattr(engine, "open_session", opened)
+    monkeypatch.setattr(engine, "open_networks", opened)
     return seen
 
 

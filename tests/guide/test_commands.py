@@ -41,7 +41,7 @@ ELSEWHERE = ("scripts/demo", "scripts/test", "python3 -m venv", "pip install", "
 
 SMALL = {
     "generate": "--steps 2",
-    "compare-schedulers": "--schedulers ddim,unipc --steps 2 --seeds 1 --reference-steps 4",
+    "compare-schedulers": "--schedulers ddim,unipc --steps 2 --seeds 1 --reference-steps 4 --clip-model none",
     "bench": "--runs 1 --warmup 1 --steps 1 --dtype fp32 --batch-size 1 --size 16",
     "train-vae": "--max-steps 2 --size 32 --batch-size 4 --channels 8,8,16,16 --layers 1 --held-out 0.2",
     "train-unet": "--max-steps 1 --size 32 --batch-size 4 --channels 32 --layers 1 --held-out 0.2 --prompts scripts/bench/prompts.txt",

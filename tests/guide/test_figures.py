@@ -61,6 +61,11 @@ def test_cells_of_tables_are_short():
             assert all(len(cell.split()) <= 12 for cell in line.split("|")), line
 
 
+def test_pages_with_pictures_name_the_scripts_that_make_them():
+    for page in (README, *(page.text for page in pages().values())):
+        assert "![" not in page or "`scripts/" in page, page[:40]
+
+
 def test_versions_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"].startswith(">=3.11") and "Python 3.11, 3.12 or 3.13" in README

@@ -16,15 +16,13 @@ from ldmcli.engine.generate.background import BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
-from ldmcli.engine.sampling.metadata import picture_facts
 from ldmcli.engine.sampling.native_size import too_large
+from ldmcli.engine.sampling.open_model import OpenModel
 from ldmcli.engine.sampling.preview import as_png
-from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
 from ldmcli.errors import LdmError
-from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
@@ -41,11 +39,7 @@ class Run:
     ) -> None:  # fmt: skip
         self.config, self.source, self.session, self.runtime = config, source, session, runtime
         self.writer, self.threads = writer, threads
-        self.model_defaults = ldm_settings(source.path)
-        self.unet_sha256 = weights_hash(source.path, "unet", **source.picking)
-        self.other_weights = other_weights(source)
-        if source.tokenizer != source.path / "tokenizer":
-            self.other_weights["tokenizer_sha256"] = session.text.tokenizer.sha256
+        self.model = OpenModel(source, session, runtime)
         self.settings: dict[GenerateConfig, SamplingSettings] = {}
         self.refused: dict[GenerateConfig, LdmError] = {}
         self.pictures, self.passed = 0, 0
@@ -61,9 +55,10 @@ class Run:
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
         self.pictures = len(jobs)
+        _ = self.model.unet_sha256  # takes its time now, and not when the first picture is drawn
         for config in dict.fromkeys(job.config for job in jobs):
             try:
-                self.settings[config] = resolve_settings(config, self.session, self.model_defaults)
+                self.settings[config] = self.model.settings(config)
             except LdmError as error:  # this scheduler cannot do this model or these steps; or no picture to start from
                 self.refused[config] = error
         yield from map(Note, dict.fromkeys(text for settings in self.settings.values() for text in settings.notes))
@@ -94,11 +89,7 @@ class Run:
                 )
             return
         settings = self.settings[jobs[0].config]
-        facts = [
-            picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
-            | self.other_weights
-            for job in jobs
-        ]
+        facts = [self.model.facts(job, settings, self.threads) for job in jobs]
         rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]
         there: set[int] = set()
         for job, row in zip(jobs, rows, strict=True):
@@ -178,5 +169,4 @@ class Run:
 
         assert self.config.trace is not None
         settings = self.settings[job.config]
-        facts = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, self.threads, self.config.batch_size)
-        return write_trace(self.config.trace, session, job, settings, self.runtime, facts)
+        return write_trace(self.config.trace, session, job, settings, self.runtime, self.model.facts(job, settings, self.threads))

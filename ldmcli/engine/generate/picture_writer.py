@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture
-from ldmcli.engine.sampling.metadata import other_settings
+from ldmcli.engine.sampling.metadata import other_settings, recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import INDEX, progress_target
 from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
-from ldmcli.outputs.picture_files import encode_picture, picture_texts, sheet_texts
+from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.index_page import write_index
 from ldmcli.reports.progressive import save_progress
@@ -71,7 +70,8 @@ class PictureWriter:
             return self.failed(job, drawn.error)
         assert drawn.picture is not None
         picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
-        path = self._write_picture(job, settings, picture, facts | ({"vae_retried_in_fp32": True} if drawn.retried else {}), replace)
+        texts = recorded_texts(facts, settings, retried=drawn.retried) if self.config.metadata else None
+        path = self._write_picture(job, settings, picture, texts, replace)
         progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
         record = ImageRecord(
             path=str(path),
@@ -97,10 +97,8 @@ class PictureWriter:
         return Finished(job, record)
 
     def _write_picture(
-        self, job: Job, settings: SamplingSettings, picture: Image.Image, facts: dict[str, Any], replace: str | None
+        self, job: Job, settings: SamplingSettings, picture: Image.Image, texts: dict[str, str] | None, replace: str | None
     ) -> Path:
-        row = resolve(settings.solver.name)
-        texts = picture_texts(facts, row.title, row.schedule_type) if self.config.metadata else None
         return write_new(
             encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
             copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,

@@ -14,8 +14,9 @@ from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.sampling.metadata import by_copies
+from ldmcli.engine.sampling.open_model import open_networks
 from ldmcli.engine.sampling.settings import prompt_notes
-from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
 from ldmcli.errors import PartlyFailed, Stopped
 from ldmcli.models.source import Source
@@ -104,11 +105,10 @@ def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequenc
 def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
-    fuse = by_copies(config, runtime)
     if config.low_memory:
-        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse)
+        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime))
     else:
-        session = open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=fuse, backend=config.backend)
+        session = open_networks(config, source, runtime)
     if session.vae_dtype != runtime.dtype_name:
         yield Note(f"VAE in {session.vae_dtype}: {'as its config asks' if config.vae_dtype == 'auto' else 'as asked'}")
     yield from map(Note, session.notes)

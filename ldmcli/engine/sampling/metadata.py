@@ -8,8 +8,10 @@ import torch
 from ldmcli import __version__
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.options import declared
+from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
+from ldmcli.outputs.picture_files import picture_texts
 from ldmcli.records.words import plain
 from ldmcli.runtime.device import Runtime
 
@@ -54,6 +56,12 @@ def picture_facts(
         **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
         **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }
+
+
+def recorded_texts(facts: dict[str, Any], settings: SamplingSettings, *, retried: bool) -> dict[str, str]:
+    """The texts inside a picture. facts: what `picture_facts` returned; retried: fp32 decoded it where half precision overflowed."""
+    row = resolve(settings.solver.name)
+    return picture_texts(facts | ({"vae_retried_in_fp32": True} if retried else {}), row.title, row.schedule_type)
 
 
 def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:

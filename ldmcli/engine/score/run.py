@@ -18,7 +18,7 @@ from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_value, ref_clip_score
 from ldmcli.metrics.clusters import cluster_values
 from ldmcli.models.scorer import Scorer, load_scorer
-from ldmcli.models.scorer_source import DEFAULT_CLIP, ScorerSource, find_scorer
+from ldmcli.models.scorer_source import ScorerSource, find_scorer, scorer_for
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
 from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
@@ -90,7 +90,8 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
 
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:
     """The one that was asked for; else the bundled one when every picture says that the bundled model drew it."""
-    name = config.clip_model or ("bundled" if all(each.model == "bundled" for each in sets) else DEFAULT_CLIP)
+    models = {each.model for each in sets}
+    name = config.clip_model or scorer_for(models.pop() if len(models) == 1 else None)
     return find_scorer(name, offline=config.offline)
 
 

@@ -89,7 +89,7 @@ def test_no_metadata_means_none(draw):
 @pytest.mark.parametrize(("cfg", "rows"), [("0", 3), ("1", 3), ("1.5", 6)])
 def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, cfg, rows):
     seen = []
-    original = engine.open_session
+    original = engine.open_networks
 
     def opened(*arguments, **options):
         session = original(*arguments, **options)
@@ -97,7 +97,7 @@ def test_without_guidance_the_network_sees_each_picture_once(draw, monkeypatch, 
         assert isinstance(session.unet, UNet)
         return session
 
-    monkeypatch.setattr(engine, "open_session", opened)
+    monkeypatch.setattr(engine, "open_networks", opened)
     draw("a dog", "-n", "3", "-s", "5", "--cfg", cfg, "--steps", "4")
     assert seen == [(rows, rows)] * 4
 

@@ -97,6 +97,7 @@ UNUSABLE = {
     "steps in words": (b'{"prompt": "a", "steps": "3"}', "steps = '3' has the wrong type"),
     "steps with a fraction": (b'{"prompt": "a", "steps": 3.0}', "wrong type"),
     "true for a number": (b'{"prompt": "a", "steps": true}', "steps = True has the wrong type"),
+    "half an interval": (b'{"prompt": "a", "cfg_interval": [0.2]}', "cfg_interval = [0.2] has the wrong type: two numbers"),
     "steps 0": (b'{"prompt": "a", "steps": 0}', "got 0"),
     "steps 1000": (b'{"prompt": "a", "scheduler": "euler", "steps": 1000}', "euler takes 1 to 999 steps"),
     "cfg NaN": (b'{"prompt": "a", "cfg": NaN}', "--cfg"),

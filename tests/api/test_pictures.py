@@ -1,0 +1,108 @@
+"""Pictures drawn from Python are the files that the command line writes, and the steps on the way are those of the same walk."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ldmcli
+
+WAYS = {
+    "by default": {},
+    "every option of drawing": {
+        "steps": 3, "cfg": 2.5, "scheduler": "DPM++ 2M Karras", "negative_prompt": "blue", "cfg_rescale": 0.5, "cfg_interval": (0.1, 0.9),
+        "spacing": "trailing", "sigma_clip": False, "weighting": "a1111", "long_prompts": True, "width": 72, "height": 56,
+        "tiled_decode": True, "upscale": 2, "resample": "lanczos",
+    },
+    "without guidance": {"cfg": 1, "scheduler": "ddim", "steps": np.int64(2)},
+    "a stochastic solver, other spellings": {"sampler": "euler_ancestral", "num_inference_steps": 3, "size": "56x64"},
+}  # fmt: skip
+
+
+def flags(options):
+    """As they are typed."""
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+        else:
+            yield from (f"--{flag}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_saved_picture_is_the_file_of_the_command(pipe, model, ldm, tmp_path, way):
+    typed, saved = tmp_path / "typed.png", tmp_path / "saved.png"
+    code, _, err = ldm("generate", "a (red) dog", "-m", model, "--device", "cpu", "-s", 5, "-o", typed, *flags(WAYS[way]))
+    assert code == 0, err
+    picture = pipe("a (red) dog", seed=5, **WAYS[way])
+    picture.save(saved)
+    assert saved.read_bytes() == typed.read_bytes()
+    with Image.open(typed) as file:
+        assert picture.record == json.loads(file.text["ldm"]) and picture.record["prompt"] == "a (red) dog"
+        assert picture.info["parameters"] == file.text["parameters"]
+
+
+@pytest.mark.parametrize("ending", ["webp", "jpg"])
+def test_other_formats_are_those_of_the_command_too(pipe, model, ldm, tmp_path, ending):
+    typed, saved = tmp_path / f"typed.{ending}", tmp_path / f"saved.{ending}"
+    assert ldm("generate", "dog", "-m", model, "--device", "cpu", "-s", 1, "-o", typed)[0] == 0
+    pipe("dog", seed=1).save(saved)
+    assert saved.read_bytes() == typed.read_bytes()
+
+
+def test_the_record_draws_the_picture_again(pipe, model, ldm, tmp_path):
+    path = tmp_path / "dog.png"
+    pipe("dog", seed=3, steps=2).save(path)
+    code, out, err = ldm("generate", "--from-image", path, "--verify", "-m", model, "--device", "cpu", "--json")
+    assert code == 0 and json.loads(out)["max_difference"] == 0, err
+
+
+def test_what_is_made_of_a_picture_has_no_record(pipe, tmp_path):
+    picture = pipe("dog", seed=1, steps=1)
+    same = pickle.loads(pickle.dumps(picture))
+    assert type(same) is ldmcli.Picture and same.record == picture.record and same.tobytes() == picture.tobytes()
+    picture.resize((32, 32)).save(tmp_path / "small.png")
+    picture.save(tmp_path / "bare.png", pnginfo=None)
+    picture.save(tmp_path / "other.bmp")
+    for name in ("small.png", "bare.png", "other.bmp"):
+        with Image.open(tmp_path / name) as file:
+            assert "ldm" not in file.info
+
+
+def test_a_seed_is_drawn_where_none_is_passed(pipe):
+    first, second = pipe("dog", steps=1), pipe("dog", steps=1)
+    assert first.record["seed"] != second.record["seed"]
+    assert pipe("dog", steps=1, seed=first.record["seed"]).tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize(("scheduler", "calls"), [("ddim", 3), ("pndm", 4), ("heun", 5)])
+def test_every_evaluation_is_a_step_and_the_last_one_has_the_picture(pipe, scheduler, calls):
+    steps = list(pipe.sample("dog", seed=1, steps=3, scheduler=scheduler, cfg=2.0))
+    assert [step.index for step in steps] == list(range(calls)) and {step.total for step in steps} == {calls}
+    assert all(step.picture is None and step.final is None for step in steps[:-1])
+    assert steps[-1].picture.tobytes() == pipe("dog", seed=1, steps=3, scheduler=scheduler, cfg=2.0).tobytes()
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(pipe.noise(1), noise)
+    if scheduler == "ddim":  # starts from the noise itself
+        assert torch.equal(steps[0].latents, noise)
+    for step in steps:
+        assert isinstance(step.denoised, Image.Image) and step.denoised.tobytes() == pipe.decode(step.denoised_latents).tobytes()
+        torch.testing.assert_close(step.guided, step.uncond + 2.0 * (step.cond - step.uncond))
+    assert f"Step(1 of {calls}, timestep {steps[0].timestep:g}" in repr(steps[0])
+
+
+def test_guidance_that_is_off_has_no_second_answer(pipe):
+    [step] = pipe.sample("dog", seed=1, steps=1, cfg=1)
+    assert step.uncond is None and step.guided is step.cond
+
+
+def test_what_the_commands_warn_of_is_a_warning_at_the_line_that_asked(pipe):
+    with pytest.warns(UserWarning, match="too many; this was left out") as told:
+        pipe("dog " * 40, seed=1, steps=1)
+    with pytest.warns(UserWarning, match="this model was trained on: .* size 64x16 upscale 4 works") as told_size:
+        pipe.sample("dog", seed=1, steps=1, width=256)
+    assert {warning.filename for warning in [*told, *told_size]} == {__file__}
+    assert not any("--" in str(warning.message) for warning in told_size)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ldmcli.errors import LdmError
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
-from ldmcli.records.words import counted
+from ldmcli.records.words import counted, plain
 from ldmcli.reports.comparison_grid import Shown, labelled_grid
-from ldmcli.reports.curves import Chart, Series, log_chart
+from ldmcli.reports.curves import PHONE, Chart, Series, log_chart
 from ldmcli.reports.html import data_uri, render_page, write_text
 from ldmcli.reports.sheets import save_sheet
 
@@ -78,22 +78,25 @@ def as_page(report: ComparisonReport, shown: Shown) -> str:
         verdicts=sorted(report.verdicts, key=lambda verdict: verdict.calls or 10**9),
         differences=report.differences,
         budgets=sorted({row.budget for row in report.rows}),
-        chart=convergence(report, numbers),
+        charts=convergence(report, numbers),
         blocks=_blocks(report, shown, names),
         enough=ENOUGH,
-        settings={key: _plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
+        settings={key: plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
         solvers={f"{row.scheduler} at {counted(row.steps, 'step')}": (row.settings, row.notes) for row in report.rows if row.settings},
     )
 
 
-def convergence(report: ComparisonReport, numbers: dict[str, int]) -> Chart | None:
-    """Relative error in per cent against U-Net calls, both axes logarithmic; None where nothing was measured."""
+def convergence(report: ComparisonReport, numbers: dict[str, int]) -> dict[str, Chart] | None:
+    """Relative error in per cent against U-Net calls, on logarithmic axes, for a desk and for a phone; None where nothing was measured."""
     series = []
     for name, number in numbers.items():
         points = [(row.num_unet_calls, 100 * row.relative_rmse) for row in report.rows if row.scheduler == name and row.relative_rmse]
         if points:
             series.append(Series(name, number, sorted(points)))
-    return log_chart(series, threshold=100 * ENOUGH) if series else None
+    if not series:
+        return None
+    wide = log_chart(series, threshold=100 * ENOUGH)
+    return {"desk": wide, "phone": log_chart(series, PHONE, named=False, threshold=100 * ENOUGH)}
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,3 @@ def _uri(picture: Image.Image) -> str:
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     return data_uri(small) or ""
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None or value == "" else str(value)

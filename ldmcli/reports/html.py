@@ -17,11 +17,11 @@ LOSSLESS_SIDE = 128
 """Pictures larger than this are embedded as WebP of quality 85: at 512 x 512 noise alone takes most of a megabyte as PNG."""
 
 
-def render_page(name: str, **values: Any) -> str:
-    """templates/NAME.html with NAME.css and NAME.js inlined. Values are text to the page, never markup.
+def render_page(name: str, *, pictures: str = "data:", **values: Any) -> str:
+    """templates/NAME.html with base.css, NAME.css and NAME.js (if there is one) inlined. Values are text to the page, never markup.
 
-    Its policy allows that one style and that one script, by their hashes, and pictures in the page itself: no network, and
-    nothing that hides in a prompt can run.
+    Its policy allows that one style and that one script, by their hashes, and pictures from `pictures`, which is the page itself: no
+    network, and nothing that hides in a prompt can run.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -30,8 +30,10 @@ def render_page(name: str, **values: Any) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(bytes=in_bytes, count=in_thousands, seconds=in_seconds)
-    style, script = (TEMPLATES.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    sources = f"img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    style = "".join(TEMPLATES.joinpath(f"{part}.css").read_text(encoding="utf-8") for part in ("base", name))
+    own = TEMPLATES / f"{name}.js"
+    script = own.read_text(encoding="utf-8") if own.exists() else ""
+    sources = f"img-src {pictures}; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return environment.get_template(f"{name}.html").render(style=Markup(style), script=Markup(script), policy=policy, **values)
 

@@ -18,7 +18,7 @@ import guide as check  # noqa: E402
 
 TOPICS = (
     "batches", "contributing", "data", "distributed", "first-picture", "glossary", "measuring", "memory-and-speed", "models", "options",
-    "prompts", "reproducibility", "safety", "schedulers", "training",
+    "prompts", "python", "reproducibility", "safety", "schedulers", "training",
 )  # fmt: skip
 """That must be there; there may be more."""
 

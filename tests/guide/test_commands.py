@@ -172,7 +172,7 @@ def test_the_examples_of_the_commands_are_understood(page, place):
 def test_python_that_is_shown_is_in_the_code_or_runs(page, place):
     known = {}
     for block in blocks(page):
-        if block.language == "python" and page.stem != "python":  # tests/api/test_guide.py runs that page
+        if block.language == "python" and page.stem != "python":  # tests/api/test_python_page.py runs that page
             text = "\n".join(block.lines)
             source = re.match(r"(?:def|class) (\w+)", text)
             if source:

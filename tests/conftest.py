@@ -1,5 +1,6 @@
 """Fixtures of every folder here. The helpers behind them are modules beside this one."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -10,12 +11,36 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is 
 # A worker of the suite has one core of the machine, and forks, which a pool of threads does not survive. A test of threads sets its own.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+gc.set_threshold(50_000)  # as in ldmcli/__main__.py: imports make what stays, and looking for garbage among it takes seconds
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left alone with one at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+def handed_over(file: int) -> None:
+    """fsync without the wait: what a disk holds after a power cut no test can see, and a kill takes nothing of it. Fails as fsync does."""
+    os.fstat(file)
+
+
+os.fsync = handed_over
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now is not looked at again, in every test that collects garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--slow, which scripts/test passes on."""
+    parser.addoption("--slow", action="store_true", help="also the tests that take a minute or more")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one at the end. Slow tests have to be asked for."""
+    early = {item.path for item in items if item.get_closest_marker("early")}
+    items.sort(key=lambda item: item.path not in early)
+    if not (config.getoption("--slow") or os.environ.get("LDM_SLOW_TESTS")):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes a minute or more: --slow or LDM_SLOW_TESTS=1"))
 
 
 @pytest.fixture(scope="session")

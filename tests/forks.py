@@ -78,26 +78,51 @@ def fork(work: Callable[[], int], talk: Path, out: Path | None = None) -> Child:
     """Do work in a process of its own; what it returns is the exit code. It ends with this process, whatever ends that."""
     for path in {talk, out or talk}:
         path.write_text("")  # what an earlier process said there is not this one's
+    files = [os.open(path, os.O_WRONLY | os.O_APPEND) for path in (out or talk, talk)]
+    try:
+        child = begin(work, (None, *files))
+    finally:
+        for file in files:
+            os.close(file)
+    child.talk, child.out = talk, out
+    return child
+
+
+def begin(work: Callable[[], int], streams: tuple[int | None, int, int]) -> Child:
+    """The same with these descriptors as stdin (None: as here), stdout and stderr."""
     pid = os.fork()
-    if pid == 0:
-        code = UNFORESEEN
-        try:
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            sys.stdout, sys.stderr = _stream(out or talk, 1), _stream(talk, 2)
-            code = work()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            with suppress(OSError, ValueError):
-                sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
-    return Child(pid, talk, out)
+    if pid:
+        return Child(pid, Path(os.devnull))
+    code = UNFORESEEN
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number, file in enumerate(streams):
+            if file is not None:
+                os.dup2(file, number)
+        if streams[0] is not None:
+            sys.stdin = open(0, encoding="utf-8", closefd=False)
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8", closefd=False) for number in (1, 2))
+        code = work()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else bool(end.code)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
 
 
-def _stream(path: Path, number: int):
-    """Let this descriptor, and the stream that is returned, write to the end of a file."""
-    os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
-    return open(number, "w", buffering=1, encoding="utf-8", closefd=False)
+def program(*argv: object) -> Callable[[], int]:
+    """`python -m ldmcli ARGV`, all of which is imported, for a fork."""
+    from ldmcli.__main__ import run
+
+    def work() -> int:
+        sys.argv = ["ldm", *map(str, argv)]
+        run()
+        return UNFORESEEN  # `run` ends the process
+
+    return work
 
 
 def together(works: Sequence[Callable[[], int]], folder: Path) -> list[Child]:

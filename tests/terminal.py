@@ -1,6 +1,7 @@
 """A terminal (a pty) for a command: what it shows is read while it runs, and what is typed comes when somebody listens."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
@@ -8,11 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from forks import Child, begin
 from running import DEADLINE
 
 AGAIN = 5.0
@@ -28,19 +30,39 @@ WAITING = ("n_tty_read", "wait_woken", "select", "poll")
 class Terminal:
     """A command with stdin and stderr on a terminal of its own; killed at the deadline and at the end of `with`."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], *, stdout_too: bool = True, **options: Any):
-        """stdout_too: whether stdout is the terminal as well, or a file (`printed`). options: of subprocess.Popen."""
+    def __init__(
+        self, command: Sequence[str] | Callable[[], int], env: Mapping[str, str], *, stdout_too: bool = True, cwd: Path | None = None
+    ):
+        """command: a program and its arguments, or what a fork of this process does, which spares the imports. stdout_too: whether stdout
+        is the terminal as well, or a file (`printed`)."""
         self.end = time.monotonic() + DEADLINE
         self.screen = b""
         self.out = tempfile.TemporaryFile()
         self.ours, theirs = pty.openpty()
+        streams = theirs, theirs if stdout_too else self.out.fileno(), theirs
+        self.process: subprocess.Popen[bytes] | Child
         try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-ISc", ON_TTY, *command],
-                stdin=theirs, stdout=theirs if stdout_too else self.out, stderr=theirs, env=env, start_new_session=True, **options,
-            )  # fmt: skip
+            if callable(command):
+                self.process = begin(lambda: self._on_terminal(command, env, cwd), streams)
+            else:
+                program = [sys.executable, "-ISc", ON_TTY, *command]
+                stdin, stdout, stderr = streams
+                self.process = subprocess.Popen(
+                    program, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, start_new_session=True
+                )
         finally:
             os.close(theirs)
+
+    def _on_terminal(self, work: Callable[[], int], env: Mapping[str, str], cwd: Path | None) -> int:
+        """What the fork does: the same as ON_TTY in a session of its own, and then the work."""
+        os.setsid()
+        os.close(self.ours)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        os.environ.clear()
+        os.environ.update(env)
+        if cwd is not None:
+            os.chdir(cwd)
+        return work()
 
     def read(self, seconds: float) -> bool:
         """Wait so long for something to show. Returns whether the command can still show something."""

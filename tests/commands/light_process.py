@@ -1,4 +1,4 @@
-"""The command line in processes where every heavy import fails: forks of one that has imported `ldmcli.cli` and nothing else."""
+"""The command line in processes where every heavy import fails: forks of one that has imported the commands and nothing else."""
 
 import json
 import subprocess
@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PROGRAM = """
-import json, os, signal, sys, tempfile
+import importlib, json, os, pkgutil, signal, sys, tempfile
 sys.modules.update(dict.fromkeys({heavy!r}))     # None: any import of these now fails
+import ldmcli.commands, ldmcli.console.output
 from ldmcli.cli import main
+for module in pkgutil.iter_modules(ldmcli.commands.__path__):
+    importlib.import_module(f"ldmcli.commands.{{module.name}}")
 
 def run(argv, cwd, given):
     os.chdir(cwd)

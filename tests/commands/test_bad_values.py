@@ -5,6 +5,9 @@ import os
 import pytest
 
 from ldmcli.cli import main
+from ldmcli.models.saving import save_component
+from ldmcli.networks.configs import UNetConfig
+from ldmcli.networks.unet import UNet
 
 REFUSED = {
     "steps 0": ("--steps", "0"),
@@ -64,8 +67,12 @@ def test_a_prompt_that_is_not_utf8_is_refused(ldm, model, prompt):
     assert code == 2 and "not valid UTF-8" in err
 
 
-def test_1000_steps_are_for_ddpm_alone(ldm, model, tmp_path):
-    arguments = ("generate", "a", "-m", str(model), "-o", f"{tmp_path}/", "--steps", "1000", "-q", "-s", "1")
+def test_1000_steps_are_for_ddpm_alone(ldm, own_copy, tmp_path):
+    """With a U-Net of one level, since every step is a call of it."""
+    level = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",), "layers_per_block": 1}
+    unet = UNet(UNetConfig(**level, sample_size=8, cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4))
+    save_component(own_copy, "unet", unet.config, unet.state_dict())
+    arguments = ("generate", "a", "-m", str(own_copy), "-o", f"{tmp_path}/", "--steps", "1000", "-q", "-s", "1", "--cfg", "1")
     assert ldm(*arguments, "--scheduler", "ddim")[0] == 2
     assert ldm(*arguments, "--scheduler", "ddpm", "--size", "8")[0] == 0
 

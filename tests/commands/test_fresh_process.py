@@ -84,7 +84,7 @@ def test_without_a_terminal_there_is_no_bar_and_no_escape_code(watched):
 
 
 def test_ctrl_c_is_exit_130_and_leaves_only_whole_pictures(model, tmp_path):
-    command = [sys.executable, "-m", "ldmcli", *arguments(model, tmp_path), "-n", "100000", "--batch-size", "1"]
+    command = [sys.executable, "-m", "ldmcli", *arguments(model, tmp_path), "-n", "2000", "--batch-size", "1"]
     with Running(command, env=environment()) as process:
         process.until(lambda: process.said()[0].startswith(f"{tmp_path}/00000_seed5.png\n"))
         process.send_signal(signal.SIGINT)

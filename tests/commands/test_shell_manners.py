@@ -8,8 +8,14 @@ import sys
 import time
 
 import pytest
+from forks import fork, program
+from PIL import Image
+from running import Running
 from tiny import environment
 
+import ldmcli.engine.bench.run
+import ldmcli.engine.compare.run
+import ldmcli.engine.generate.run  # noqa: F401  # like the two before it, for the forks
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import UsageError
 from ldmcli.outputs.naming import find_target
@@ -62,35 +68,6 @@ def test_a_working_directory_that_is_gone_is_told_in_one_line(tmp_path):
     assert done.stderr.startswith("error: the working directory is gone.\n") and done.stderr.count("\n") == 2
 
 
-@pytest.fixture
-def started():
-    """Start `python ARGUMENTS`; gone when the test is over."""
-    processes = []
-
-    def start(*arguments):
-        command = [sys.executable, *map(str, arguments)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def said(process, words):
-    """Read stderr until a line has these words."""
-    while words not in (line := process.stderr.readline()):
-        assert line, "it ended before it said so"
-
-
-def ended(process):
-    """(exit code, seconds until then, what else was said)."""
-    began = time.monotonic()
-    _, talk = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, time.monotonic() - began, talk
-
-
 LARGE = ("-W", 2048, "-H", 2048, "--steps", 20)
 """A call of the U-Net's attention at this size takes much longer than a signal may."""
 
@@ -102,20 +79,40 @@ INSIDE_A_STEP = {  # arguments, the last words before the network runs, signals,
     "bench": (("bench", "--size", "2048", "--steps", 20), "far beyond", [signal.SIGINT], 130),
     "compare-schedulers": (("compare-schedulers", "a dog", "-W", 2048, "-H", 2048, "--clip-model", "none"), "far beyond",
                            [signal.SIGTERM], 143),
+    "clipscore": (("clipscore", "--clip-model", "bundled"), "scorer bundled", [signal.SIGTERM], 143),
 }  # fmt: skip
 
 
+def many_large_pictures(folder):
+    """One picture under 400 names, each with its caption: to read them all takes much longer than a signal may."""
+    folder.mkdir()
+    Image.effect_noise((2500, 2500), 40).convert("RGB").save(folder / "0.jpg")
+    for number in range(1, 400):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    (folder / "captions.jsonl").write_text("".join(f'{{"file_name": "{number}.jpg", "caption": "a dog"}}\n' for number in range(400)))
+    return folder
+
+
 @pytest.mark.parametrize("what", INSIDE_A_STEP)
-def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, tmp_path, started):
+def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, tmp_path):
     arguments, words, signals, code = INSIDE_A_STEP[what]
-    folder = () if arguments[0] == "bench" else ("-o", f"{tmp_path}/out/")
-    process = started("-m", "ldmcli", *arguments, "-m", model, "--device", "cpu", *folder)
-    said(process, words)
-    time.sleep(0.7)  # well into the step; where that is late, the signal comes before it, which is no harm
+    if arguments[0] == "clipscore":
+        pictures = many_large_pictures(tmp_path / "pictures")
+        arguments = ("clipscore", pictures, "--captions", pictures / "captions.jsonl", *arguments[1:])
+    elif arguments[0] != "bench":
+        arguments += ("-m", model, "-o", f"{tmp_path}/out/")
+    else:
+        arguments += ("-m", model)
+    process = fork(program(*arguments, "--device", "cpu"), tmp_path / "talk")
+    process.until(lambda: words in process.said())
+    assert process.running(), process.said()
+    time.sleep(0.5)  # well into the step; where that is late, the signal comes before it, which is no harm
     for number in signals:
-        process.send_signal(number)
+        process.send(number)
         time.sleep(0.4 * (len(signals) - 1))
-    found, seconds, talk = ended(process)
+    began = time.monotonic()
+    found, talk = process.wait(), process.said()
+    seconds = time.monotonic() - began
     assert found == code and "error: " in talk and "Traceback" not in talk
     assert seconds < 3, "2 s, and one for a busy machine"
     if len(signals) > 1:
@@ -125,11 +122,11 @@ def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, t
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["ldmcli.console.streams", "ldmcli.errors", "ldmcli.cli"])
-def test_a_signal_while_modules_are_imported_has_its_code_and_no_traceback(module, number, started):
-    process = started("-X", "importtime", "-m", "ldmcli", "generate", "a dog")
-    said(process, f"| {module}\n" if "." not in module else module)
-    process.send_signal(number)
-    code, _, talk = ended(process)
+def test_a_signal_while_modules_are_imported_has_its_code_and_no_traceback(module, number):
+    with Running([sys.executable, "-X", "importtime", "-m", "ldmcli", "generate", "a dog"], env=environment()) as process:
+        process.until(lambda: module in process.said()[1])
+        process.send_signal(number)
+        code, _, talk = process.ended()
     assert code == 128 + number and "Traceback" not in talk
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forks import program
 from running import finished
 from terminal import Terminal
 
@@ -14,11 +15,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from tiny import environment, make_pipeline  # noqa: E402
 
+import ldmcli.engine.generate.run  # noqa: E402, F401  # for the forks
 from ldmcli.models.examples import ANY_MODEL, MOST, example_prompts  # noqa: E402
 from ldmcli.models.source import BUNDLED  # noqa: E402
 
 ENTER, CTRL_C, CTRL_D = "\n", "\x03", "\x04"
-COMMAND = [sys.executable, "-m", "ldmcli", "generate", "--steps", "1", "--seed", "1"]
+FRESH = [sys.executable, "-m", "ldmcli"]
+COMMAND = ["generate", "--steps", "1", "--seed", "1"]
 
 
 def with_examples(folder: Path, examples: object) -> Path:
@@ -33,9 +36,10 @@ def model(tmp_path_factory):
     return with_examples(make_pipeline(tmp_path_factory.mktemp("model") / "tiny"), ["a green kite", "a ship"])
 
 
-def on_terminal(command, keys, folder):
+def on_terminal(command, keys, folder, *, fresh=False):
     """Type `keys`, if any, once the question is there. Returns (exit code, what stood on the screen)."""
-    with Terminal(command, {**environment(), "TERM": "xterm"}, cwd=folder) as terminal:
+    process = [*FRESH, *command] if fresh else program(*command)
+    with Terminal(process, {**environment(), "TERM": "xterm"}, cwd=folder) as terminal:
         if keys:
             terminal.until("Prompt (Enter for")
             terminal.press(keys)
@@ -49,7 +53,7 @@ def prompts_drawn(folder):
 
 @pytest.mark.parametrize(("keys", "drawn"), [(ENTER, "a green kite"), ("  two ducks \n", "two ducks"), ("a ducc\x7fk\n", "a duck")])
 def test_the_answer_is_drawn_and_enter_takes_the_first_example(model, tmp_path, keys, drawn):
-    code, screen = on_terminal([*COMMAND, "-m", str(model)], keys, tmp_path)
+    code, screen = on_terminal([*COMMAND, "-m", str(model)], keys, tmp_path, fresh=keys == ENTER)
     assert code == 0, screen
     assert f'  ldm generate "a ship" -m {model}' in screen
     assert prompts_drawn(tmp_path) == [drawn]
@@ -72,7 +76,7 @@ def test_a_script_is_not_asked(model, tmp_path, flag):
 
 def test_where_the_result_goes_into_a_pipe_nobody_is_asked(model, tmp_path):
     ours, theirs = pty.openpty()
-    done = finished(COMMAND, stdin=theirs, env=environment(), cwd=tmp_path)
+    done = finished([*FRESH, *COMMAND], stdin=theirs, env=environment(), cwd=tmp_path)
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 2 and done.stdout == "" and "error: no prompt was given." in done.stderr

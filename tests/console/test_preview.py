@@ -1,12 +1,12 @@
 """`generate --preview` on a terminal (a pty): the picture is shown on the way, and comes out the same."""
 
 import re
-import sys
+import termios
 
 import pytest
-from running import finished
+from forks import fork, program
 from test_terminal import on_terminal
-from tiny import environment, make_pipeline
+from tiny import make_pipeline
 
 BLOCK = "\N{UPPER HALF BLOCK}"
 
@@ -15,17 +15,25 @@ BLOCK = "\N{UPPER HALF BLOCK}"
 def command(tmp_path_factory):
     """A command line without a place to write to."""
     model = make_pipeline(tmp_path_factory.mktemp("models") / "tiny")
-    command = [sys.executable, "-m", "ldmcli", "generate", "a dog", "-n", "3", "--batch-size", "2", "-m", str(model), "-s", "5"]
-    return [*command, "--steps", "20", "--device", "cpu", "-o"]
+    return ["generate", "a dog", "-n", "3", "--batch-size", "2", "-m", model, "-s", "5", "--steps", "20", "--device", "cpu", "-o"]
+
+
+def on_terminal_of(rows, columns, *argv, code=0):
+    """What a terminal of this size received from a command that ends with this code."""
+
+    def work():
+        termios.tcsetwinsize(0, (rows, columns))
+        return program(*argv)()
+
+    screen, _ = on_terminal(work, stdout_too=True, code=code, COLORTERM="truecolor")
+    return screen
 
 
 @pytest.fixture(scope="module")
 def shown(command, tmp_path_factory):
     """(what the terminal received, the folder of pictures)."""
     folder = tmp_path_factory.mktemp("shown")
-    sized = ["sh", "-c", 'stty rows 30 cols 80; exec "$@"', "sh", *command, f"{folder}/", "--preview"]
-    screen, _ = on_terminal(sized, stdout_too=True, COLORTERM="truecolor")
-    return screen, folder
+    return on_terminal_of(30, 80, *command, f"{folder}/", "--preview"), folder
 
 
 def test_the_picture_is_drawn_in_half_blocks_where_the_terminal_can_do_no_better(shown):
@@ -48,22 +56,21 @@ def test_the_place_in_the_whole_job_is_shown(shown):
 
 def test_pictures_are_the_same_bytes_with_and_without(shown, command, tmp_path):
     _, folder = shown
-    done = finished([*command, f"{tmp_path}/", "-q"], env=environment())
-    assert done.returncode == 0, done.stderr
+    child = fork(program(*command, f"{tmp_path}/", "-q"), tmp_path / "talk")
+    assert child.wait() == 0, child.said()
     names = sorted(path.name for path in tmp_path.glob("*.png"))
     assert len(names) == 3
     assert [(folder / name).read_bytes() for name in names] == [(tmp_path / name).read_bytes() for name in names]
 
 
 def test_a_pipe_behind_it_is_refused(command, tmp_path):
-    done = finished([*command, f"{tmp_path}/new/", "--preview"], env=environment())
-    assert done.returncode == 2 and done.stdout == "" and not (tmp_path / "new").exists()
-    assert done.stderr.startswith("error: --preview needs a terminal.\n")
+    child = fork(program(*command, f"{tmp_path}/new/", "--preview"), tmp_path / "talk", tmp_path / "printed")
+    assert child.wait() == 2 and child.printed() == "" and not (tmp_path / "new").exists()
+    assert child.said().startswith("error: --preview needs a terminal.\n")
 
 
 def test_a_terminal_that_does_not_know_its_size_is_refused(command, tmp_path):
-    told = ["sh", "-c", 'stty rows 0 cols 0; "$@"; test $? = 2', "sh", *command, f"{tmp_path}/new/", "--preview"]
-    screen, _ = on_terminal(told, stdout_too=True)
+    screen = on_terminal_of(0, 0, *command, f"{tmp_path}/new/", "--preview", code=2)
     assert "error: --preview needs a terminal that knows its size." in screen and not (tmp_path / "new").exists()
 
 

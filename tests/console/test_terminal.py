@@ -2,53 +2,62 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from running import finished
+from forks import fork, program
 from terminal import Terminal
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from tiny import environment, make_pipeline  # noqa: E402
 
+import ldmcli.engine.generate.run  # noqa: E402, F401  # for the forks
+from ldmcli.console import output  # noqa: E402
+from ldmcli.records.notes import Memory, Note, Progress  # noqa: E402
+from ldmcli.records.pictures import GenerateReport, ImageRecord  # noqa: E402
+
 HOSTILE = "[/red] [bold]b[/bold] [link=http://x]y[/link] :smile: \x1b[31mred\x1b]0;owned\x07 \u202egnp.exe \x9b2J"
 SEEN = "[/red] [bold]b[/bold] [link=http://x]y[/link] :smile: [31mred]0;owned gnp.exe 2J"
 
-DRIVER = """
-import sys, time
-from ldmcli.console import output
-from ldmcli.records.notes import Memory, Note, Progress
-from ldmcli.records.pictures import GenerateReport, ImageRecord
-hostile = {hostile!r}
-memory = Memory(2**30, 2**31, None, None)
-image = ImageRecord(path="out/[bold].png", prompt=hostile, negative_prompt="", seed=1, steps=2, num_unet_calls=2, scheduler="ddim", cfg=1.0,
-                    width=8, height=8, truncated_tokens=0, seconds=0.1)
+IMAGE = ImageRecord(
+    path="out/[bold].png", prompt=HOSTILE, negative_prompt="", seed=1, steps=2, num_unet_calls=2, scheduler="ddim", cfg=1.0,
+    width=8, height=8, truncated_tokens=0, seconds=0.1,
+)  # fmt: skip
+
+
 def events():
-    yield Note(hostile)
-    yield Note(hostile, warning=True)
+    """What a run says, every text of it hostile."""
+    memory = Memory(2**30, 2**31, None, None)
+    yield Note(HOSTILE)
+    yield Note(HOSTILE, warning=True)
     for done in (1, 2):
         yield Progress("denoise 1-1", done, 2, memory)
         time.sleep(0.15)  # longer than the bar's refresh
-    yield image
+    yield IMAGE
     times = dict.fromkeys(("load_s", "encode_s", "denoise_s", "decode_s", "total_s"), 0.5)
-    yield GenerateReport(model="m", device="cpu", dtype="fp32", images=[image], failed=[], timing=times,
-                         memory={{"peak_rss_bytes": 2**30, "peak_vram_bytes": None}})
-output.show_generated(events(), as_json={as_json}, quiet={quiet})
-"""
+    peaks = {"peak_rss_bytes": 2**30, "peak_vram_bytes": None}
+    yield GenerateReport(model="m", device="cpu", dtype="fp32", images=[IMAGE], failed=[], timing=times, memory=peaks)
 
 
-def on_terminal(command, *, stdout_too=False, **variables):
-    """Run a command with stderr, and stdout if asked for, on a terminal. Returns (what the terminal received, what the pipe did)."""
+def shown(*, as_json=False, quiet=False):
+    """The work of a process that shows the run."""
+
+    def work():
+        output.show_generated(events(), as_json=as_json, quiet=quiet)
+        return 0
+
+    return work
+
+
+def on_terminal(work, *, stdout_too=False, code=0, **variables):
+    """Do this in a fork with stderr, and stdout if asked for, on a terminal. Returns (what the terminal received, what the pipe did)."""
     env = {**{k: v for k, v in environment().items() if k != "NO_COLOR"}, "TERM": "xterm-256color", "COLUMNS": "160", **variables}
-    with Terminal(command, env, stdout_too=stdout_too) as terminal:
-        code, screen = terminal.ended()
-        assert code == 0, screen
+    with Terminal(work, env, stdout_too=stdout_too) as terminal:
+        found, screen = terminal.ended()
+        assert found == code, screen
         return screen, terminal.printed()
-
-
-def driver(as_json=False, quiet=False):
-    return [sys.executable, "-c", DRIVER.format(hostile=HOSTILE, as_json=as_json, quiet=quiet)]
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|9[0-7]|38;[25])[0-9;]*m")
@@ -56,7 +65,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-7]|9[0-7]|38;[25])[0-9;]*m")
 
 @pytest.fixture(scope="module")
 def screen_and_pipe():
-    return on_terminal(driver())
+    return on_terminal(shown())
 
 
 def test_hostile_text_is_drawn_literally_and_without_its_control_characters(screen_and_pipe):
@@ -78,31 +87,32 @@ def test_results_go_into_the_pipe_although_a_bar_is_on_the_terminal(screen_and_p
 
 
 def test_with_everything_on_the_terminal_the_path_is_there_too():
-    screen, _ = on_terminal(driver(), stdout_too=True)
+    screen, _ = on_terminal(shown(), stdout_too=True)
     assert "out/[bold].png" in screen
 
 
 def test_no_color_is_honoured():
-    screen, _ = on_terminal(driver(), NO_COLOR="1")
+    screen, _ = on_terminal(shown(), NO_COLOR="1")
     assert "denoise 1-1" in screen and not COLOUR.search(screen)
 
 
 def test_quiet_draws_no_bar_and_keeps_warnings():
-    screen, pipe = on_terminal(driver(quiet=True))
+    screen, pipe = on_terminal(shown(quiet=True))
     assert screen == f"warning: {SEEN}\r\n" and pipe == "out/[bold].png\n"
 
 
 def test_json_into_a_pipe_is_untouched_by_the_bar():
     import json
 
-    _, pipe = on_terminal(driver(as_json=True))
+    _, pipe = on_terminal(shown(as_json=True))
     assert json.loads(pipe)["images"][0]["prompt"] == HOSTILE
 
 
-def test_without_a_terminal_the_same_text_is_literal_and_there_is_no_bar():
-    done = finished(driver(), env=environment())
-    talk = done.stderr
-    assert done.stdout == "out/[bold].png\n"
+def test_without_a_terminal_the_same_text_is_literal_and_there_is_no_bar(tmp_path):
+    child = fork(shown(), tmp_path / "talk", tmp_path / "printed")
+    assert child.wait() == 0
+    talk = child.said()
+    assert child.printed() == "out/[bold].png\n"
     assert talk.startswith(f"{SEEN}\nwarning: {SEEN}\n") and "━" not in talk
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", talk)
 
@@ -110,8 +120,7 @@ def test_without_a_terminal_the_same_text_is_literal_and_there_is_no_bar():
 def test_a_hostile_prompt_goes_through_generate_to_a_terminal(tmp_path):
     model = make_pipeline(tmp_path / "tiny")
     prompt = "word " * 10 + HOSTILE  # too long, so that a warning shows the end of it
-    command = [sys.executable, "-m", "ldmcli", "generate", prompt, "-m", str(model), "-o", f"{tmp_path}/out/", "-s", "1", "--steps", "1"]
-    screen, pipe = on_terminal(command)
+    screen, pipe = on_terminal(program("generate", prompt, "-m", model, "-o", f"{tmp_path}/out/", "-s", "1", "--steps", "1"))
     assert pipe == f"{tmp_path}/out/00000_seed1.png\n"
     assert "[/red]" in screen and "[bold]b[/bold]" in screen and ":smile:" in screen
     for mark in ("\x07", "\u202e", "\x9b", "\x1b[31mred", "\x1b]"):

@@ -1,50 +1,12 @@
 """Data as people have them, a row per habit: what is read of it, and what is told of the rest."""
 
-import io
-import json
-import tarfile
-from pathlib import Path
-
 import pytest
-from PIL import Image
+from made_folders import CAFE, A, P, coco, drawn, found, laid_out, rows
 
-from ldmcli.data.captioned import Collector
 from ldmcli.data.endings import is_picture
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_squares
-from ldmcli.data.shards import Keys, samples_of
 from ldmcli.errors import LdmError, UsageError
-
-RED, BLUE = (255, 0, 0), (0, 0, 255)
-
-
-def drawn(colour=RED, kind="PNG") -> bytes:
-    body = io.BytesIO()
-    Image.new("RGB", (8, 8), colour).save(body, kind)
-    return body.getvalue()
-
-
-def tar(*members: tuple[str, bytes]) -> bytes:
-    body = io.BytesIO()
-    with tarfile.open(fileobj=body, mode="w") as archive:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return body.getvalue()
-
-
-def rows(*values: dict) -> bytes:
-    return "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
-
-
-def coco(*images: dict, annotations: list[dict]) -> bytes:
-    return json.dumps({"images": list(images), "annotations": annotations}).encode()
-
-
-P, J = drawn(), drawn(kind="JPEG")
-CAFE = "un café\n"
-A = {"file_name": "a.png", "text": "a cat"}
 
 READ = {
     # 16: CSV
@@ -72,30 +34,6 @@ READ = {
         },
         [("1", "a cat")],
     ),
-    # 21: WebDataset
-    "endings of several parts": (
-        {
-            "s.tar": tar(
-                ("x.cond.jpg", b"?"), ("x.jpg", J), ("x.meta.json", b'{"caption": "no"}'), ("x.negative.txt", b"ugly"), ("x.txt", b"a cat")
-            )
-        },
-        [("s/x", "a cat")],
-    ),
-    "what macOS adds": (
-        {"s.tar": tar(("._x.jpg", b"?"), ("x.jpg", J), ("d/._x.txt", b"?"), ("x.txt", b"a cat")), "._s.tar": b"?"},
-        [("s/x", "a cat")],
-    ),
-    "an unsorted tar": (
-        {"s.tar": tar(("y.jpg", J), ("x.jpg", J), ("x.txt", b"an x"), ("y.txt", b"a y"))},
-        [("s/y", "a y"), ("s/x", "an x")],
-    ),
-    "endings in capitals": ({"s.tar": tar(("x.JPG", J), ("x.TXT", b"a cat"))}, [("s/x", "a cat")]),
-    "a dot in the folder": ({"s.tar": tar(("./v1.0/x.jpg", J), ("./v1.0/x.txt", b"a cat"))}, [("s/./v1.0/x", "a cat")]),
-    "a shard's own description": (
-        {"s.tar": tar(("__about__", J), ("__about__/y.jpg", J), ("__about__/y.txt", b"?"), ("x.jpg", J), ("x.txt", b"a"))},
-        [("s/x", "a")],
-    ),
-    "captions in UTF-16": ({"s.tar": tar(("x.jpg", J), ("x.txt", CAFE.encode("utf-16")))}, [("s/x", "un café")]),
     # 23: endings
     **{
         f"{ending} beside captions": ({f"a{ending}": drawn(kind=kind), "a.txt": b"a cat"}, [(f"a{ending}", "a cat")])
@@ -148,17 +86,6 @@ READ = {
 }
 
 
-def laid_out(root: Path, files: dict[str, bytes]) -> Path:
-    for name, body in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(body)
-    return root
-
-
-def found(data) -> list[tuple[str, ...]]:
-    return [(image.id, *image.captions) for image in data.images]
-
-
 @pytest.mark.parametrize("what", READ)
 def test_it_is_read(tmp_path, what):
     files, expected = READ[what]
@@ -188,12 +115,6 @@ TOLD = {
         r"dataset_coco\.json, line 1: not UTF-8",
     ),
     "UTF-16 without a mark": ({"a.png": P, "a.txt": CAFE.encode("utf-16-le")}, r"a\.txt, line 1: "),
-    # 21: WebDataset
-    "only pictures to begin with": (
-        {"s.tar": tar(("x.cond.jpg", J), ("x.txt", b"a cat"))},
-        r"1 x sample without a picture\). The members end in (cond\.jpg|txt) \(1\)",
-    ),
-    "only captions of another ending": ({"s.tar": tar(("x.jpg", J), ("x.prompt.txt", b"a"))}, r"end in (jpg|prompt\.txt) \(1\)"),
     # 22: names that leave the folder
     "a name that goes up": ({"metadata.jsonl": rows({**A, "file_name": "b/../../a.png"})}, "points outside"),
     "an absolute name": ({"metadata.jsonl": rows({**A, "file_name": "/a.png"})}, "points outside"),
@@ -221,17 +142,6 @@ LEFT_OUT = {
         },
     ),
     "latents and descriptions beside a picture": ({"a.png": P, "a.txt": b"a", "a.npz": b"?", "a.json": b"{}"}, {}),
-    "a caption in a shard that is no UTF-8": (
-        {"s.tar": tar(("x.jpg", J), ("x.txt", b"caf\xe9"), ("y.jpg", J), ("y.txt", b"a"))},
-        {
-            "s/x": "sample whose caption is not readable text: "
-            "x.txt, line 1: not UTF-8: byte 0xe9 at place 4, which would be 'é' in Windows-1252."
-        },
-    ),
-    "a name twice in a shard": (
-        {"s.tar": tar(("x.jpg", J), ("x.txt", b"a"), ("x.txt", b"b"), ("y.jpg", J), ("y.txt", b"a"))},
-        {"s/x": "sample with two members of one name: x.txt"},
-    ),
 }
 
 
@@ -241,64 +151,6 @@ def test_it_is_left_out_and_listed(tmp_path, what):
     data = load_captioned(laid_out(tmp_path, files))
     assert len(data) == 1 and {skipped.id: skipped.reason for skipped in data.skipped} == expected
     assert sum(int(problem.split(" x ")[0]) for problem in data.problems) == len(expected)
-
-
-MEMBERS = [
-    ("x.cond.jpg", drawn(BLUE, "JPEG")),
-    ("x.jpg", J),
-    ("x.png", P),
-    ("x.txt", b"plain"),
-    ("x.p.json", b'{"prompt": "from json"}'),
-    ("x.long.txt", b"long"),
-]
-
-
-@pytest.mark.parametrize(
-    ("keys", "blue", "caption", "problems"),
-    [
-        (None, False, "plain", 1),
-        (Keys(image="png"), False, "plain", 0),
-        (Keys(image=".COND.jpg"), True, "plain", 0),
-        (Keys(image="cond.jpg", caption="p.json"), True, "from json", 0),
-        (Keys(image="jpg", caption="long.txt"), False, "long", 0),
-    ],
-)
-def test_members_of_a_shard_can_be_named(tmp_path, keys, blue, caption, problems):
-    data = load_captioned(laid_out(tmp_path, {"s.tar": tar(*MEMBERS)}), keys=keys)
-    assert data.images[0].captions == (caption,) and len(data.problems) == problems
-    assert (read_squares(data.images[0], 4, "center")[0, :, 0, 0].argmax() == 2) == blue
-    assert all("jpg, png: jpg is taken; --image-key" in problem for problem in data.problems)
-
-
-def test_members_are_named_only_where_there_are_any(tmp_path):
-    with pytest.raises(UsageError, match="--image-key"):
-        load_captioned(laid_out(tmp_path, {"a.png": P, "a.txt": b"a"}), keys=Keys(image="png"))
-
-
-def test_keys_and_endings_are_those_of_the_webdataset_library(tmp_path):
-    library = pytest.importorskip("webdataset.tariterators")
-    names = [
-        "a.jpg",
-        "a.b.JPG",
-        "d.1/a.jpg",
-        "./a.txt",
-        ".hidden.jpg",
-        "d/.hidden.jpg",
-        "._a.jpg",
-        "d/._a.jpg",
-        "no-ending",
-        "a.",
-        "__m__/a.jpg",
-        "__m__",
-    ]
-    shard = laid_out(tmp_path, {"s.tar": tar(*((name, b"1") for name in names))}) / "s.tar"
-    theirs = {}
-    with shard.open("rb") as file:
-        source = ({**member, "__url__": "s.tar"} for member in library.tar_file_iterator(file))
-        for sample in library.group_by_keys(source):
-            theirs.setdefault(sample["__key__"], set()).update(name for name in sample if not name.startswith("__"))
-    theirs["d/"] -= {"_a.jpg"}  # theirs makes a sample of what macOS adds
-    assert {sample.key: sample.endings for sample in samples_of(shard, Keys(), Collector())} == theirs
 
 
 @pytest.mark.parametrize("to", ["../store/blob", "../store"])

@@ -1,5 +1,6 @@
 """Tiny data and a tiny model, made once."""
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -83,12 +84,24 @@ def trace(generate, tmp_path):
     return run
 
 
+@pytest.fixture(scope="session")
+def counted_once():
+    """What networks cost, which takes seconds to count for Stable Diffusion, once for all tests."""
+    from ldmcli.engine.bench import costs, pixel_space
+
+    return functools.cache(costs.count_costs), functools.cache(pixel_space.count_space)
+
+
 @pytest.fixture
-def short_bursts(monkeypatch):
+def short_bursts(monkeypatch, counted_once):
     """The roof of the machine is measured in every command; here a quick look will do."""
     from ldmcli.engine.bench import machine as bench_machine
+    from ldmcli.engine.bench import pixel_space, timing
 
     monkeypatch.setattr(bench_machine, "BURST_S", 1e-4)
+    count_costs, count_space = counted_once
+    monkeypatch.setattr(timing, "count_costs", count_costs)
+    monkeypatch.setattr(pixel_space, "count_space", count_space)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

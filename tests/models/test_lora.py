@@ -16,7 +16,7 @@ from ldmcli.models.source import find_model
 from ldmcli.networks.attention import TextContext
 from ldmcli.runtime.device import select_runtime
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 RANK = 3
 
@@ -149,7 +149,8 @@ def test_a_single_file_model_takes_the_same_lora(built, folder, tmp_path):
     single = open_session(find_model(str(built / "single.safetensors"), tokenizer=words, loras=[str(lora)]), select_runtime("cpu", "fp32"))
     whole = open_session(find_model(str(folder), loras=[str(lora)]), select_runtime("cpu", "fp32"))
     for one, other in ((single.unet, whole.unet), (single.text.encoder, whole.text.encoder)):
-        assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
+        wanted = other.state_dict()
+        assert all(torch.equal(value, wanted[key]) for key, value in one.state_dict().items())
 
 
 def test_the_scale_stands_behind_the_last_colon(tmp_path):

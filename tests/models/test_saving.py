@@ -46,7 +46,8 @@ def test_weights_come_back_as_they_were(published, tmp_path):
         save_component(tmp_path, name, network.config, network.state_dict())
         again = load(tmp_path)
         assert again.config == network.config
-        assert all(torch.equal(again.state_dict()[key], value) for key, value in network.state_dict().items())
+        found = again.state_dict()
+        assert all(torch.equal(found[key], value) for key, value in network.state_dict().items())
 
 
 def test_fp16_is_half_the_file_and_any_memory_layout_can_be_saved(published, tmp_path):

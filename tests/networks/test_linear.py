@@ -97,4 +97,5 @@ def test_a_compiler_sees_torchs_own_in_one_graph(faster):
 def test_what_asks_for_nn_linear_finds_it():
     ours, theirs = layers(24, 40, bias=True)
     assert isinstance(ours, nn.Linear)
-    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+    wanted = theirs.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in ours.state_dict().items())

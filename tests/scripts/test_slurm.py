@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from forks import ended
 from launch import ENVIRONMENT, free_port
 from running import Running, finished
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
+from children import ldm_together  # noqa: E402
 from runs import log_of, newest, steps_logged, wait_for  # noqa: E402
 from tiny import make_coco  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm" / "train.sbatch"
 
 SRUN = """#!/usr/bin/env bash
@@ -30,6 +32,10 @@ kill -TERM $(cat $PLACE/pids)
 SCONTROL = """#!/usr/bin/env bash
 [[ $1 == show ]] && echo 127.0.0.1 || echo "$@" >> $PLACE/said
 """
+NOTING = """#!/usr/bin/env bash
+printf '%s\\n' "$RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT" "$@" > $PLACE/started-$RANK
+"""
+"""An `ldm` that only says how it was started."""
 
 
 @pytest.fixture
@@ -57,6 +63,17 @@ def test_a_job_that_is_told_to_end_saves_goes_back_into_the_queue_and_goes_on(sl
     assert said.read_text().splitlines() == [f"--signal=TERM {slurm['SLURM_JOB_ID']}", f"requeue {slurm['SLURM_JOB_ID']}"]
     step = newest(run).step
     assert step == log_of(run)[-1]["step"]
+
+    (tmp_path / "slurm" / "ldm").write_text(NOTING)
     again = finished([*command, str(step + 2)], env=slurm)
-    assert again.returncode == 0 and f"resumed step-{step:06d}" in again.stderr, again.stderr
-    assert newest(run).step == step + 2 and len(said.read_text().splitlines()) == 2  # not requeued once it is finished
+    assert again.returncode == 0 and len(said.read_text().splitlines()) == 2, again.stderr  # not requeued once it is finished
+    places, commands = [], []
+    for number in range(2):
+        place, *words = (tmp_path / "slurm" / f"started-{number}").read_text().splitlines()
+        places.append(place)
+        commands.append(words)
+    port = 20000 + int(slurm["SLURM_JOB_ID"])
+    assert places == [f"{number} of 2 at 127.0.0.1:{port}" for number in range(2)]
+    (code, _, talk), (other_code, *_) = ended(ldm_together(commands, tmp_path))
+    assert (code, other_code) == (0, 0) and f"resumed step-{step:06d}" in talk, talk
+    assert newest(run).step == step + 2

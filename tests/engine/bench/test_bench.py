@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from ldmcli.config.measuring import BenchConfig
-from ldmcli.engine.bench import pixel_space as bench_pixels
 from ldmcli.engine.bench.plan import plan_cells
 from ldmcli.engine.bench.run import run_bench
 from ldmcli.engine.bench.timing import draw_batch
@@ -34,7 +33,7 @@ TIMING = {
 """What differs from run to run."""
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("short_bursts")]
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("short_bursts")]
 
 
 def report_of(model, **options) -> BenchReport:
@@ -107,27 +106,6 @@ def test_the_same_pictures_are_drawn_in_turn_with_diffusers(model):
     ratios = sorted(theirs / ours for theirs, ours in zip(peer.total_s.times, peer.ours_s.times, strict=True))
     assert peer.ratio == pytest.approx(ratios[1])
     assert ratios[0] <= peer.ratio_ci95[0] <= peer.ratio <= peer.ratio_ci95[1] <= ratios[2]
-
-
-def test_pixels_cost_more_than_latents_and_stable_diffusion_is_only_counted(model):
-    spaces = report_of(model, pixel_space=True).pixel_space
-    assert [(row.model, row.space, row.shape) for row in spaces] == [
-        ("tiny", "latents", (4, 8, 8)), ("tiny", "pixels", (3, 64, 64)),
-        ("sd-v1.4", "latents", (4, 64, 64)), ("sd-v1.4", "pixels", (3, 512, 512)),
-    ]  # fmt: skip
-    for latents, pixels in (spaces[:2], spaces[2:]):
-        assert pixels.flops_per_call > 50 * latents.flops_per_call  # 64 times the positions; the text's share stays
-        assert pixels.activation_bytes > latents.activation_bytes
-        assert "vae_decoder" in latents.params and "vae_decoder" not in pixels.params
-        # decoding belongs to the price of latents
-        assert latents.flops_per_image > 2 * latents.flops_per_call - 1e9 and pixels.flops_per_image > pixels.flops_per_call
-    assert all(row.call_s is not None for row in spaces[:2]) and all(row.call_s is None for row in spaces[2:])
-    assert spaces[1].call_s.median > spaces[0].call_s.median
-
-
-def test_a_call_on_pixels_that_would_take_too_long_is_not_run(model, monkeypatch):
-    monkeypatch.setattr(bench_pixels, "LONGEST_CALL_S", 0)
-    assert all(row.call_s is None for row in report_of(model, pixel_space=True).pixel_space)
 
 
 def test_training_steps_are_those_of_the_trainer(model):

@@ -66,24 +66,3 @@ def test_quiet_prints_bare_medians(bench):
     code, out, err = bench("-q", "--scheduler", "ddim,dpm2")
     first, second = out.splitlines()
     assert code == 3 and float(first) > 0 and second == "-"
-
-
-def test_everything_at_once_fits_into_80_columns(bench, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    code, out, _ = bench("--dtype", "fp32,bf16", "--scheduler", "ddim,dpm++2m-sde-karras", "--pixel-space", "--train",
-                         "--train-batch-size", 2, "--compare", "diffusers,openvino")  # fmt: skip
-    assert code in (0, 3)
-    assert max(len(line) for line in out.splitlines()) <= 80
-    for word in (
-        "configuration",
-        "bf16",
-        "dpm++2m-sde-karras",
-        "ldm [s]",
-        "text_encoder",
-        "StableDiffusionPipeline",
-        "pixels",
-        "803",
-        "training",
-    ):
-        assert word in out, word
-    assert "859.52 M" in out and "123.06 M" in out and "not run" in out

@@ -37,10 +37,11 @@ def test_an_error_is_raised_where_its_result_is_asked_for_and_drops_what_has_not
     with pytest.raises(OSError, match="disk"), BackgroundWorker(9, 1) as background:
         list(background.add(lambda: done.append(1)))
         list(background.add(fail))
-        begun = threading.Event()
-        list(background.add(lambda: (begun.set(), time.sleep(0.05), done.append(2))))
+        begun, go_on = threading.Event(), threading.Event()
+        list(background.add(lambda: (begun.set(), go_on.wait(10), done.append(2))))
         list(background.add(lambda: done.append(3)))
         begun.wait(10)
+        threading.Timer(0.2, go_on.set).start()  # when `drain` has met the error
         list(background.drain())
     assert done == [1, 2]
 

@@ -17,6 +17,8 @@ from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
 from ldmcli.models.source import find_model
 from ldmcli.runtime.device import select_runtime
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture
 def draw(generate, tmp_path):

@@ -9,6 +9,8 @@ from ldmcli.autoencoder.discriminator import PatchDiscriminator
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note
 
+pytestmark = pytest.mark.early
+
 START, STEPS = 2, 6
 TERMS = {"adversarial", "adversarial_weight", "discriminator", "discriminator_grad_norm"}
 

@@ -16,9 +16,11 @@ from ldmcli.config.training import TrainVAEConfig
 from ldmcli.config.training_groups import AUTO_BATCH
 from ldmcli.engine.train import batch_size as fit_batch
 from ldmcli.engine.train.batch_size import Trial, fit_by_counting, fit_by_trying
-from ldmcli.errors import OutOfMemory
+from ldmcli.engine.train.training_loop import make_accelerator
+from ldmcli.errors import OutOfMemory, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.records.training import RunPlan
+from ldmcli.runtime.live_bytes import peak_bytes
 
 SIZES = [32, 16, 8, 4, 2, 1]
 
@@ -145,3 +147,48 @@ def test_with_a_discriminator_it_counts_the_steps_that_have_it_and_draws_nothing
     monkeypatch.setattr(fit_batch, "_kept_bytes", lambda loss_of, network: kept.append(loss_of(0, 0)) or 0)
     list(events_of(replace(auto, output=tmp_path / "counted", max_steps=1)))
     assert [terms.keys() >= {"adversarial", "discriminator"} for terms in kept] == [True, True]
+
+
+def test_live_bytes_are_those_that_are_alive_together():
+    given = torch.ones(1000)
+
+    def work():
+        doubled = given * 2  # 4,000 bytes
+        del doubled
+        kept = given + 1  # 4,000
+        given.mul_(1)
+        return torch.cat([kept, kept])  # and 8,000
+
+    assert peak_bytes(work) == 12_000 and peak_bytes(lambda: given.view(10, 100).t()) == 0
+
+
+@pytest.mark.parametrize(("room", "size"), [(80 + 32_000, 8), (80 + 32_000 - 1, 4), (80 + 2**30, 16)])
+def test_auto_counts_what_is_done_between_the_steps(room, size, tmp_path, monkeypatch):
+    """One weight in five copies, and steps that keep next to nothing; looking makes 4,000 bytes a picture."""
+    monkeypatch.setattr(fit_batch, "total_bytes", lambda: 2 * room)
+    network = torch.nn.Linear(1, 4, bias=False)
+
+    def trial(config, network):
+        return Trial(lambda step, part: {"loss": network.weight.sum()}, looks=[lambda: torch.ones(config.batch_size, 1000)])
+
+    config = TrainVAEConfig(data=tmp_path, output=tmp_path, auto_batch=True)
+    accelerator, _ = make_accelerator(TrainVAEConfig(data=tmp_path, output=tmp_path, device="cpu"))
+    assert fit_by_counting(config, [16, 8, 4, 2, 1], network, accelerator, trial)[0] == size
+
+
+def test_trying_looks_too(tmp_path):
+    def trial(config, network):
+        def look():
+            if config.batch_size > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        return Trial(lambda step, part: {"loss": network.weight.sum()}, looks=[look])
+
+    config = TrainVAEConfig(data=tmp_path, output=tmp_path, auto_batch=True)
+    accelerator, _ = make_accelerator(TrainVAEConfig(data=tmp_path, output=tmp_path, device="cpu"))
+    assert fit_batch.fit_by_trying(config, [8, 4, 2, 1], torch.nn.Linear(1, 1), accelerator, trial)[0] == 2
+
+
+def test_a_number_that_is_no_batch_is_still_refused(tmp_path):
+    with pytest.raises(UsageError, match="--batch-size"):
+        TrainVAEConfig(data=tmp_path, output=tmp_path, batch_size=0)

@@ -34,8 +34,9 @@ def test_the_unet_starts_with_the_weights_and_the_shape_of_the_named_model(coco,
     assert unet.config == named.config
     unet = select_trainable(config, unet, frozen).network
     assert unet.training and all(parameter.requires_grad for parameter in unet.parameters())
+    found = unet.state_dict()
     for key, value in named.state_dict().items():
-        assert torch.equal(unet.state_dict()[key], value), key
+        assert torch.equal(found[key], value), key
 
 
 def test_without_init_the_unet_is_new_and_shaped_by_the_options(coco, model, tmp_path):

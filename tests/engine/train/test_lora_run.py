@@ -17,7 +17,7 @@ from ldmcli.errors import UsageError
 from ldmcli.models.loading import load_text_encoder, load_unet
 from ldmcli.models.lora_source import LORA_FILE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj")
 DRAWING = ("a red circle", "-s", "5", "--scheduler", "ddim", "--steps", "6", "--cfg", "3", "--size", "32")

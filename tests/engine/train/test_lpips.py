@@ -66,7 +66,7 @@ def random_features(monkeypatch, tmp_path):
     path.unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.early
 @with_packages
 def test_it_is_zero_for_equal_pictures_and_grows_with_blur(random_features):
     distance = load_lpips(CPU)
@@ -77,7 +77,7 @@ def test_it_is_zero_for_equal_pictures_and_grows_with_blur(random_features):
     assert distance(pictures, pictures).tolist() == [0, 0]
 
 
-@pytest.mark.slow
+@pytest.mark.early
 @with_packages
 def test_a_run_learns_from_it_and_writes_one_document(random_features, ldm, coco, tmp_path):
     tiny = (

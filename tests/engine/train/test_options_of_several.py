@@ -7,7 +7,7 @@ from children import ldm_together
 from forks import ended
 from runs import KINDS, argv_for, assert_same_bits, config_for, events_of, newest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.early
 
 
 def in_two(kind, coco, model, output, **changes):

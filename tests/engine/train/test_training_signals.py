@@ -1,12 +1,10 @@
-"""Signals to a training process of its own."""
+"""Signals to a training process of its own, which begins as a fork: tests/scripts/test_slurm.py has fresh ones."""
 
 import signal
-import sys
 
 import pytest
-from running import Running
+from children import ldm as ldm_process
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
-from tiny import environment
 
 from ldmcli.records.training import TrainDone
 
@@ -19,17 +17,17 @@ def trainer(coco, model, tmp_path):
     started = []
 
     def start(*extra):
-        command = [sys.executable, "-m", "ldmcli", "train-vae", "--data", str(coco), "-o", str(tmp_path / "run"), "--size", "32"]
-        network = ["--channels", "8,8,16,16", "--layers", "1", "--batch-size", "8", "--held-out", "0.1", "--ema", "0.9", "--warmup", "3"]
+        command = ["train-vae", "--data", str(coco), "-o", str(tmp_path / "run"), "--size", "32"]
+        network = ["--channels", "8,16", "--layers", "1", "--batch-size", "8", "--held-out", "0.1", "--ema", "0.9", "--warmup", "3"]
         rhythm = ["--log-every", "1", "--sample-every", str(ENDLESS), "--val-every", str(ENDLESS), "--max-steps", str(ENDLESS)]
         tail = ["--device", "cpu", "--perceptual-weight", "0.5", *extra]
-        process = Running([*command, *network, *rhythm, *tail], env=environment())
+        process = ldm_process([*command, *network, *rhythm, *tail], tmp_path / "talk")
         started.append(process)
         return process, tmp_path / "run"
 
     yield start
     for process in started:
-        process.__exit__()
+        process.kill()
 
 
 def resumed(coco, model, run, steps):
@@ -42,13 +40,13 @@ def resumed(coco, model, run, steps):
 def test_sigusr1_saves_and_goes_on_and_sigterm_saves_and_ends_with_143(trainer, coco, model):
     process, run = trainer("--save-every", str(ENDLESS))
     wait_for(lambda: steps_logged(run) >= 2, process)
-    process.send_signal(signal.SIGUSR1)
+    process.send(signal.SIGUSR1)
     wait_for(lambda: saved(run), process)
     (first,) = saved(run)
     wait_for(lambda: steps_logged(run) > first + 2, process)
-    process.send_signal(signal.SIGTERM)
-    code, _, talk = process.ended()
-    assert code == 143
+    process.send(signal.SIGTERM)
+    assert process.wait() == 143
+    talk = process.said()
     assert "error: stopped by SIGTERM after step" in talk and "--resume auto" in talk and "Traceback" not in talk
     last = newest(run).step
     assert last == log_of(run)[-1]["step"] > first  # the last full step
@@ -61,8 +59,7 @@ def test_after_kill_9_the_newest_checkpoint_is_whole_and_the_run_goes_on(trainer
     process, run = trainer("--save-every", "1", "--keep", "2")  # it is nearly always in the middle of a save
     wait_for(lambda: saved(run) and saved(run)[-1] >= 6, process)
     process.kill()
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
+    assert process.code == -signal.SIGKILL
     done, expected = resumed(coco, model, run, 2)
     assert done.step == expected
     assert [row["step"] for row in log_of(run)] == list(range(1, expected + 1))

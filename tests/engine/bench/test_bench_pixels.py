@@ -1,0 +1,50 @@
+"""`ldm bench --pixel-space`, alone and beside everything else."""
+
+import pytest
+from test_bench import report_of
+
+from ldmcli.engine.bench import pixel_space as bench_pixels
+
+pytestmark = pytest.mark.usefixtures("short_bursts")
+
+
+def test_pixels_cost_more_than_latents_and_stable_diffusion_is_only_counted(model):
+    spaces = report_of(model, pixel_space=True).pixel_space
+    assert [(row.model, row.space, row.shape) for row in spaces] == [
+        ("tiny", "latents", (4, 8, 8)), ("tiny", "pixels", (3, 64, 64)),
+        ("sd-v1.4", "latents", (4, 64, 64)), ("sd-v1.4", "pixels", (3, 512, 512)),
+    ]  # fmt: skip
+    for latents, pixels in (spaces[:2], spaces[2:]):
+        assert pixels.flops_per_call > 50 * latents.flops_per_call  # 64 times the positions; the text's share stays
+        assert pixels.activation_bytes > latents.activation_bytes
+        assert "vae_decoder" in latents.params and "vae_decoder" not in pixels.params
+        # decoding belongs to the price of latents
+        assert latents.flops_per_image > 2 * latents.flops_per_call - 1e9 and pixels.flops_per_image > pixels.flops_per_call
+    assert all(row.call_s is not None for row in spaces[:2]) and all(row.call_s is None for row in spaces[2:])
+    assert spaces[1].call_s.median > spaces[0].call_s.median
+
+
+def test_a_call_on_pixels_that_would_take_too_long_is_not_run(model, monkeypatch):
+    monkeypatch.setattr(bench_pixels, "LONGEST_CALL_S", 0)
+    assert all(row.call_s is None for row in report_of(model, pixel_space=True).pixel_space)
+
+
+def test_everything_at_once_fits_into_80_columns(bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = bench("--dtype", "fp32,bf16", "--scheduler", "ddim,dpm++2m-sde-karras", "--pixel-space", "--train",
+                         "--train-batch-size", 2, "--compare", "diffusers,openvino")  # fmt: skip
+    assert code in (0, 3)
+    assert max(len(line) for line in out.splitlines()) <= 80
+    for word in (
+        "configuration",
+        "bf16",
+        "dpm++2m-sde-karras",
+        "ldm [s]",
+        "text_encoder",
+        "StableDiffusionPipeline",
+        "pixels",
+        "803",
+        "training",
+    ):
+        assert word in out, word
+    assert "859.52 M" in out and "123.06 M" in out and "not run" in out

@@ -3,13 +3,10 @@
 import base64
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
-from ldmcli.errors import LdmError
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,19 +45,6 @@ def data_uri(picture: Image.Image | None) -> str | None:
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     picture.save(buffer, format="WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Whole or not at all. Raises LdmError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full?") from error
-    return path
 
 
 def in_bytes(number: float) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ldmcli.records.words import counted, plain
-from ldmcli.reports.html import render_page, write_text
+from ldmcli.reports.html import render_page
+from ldmcli.runtime.files import write_file
 
 SAID = {
     "seed": "seed", "scheduler": "scheduler", "steps": "steps", "num_unet_calls": "U-Net calls", "cfg": "guidance",
@@ -37,7 +38,7 @@ def write_index(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     cards = [card(row) for row in sorted(latest.values(), key=lambda row: row["number"]) if path.with_name(row["path"]).is_file()]
     models = list(dict.fromkeys(value for one in cards for name, value in one.settings if name == "model"))
     title = f"{counted(len(cards), 'picture')} in {path.parent.resolve().name}"
-    write_text(path, render_page("index", pictures="'self' file:", title=title, cards=cards, models=models))
+    write_file(path, render_page("index", pictures="'self' file:", title=title, cards=cards, models=models))
     return len(cards)
 
 

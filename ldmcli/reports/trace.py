@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ldmcli.reports.html import data_uri, render_page, write_text
+from ldmcli.reports.html import data_uri, render_page
+from ldmcli.runtime.files import write_file
 
 Maps = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -23,10 +24,10 @@ PART = 116
 
 def save_trace(folder: Path, trace: dict[str, Any]) -> Path:
     """Write both files into the folder, and return the page's path. Raises LdmError."""
-    write_text(folder / "trace.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(trace)))
+    write_file(folder / "trace.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(trace)))
     width = max(960, PART * len(trace["parts"]))
     page = render_page("trace", **trace, diagram=u_diagram(trace["parts"], width), diagram_width=width, data=page_data(trace))
-    return write_text(folder / "trace.html", page)
+    return write_file(folder / "trace.html", page)
 
 
 def rows(trace: dict[str, Any]) -> list[dict[str, Any]]:

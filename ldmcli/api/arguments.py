@@ -32,7 +32,10 @@ class ModelArguments(TypedDict, total=False):
 
 
 class DrawingArguments(TypedDict, total=False):
-    """What drawing takes beside the prompt and the seed. Each is the option of `ldm generate` of that name, and has its default."""
+    """What drawing takes beside the prompt and the seed. Each is the option of `ldm generate` of that name, and has its default.
+
+    share: where the picture lies on the way to seed_to and prompt_to, from 0 to 1; the command line asks for all --frames of it.
+    """
 
     negative_prompt: str
     scheduler: str | None
@@ -50,6 +53,13 @@ class DrawingArguments(TypedDict, total=False):
     tiled_decode: bool | None
     upscale: int
     resample: Literal["nearest", "lanczos"]
+    init_image: Path | None
+    strength: float | None
+    mask: Path | None
+    variation: str | None
+    seed_to: int | None
+    prompt_to: str | None
+    share: float | None
 
 
 MODEL = ("model", "device", "dtype", *ModelArguments.__annotations__)

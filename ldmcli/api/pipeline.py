@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldmcli.api.arguments import DRAWING, DrawingArguments, read_arguments
 from ldmcli.api.checks import embedding_of, latents_of, one_text, picture_of, pixels_of, texts_of, timestep_of
-from ldmcli.api.drawing import decode_one, plan, steps
+from ldmcli.api.drawing import decode_one, draw, plan, steps
 from ldmcli.api.names import schedule as schedule_of
 from ldmcli.api.parts import Part, description, parts_of
 from ldmcli.api.picture import Picture
@@ -21,7 +21,6 @@ from ldmcli.diffusion.noise import noise_for
 from ldmcli.diffusion.objective import add_noise
 from ldmcli.diffusion.schedule import NoiseSchedule
 from ldmcli.engine.sampling.open_model import OpenModel
-from ldmcli.errors import NonFinite
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.models.scorer_source import find_scorer, scorer_for
 from ldmcli.networks.attention import TextContext
@@ -62,14 +61,13 @@ class Pipeline:
         """Draw a picture: the one that `ldm generate PROMPT --seed SEED` draws, with the same record inside when it is saved.
 
         seed: None draws one, which the record names. options: negative_prompt, scheduler, steps, cfg, cfg_rescale, cfg_interval,
-        spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64"), tiled_decode, upscale and resample, as
-        `ldm generate --help` explains them; the model's defaults hold for what is not passed. Warns of a prompt that is too long and of
-        a size beyond the model's.
+        spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64"), tiled_decode, upscale, resample, init_image,
+        strength, mask and variation, as `ldm generate --help` explains them; seed_to, prompt_to and share (0 to 1) for a picture on
+        the way to another. The model's defaults hold for what is not passed. Warns of a prompt that is too long and of a size beyond
+        the model's.
         """
         job, settings = plan(self._model, self._config, prompt, {"seed": seed, **options})
-        *_, last = steps(self._model, job, settings)
-        assert last.picture is not None
-        return last.picture
+        return draw(self._model, job, settings)
 
     @python_words()
     def sample(self, prompt: str, *, seed: int | None = None, **options: Unpack[DrawingArguments]) -> Iterator[Step]:
@@ -84,12 +82,8 @@ class Pipeline:
 
         Raises LdmError where a side of the picture is no multiple of the VAE's factor.
         """
-        vae = self._session.vae
-        pixels = pixels_of(picture, vae.config.downscale, "encode_image")
-        mean, _ = self._session.codec.encode(pixels.to(self._session.device, next(vae.parameters()).dtype))
-        if not mean.isfinite().all():
-            raise NonFinite("the VAE's encoder gives NaN or infinity.", hint='Load the model with vae_dtype="fp32".')
-        return mean.float()
+        pixels = pixels_of(picture, self._session.vae.config.downscale, "encode_image")
+        return self._session.encode(pixels)[0]
 
     @python_words()
     def decode(self, latents: Tensor) -> Image.Image:

@@ -22,6 +22,37 @@ WAYS = {
 }  # fmt: skip
 
 
+START = {
+    "over a picture": {"strength": 0.6, "scheduler": "ddim", "steps": 4},
+    "over a part of a picture": {"strength": 0.8, "mask": "mask.png", "steps": 4},
+    "through the VAE alone": {"strength": 0},
+    "near another seed": {"variation": "7:0.3"},
+}
+
+
+@pytest.mark.parametrize("way", START)
+def test_a_picture_that_starts_from_another_is_the_file_of_the_command(pipe, model, ldm, tmp_path, monkeypatch, way):
+    monkeypatch.chdir(tmp_path)
+    pipe("dog", seed=1, steps=1).save("start.png")
+    Image.linear_gradient("L").save("mask.png")
+    options = START[way] if "variation" in START[way] else {"init_image": "start.png", **START[way]}
+    assert ldm("generate", "red", "-m", model, "--device", "cpu", "-s", 5, "-o", "typed.png", *flags(options))[0] == 0
+    pipe("red", seed=5, **options).save("saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == (tmp_path / "typed.png").read_bytes()
+
+
+def test_a_picture_on_the_way_to_another_is_a_frame_of_the_command(pipe, model, ldm, tmp_path):
+    options = {"seed_to": 6, "prompt_to": "red"}
+    argv = ("-m", model, "--device", "cpu", "-s", 5, "--frames", 3, "-o", tmp_path / "{number}.png", *flags(options))
+    assert ldm("generate", "dog", *argv)[0] == 0
+    paths = sorted(tmp_path.glob("*.png"))
+    assert len(paths) == 3
+    for path, share in zip(paths, (0.0, 0.5, 1.0), strict=True):
+        with Image.open(path) as frame:
+            ours = pipe("dog", seed=5, share=share, **options)
+            assert abs(np.asarray(frame).astype(int) - np.asarray(ours)).max() <= 1  # the three were drawn as one batch
+
+
 def flags(options):
     """As they are typed."""
     for name, value in options.items():

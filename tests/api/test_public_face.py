@@ -15,10 +15,11 @@ from tiny import environment
 import ldmcli
 from ldmcli.api.arguments import DRAWING, MODEL
 from ldmcli.api.wording import in_python
-from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.generation import BackendOptions, GenerateConfig
 from ldmcli.config.options import declared, find_key
 from ldmcli.config.sampling import SamplingOptions
 from ldmcli.config.shared import ModelOptions, RuntimeOptions
+from ldmcli.config.starting import StartOptions
 from ldmcli.diffusion.catalogue import SCHEDULERS
 
 PUBLIC = {
@@ -51,7 +52,8 @@ def test_arguments_are_the_declared_options():
         return {find_key(GenerateConfig, name).field for name in names}
 
     assert len(meant(MODEL)) == len(MODEL) and len(meant(DRAWING)) == len(DRAWING)
-    assert fields(ModelOptions, RuntimeOptions) <= meant(MODEL) and fields(SamplingOptions) <= meant(DRAWING)
+    assert fields(ModelOptions, RuntimeOptions, BackendOptions) <= meant(MODEL)
+    assert fields(SamplingOptions, StartOptions) - {"frames", "frames_as"} <= meant(DRAWING)  # frames are several pictures
 
 
 PROCESS = """
@@ -131,6 +133,12 @@ WRONG = {
     "half an interval": (lambda pipe: pipe("a", cfg_interval=(0.2,)), "cfg_interval = [0.2]", ""),
     "one number for an interval": (lambda pipe: pipe("a", cfg_interval=0.2), "two numbers are needed", ""),
     "a scheduler": (lambda pipe: pipe.sample("a", scheduler="dddim"), "No scheduler is called 'dddim'", "ddim"),
+    "a picture to start from": (
+        lambda pipe: pipe("a", init_image=Image.new("RGB", (64, 64))), "init_image takes the path of a file", 'picture.save("start.png")',
+    ),
+    "no picture to start from": (lambda pipe: pipe("a", init_image="no.png"), "no.png: no such picture", ""),
+    "a strength of nothing": (lambda pipe: pipe("a", strength=0.5), "there is none", "Add init_image"),
+    "a variation": (lambda pipe: pipe("a", variation="x"), "variation x: SEED:AMOUNT", ""),
     "a spacing": (lambda pipe: pipe("a", spacing="wide"), "spacing wide", ""),
     "a size": (lambda pipe: pipe("a", size="wide"), "size wide: WIDTHxHEIGHT", ""),
     "a width": (lambda pipe: pipe("a", width=60), "width must be a multiple of 8", ""),

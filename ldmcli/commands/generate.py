@@ -19,7 +19,7 @@ from ldmcli.engine.jobs import check_trace, swept_names
 from ldmcli.errors import UsageError
 from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
-from ldmcli.models.source import find_source
+from ldmcli.models.source import find_source, holds_vae_alone
 from ldmcli.outputs.naming import find_target
 
 
@@ -53,6 +53,7 @@ def generate(invocation: Invocation) -> None:
     requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)
     find_target(config, sum(request.config.pictures for request in requests))
+    config = with_unet(config)
     source = find_source(config)
     invocation.note_model(source.path)
 
@@ -73,6 +74,13 @@ def checked(invocation: Invocation, request: RequestOptions, report: ReportOptio
     unset = {name: declared(GenerateConfig)[name].default for name in swept}
     invocation.refuse_conflicts(replace(config, **unset), report)
     return config
+
+
+def with_unet(config: GenerateConfig) -> GenerateConfig:
+    """A run of train-vae will do for --strength 0: its VAE in the bundled model, whose U-Net is not asked anything."""
+    if config.strength != 0 or config.vae is not None or not holds_vae_alone(config.model):
+        return config
+    return replace(config, model="bundled", vae=config.model)
 
 
 def check_preview(*, quiet: bool) -> None:

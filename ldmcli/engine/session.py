@@ -159,12 +159,13 @@ class Session:
 
 def open_session(
     source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False, backend: str = "torch",
-    loaded: Callable[[nn.Module], object] = lambda network: None,
+    loaded: Callable[[nn.Module], object] = lambda network: None, vae_alone: bool = False,
 ) -> Session:  # fmt: skip
     """Load a model. vae_dtype: auto is fp32 wherever the VAE's config asks for it, else as the rest.
 
     fuse: to sample only, without looking into the networks: see `fuse_networks`. backend: torch, or openvino for the U-Net.
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
+    vae_alone: only its VAE is to be used, so that it need not fit the rest.
     """
     if backend == "openvino":
         check_openvino(runtime.device, runtime.dtype)
@@ -182,7 +183,8 @@ def open_session(
     unet.to(runtime.device, runtime.dtype)
     loaded(unet)
     vae = load_vae(source.vae, **picking)
-    check_fit(unet, vae, text)
+    if not vae_alone:
+        check_fit(unet, vae, text)
     chosen = DTYPES.get(vae_dtype, torch.float32 if vae.config.force_upcast else runtime.dtype)
     vae.to(runtime.device, chosen)
     loaded(vae)

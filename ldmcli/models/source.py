@@ -111,6 +111,16 @@ def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[s
     raise NotFound(f"{text} has no {name}/.", hint=f"Pass `bundled`, a training run or a diffusers folder with {name}/ in it.")
 
 
+def holds_vae_alone(text: str) -> bool:
+    """Whether this is a folder or run of train-vae, which has a VAE and no U-Net yet."""
+    if not Path(text).expanduser().is_dir():
+        return False
+    try:
+        return not (find_component(text, "vae") / "unet").exists()
+    except NotFound:
+        return False
+
+
 def find_tokenizer(text: str | None) -> Path:
     """The folder with CLIP's tokenizer files: the one that is named, else one that is on this machine already."""
     if text is not None:

@@ -81,9 +81,11 @@ def offload(network: nn.Module) -> None:
     give_back()
 
 
-def open_low_memory(source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False) -> LowMemorySession:
+def open_low_memory(
+    source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False, vae_alone: bool = False
+) -> LowMemorySession:
     """Like open_session. Every network is read once and checked, one after the other, and again when its turn comes."""
-    session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=offload)
+    session = open_session(source, runtime, vae_dtype=vae_dtype, loaded=offload, vae_alone=vae_alone)
     picking = source.picking
     read: dict[str, Callable[[], nn.Module]] = {
         "text_encoder": lambda: with_loras(load_text_encoder(source.path, **picking), "text_encoder", source.loras),

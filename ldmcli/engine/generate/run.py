@@ -106,7 +106,9 @@ def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator
     """The session that the options ask for, and what there is to say of it."""
     started = time.perf_counter()
     if config.low_memory:
-        session: Session = open_low_memory(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime))
+        session: Session = open_low_memory(
+            source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime), vae_alone=config.strength == 0
+        )
     else:
         session = open_networks(config, source, runtime)
     if session.vae_dtype != runtime.dtype_name:

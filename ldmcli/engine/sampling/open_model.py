@@ -53,7 +53,9 @@ class OpenModel:
 
 def open_networks(config: GenerateConfig, source: Source, runtime: Runtime) -> Session:
     """In the precision and the form that the options say. Raises LdmError."""
-    return open_session(source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime), backend=config.backend)
+    return open_session(
+        source, runtime, vae_dtype=config.vae_dtype, fuse=by_copies(config, runtime), backend=config.backend, vae_alone=config.strength == 0
+    )
 
 
 def open_model(config: GenerateConfig, source: Source) -> OpenModel:

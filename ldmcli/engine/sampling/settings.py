@@ -11,6 +11,7 @@ from ldmcli.diffusion.guidance import guided_calls
 from ldmcli.diffusion.midway import begun_midway
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
+from ldmcli.engine.parts import check_fit
 from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
@@ -60,6 +61,8 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
     start = None if picture is None else start_image(config, picture, (width, height), session)
     solver = solver if start is None else begun_midway(solver, start.strength)
+    if solver.num_calls:  # with --strength 0 the VAE may be any
+        check_fit(session.unet, session.vae, session.text)
     cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
     during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
     guided = during if cfg > 1 else (False,) * solver.num_calls

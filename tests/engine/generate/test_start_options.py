@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -130,6 +131,21 @@ def test_strength_0_is_the_vae_alone_and_prints_its_psnr(generate, model, photo,
     assert f"PSNR {decibel:.1f} dB" in err and body["images"][0]["num_unet_calls"] == 0
 
 
+def test_a_run_of_train_vae_shows_its_round_trip(ldm, generate, model, photo, tmp_path):
+    shutil.copytree(model / "vae", tmp_path / "run" / "model" / "vae")
+    shared = ("generate", "a dog", "-s", "1", "--init-image", photo, "--strength", "0", "--device", "cpu", "-q")
+    for name, which in {"run": ("-m", tmp_path / "run"), "vae": ("--vae", tmp_path / "run")}.items():
+        assert ldm(*shared, *which, "-o", tmp_path / f"{name}.png")[0] == 0
+    assert (tmp_path / "run.png").read_bytes() == (tmp_path / "vae.png").read_bytes()
+    assert generate("a dog", "-s", "1", "--init-image", photo, "--strength", "0", "-o", tmp_path / "whole.png")[0] == 0
+    assert np.array_equal(pixels(tmp_path / "run.png"), pixels(tmp_path / "whole.png"))
+    code, _, err = ldm("generate", "a dog", "--init-image", photo, "--strength", "0.5", "-m", tmp_path / "run")
+    assert code == 6 and "holds a VAE but no U-Net yet" in err
+    (tmp_path / "line.jsonl").write_text(json.dumps({"prompt": "a dog", "strength": 0.5}))
+    code, _, err = ldm(*shared[:1], "-f", tmp_path / "line.jsonl", *shared[2:], "-m", tmp_path / "run", "-o", f"{tmp_path}/lines/")
+    assert code == 1 and "do not belong together" in err and "Traceback" not in err
+
+
 SIZES = {
     "its own, rounded down": ((60, 45), (), (56, 40)),
     "a large one, at the model's size": ((900, 600), (), (96, 64)),
@@ -169,13 +185,19 @@ def slerp(one, other, share, axes):
     return (np.sin((1 - share) * omega) * one + np.sin(share * omega) * other) / np.sin(omega)
 
 
-def diffusers_pictures(model, latents, **inputs):
+@cache
+def pipeline_of(model):
     import diffusers
 
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(model, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     settings = {"timestep_spacing": "leading"}
     pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **settings)
+    return pipeline
+
+
+def diffusers_pictures(model, latents, **inputs):
+    pipeline = pipeline_of(model)
     shared = {"num_inference_steps": 3, "guidance_scale": 3.0, "latents": torch.from_numpy(latents).float()}
 
     def embed(prompt):

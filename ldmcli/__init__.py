@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ldmcli.diffusion.schedule import NoiseSchedule as NoiseSchedule
     from ldmcli.errors import LdmError as LdmError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["LdmError", "NoiseSchedule", "Picture", "Pipeline", "Step", "__version__", "load", "schedule", "schedulers"]
 

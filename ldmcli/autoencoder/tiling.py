@@ -1,4 +1,4 @@
-"""A large picture decoded in overlapping tiles that fade into each other, so that memory follows the tile and not the picture."""
+"""A large picture through the VAE in overlapping tiles that fade into each other, so that memory follows the tile and not the picture."""
 
 from collections.abc import Callable
 
@@ -17,17 +17,30 @@ def decode_in_tiles(decode: Callable[[Tensor], Tensor], latents: Tensor, *, side
     decode: (B, C, a, b) -> (B, 3, a scale, b scale); latents: (B, C, h, w); side: of a tile, in latent pixels, at least 4.
     Returns (B, 3, h scale, w scale). Latents no larger than a tile are decoded whole.
     """
-    height, width = latents.shape[-2:]
+    return _in_tiles(decode, latents, side, side * scale)
+
+
+def encode_in_tiles(encode: Callable[[Tensor], Tensor], pictures: Tensor, *, side: int, scale: int) -> Tensor:
+    """Equals `tiled_encode` of diffusers' AutoencoderKL. encode: (B, 3, a scale, b scale) -> (B, K, a, b); side: as in decode_in_tiles.
+
+    pictures: (B, 3, h scale, w scale). Returns (B, K, h, w).
+    """
+    return _in_tiles(encode, pictures, side * scale, side)
+
+
+def _in_tiles(network: Callable[[Tensor], Tensor], x: Tensor, side: int, side_after: int) -> Tensor:
+    """side: of a tile of x; side_after: of what the network makes of it."""
+    height, width = x.shape[-2:]
     if max(height, width) <= side:
-        return decode(latents)
-    stride, blend = int(side * (1 - OVERLAP)), int(side * scale * OVERLAP)
-    kept = side * scale - blend  # pixels of a tile that no later neighbour fades into
+        return network(x)
+    stride, blend = int(side * (1 - OVERLAP)), int(side_after * OVERLAP)
+    kept = side_after - blend  # of a tile, what no later neighbour fades into
     above: list[Tensor] = []
     rows = []
     for top in range(0, height, stride):
         tiles: list[Tensor] = []
         for number, left in enumerate(range(0, width, stride)):
-            tile = decode(latents[..., top : top + side, left : left + side])
+            tile = network(x[..., top : top + side, left : left + side])
             if above:
                 _fade(above[number], tile, blend, dim=-2)
             if tiles:

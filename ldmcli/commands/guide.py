@@ -36,7 +36,7 @@ def guide(invocation: Invocation) -> None:
 def listing() -> str:
     """All pages with their first lines, and what else can be asked, as Markdown."""
     width = max(map(len, pages()))
-    rows = [f"{page.topic:{width}}  {page.title}" for page in pages().values()]
+    rows = [f"{page.topic:{width}}  {page.about}" for page in pages().values()]
     asked = [f"$ {line}" for line in ("ldm help schedulers", "ldm help --cfg-interval", 'ldm help "how do I resume"')]
     return "\n".join(["# The guide", "", "```", *rows, "```", "", "A page, an option, or a question:", "", "```", *asked, "```"])
 

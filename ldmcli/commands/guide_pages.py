@@ -32,6 +32,12 @@ class Page:
     title: str
     text: str
 
+    @property
+    def about(self) -> str:
+        """The title without the topic, where it begins with that: `Batches: many prompts` is about many prompts."""
+        name, _, rest = self.title.partition(": ")
+        return rest if rest and name.lower().replace(" ", "-") == self.topic else self.title
+
     def sections(self) -> Iterator[Section]:
         """In order; the first one begins with the title of the page. A heading with nothing under it is none."""
         title, lines = self.title, list[str]()

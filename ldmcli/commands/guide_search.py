@@ -13,11 +13,11 @@ FILLERS = frozenset(
 )
 SAME = {
     "sampler": "scheduler", "image": "picture", "photo": "picture", "continue": "resume", "guidance": "cfg", "vram": "memory",
-    "ram": "memory", "license": "licence", "duration": "time", "inpaint": "mask", "img2img": "init",
+    "ram": "memory", "license": "licence", "duration": "time", "inpaint": "mask",
 }  # fmt: skip
 """Words that mean the same here."""
 
-PHRASES = {"how long": "duration", "how fast": "speed"}
+PHRASES = {"how long": "duration", "how fast": "speed", "img2img": "start from a picture, strength"}
 """Of questions, whose words alone would be found elsewhere."""
 
 IN_TITLE, IN_PAGE_TITLE, AS_FLAG = 5.0, 1.5, 3.0

@@ -83,7 +83,8 @@ class OutputOptions(Options, group="Output"):
         None, "--format", help="Of the files; webp is lossless.", default_is="what --output says, else png",
         convert=lambda text: text.lower().replace("jpeg", "jpg"),
     )  # fmt: skip
-    grid: bool = option(False, "--grid", help="Also write one sheet of all pictures.")
+    grid: bool = option(False, "--grid", help="Also write one sheet of all pictures; of a sweep, a labelled table.")
+    index: bool = option(False, "--index", help="Also write index.html: the folder's pictures with prompt, seed and settings.")
     overwrite: bool = option(
         False, "--overwrite", help="Replace what exists.", conflicts=(
             Conflict(lambda options: options.resume, "--resume keeps what is finished and --overwrite replaces it."),

@@ -36,12 +36,6 @@ def parse_variation(text: str) -> tuple[int, float]:
     return found
 
 
-def checked_variation(text: str) -> str:
-    """The same text. Raises UsageError."""
-    parse_variation(text)
-    return text
-
-
 def no_noise(options: Any) -> bool:
     """The picture goes through the VAE and back, and nothing is drawn."""
     return options.strength == 0
@@ -84,7 +78,7 @@ class StartOptions(Options, group="Start"):
         ),
     )  # fmt: skip
     variation: str | None = option(
-        None, "--variation", metavar="SEED:AMOUNT", convert=checked_variation, per_prompt=True, sweep=True, recorded=True, before=None,
+        None, "--variation", metavar="SEED:AMOUNT", per_prompt=True, sweep=True, recorded=True, before=None,
         help="Noise that lies so far towards that of another seed; picture i takes SEED + i.", conflicts=(
             IDLE,
             Conflict(
@@ -120,6 +114,8 @@ class StartOptions(Options, group="Start"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.variation is not None:
+            parse_variation(self.variation)
         check(is_text(self.prompt_to or ""), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
 
 

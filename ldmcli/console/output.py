@@ -100,7 +100,7 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
             if as_json:
                 show_json(generated_json(event))
                 continue
-            for path in filter(None, (event.grid, *(event.frames or ()))):
+            for path in filter(None, (event.grid, event.index, *(event.frames or ()))):
                 print(path, flush=True)
             if not quiet:
                 timing = event.timing
@@ -115,11 +115,11 @@ def show_generated(events: Iterator[Event], *, as_json: bool, quiet: bool) -> No
 def generated_json(report: GenerateReport) -> dict[str, Any]:
     """The document of `generate`; a key that an option asks for is there only with it.
 
-    Those are grid, trace, measured, frames and round_trips; progress and guided_calls of a picture. vae_retried_in_fp32 is there only
-    where that happened.
+    Those are grid, index, trace, measured, frames and round_trips; progress and guided_calls of a picture. vae_retried_in_fp32 is
+    there only where that happened.
     """
     body = dataclasses.asdict(report)
-    for key in ("grid", "trace", "measured", "frames", "round_trips"):
+    for key in ("grid", "index", "trace", "measured", "frames", "round_trips"):
         if body[key] is None:
             del body[key]
     for image in body["images"]:

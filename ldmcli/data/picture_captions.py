@@ -4,11 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ldmcli.data.caption_file import WHAT_FITS, read_caption_file
 from ldmcli.data.caption_names import Paired, pair_names
+from ldmcli.data.captioned import CaptionedImage
 from ldmcli.data.endings import is_picture
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
@@ -19,10 +20,11 @@ from ldmcli.records.words import counted
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and one of its captions."""
+    """A picture and one of its captions. member: where it lies, if that is a tar shard; path is then the shard's with its key behind."""
 
     path: Path
     caption: str
+    member: CaptionedImage | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,18 @@ def find_pairs(inputs: Sequence[Path], *, captions: Path | None = None, data: Pa
     could mean several pictures.
     """
     if data is not None and not inputs:
-        known = {Path(name): texts for name, texts in _coco_captions(data).items()}
-        return _joined(Pictures(list(known), []), Paired(known, Counter()), str(data), set(), limit)
+        own = {_place(image): image for image in _captioned(data)}
+        known = {path: list(image.captions) for path, image in own.items()}
+        found = _joined(Pictures(list(known), []), Paired(known, Counter()), str(data), set(), limit)
+        inside = {path: image for path, image in own.items() if image.span is not None}
+        return replace(found, pairs=tuple(replace(pair, member=inside.get(pair.path)) for pair in found.pairs))
     pictures = find_pictures(inputs)
     paired: Paired | None
     if data is not None:
-        paired = pair_names(_coco_captions(data).items(), pictures.files, str(data))
+        captioned = _captioned(data)
+        if any(image.span is not None for image in captioned):
+            raise UsageError(f"--data {data}: tar shards hold pictures of their own.", hint="Leave out the others.")
+        paired = pair_names({str(image.path): list(image.captions) for image in captioned}.items(), pictures.files, str(data))
     else:
         paired = None if captions is None else _from_file(captions, pictures.files)
     return _joined(pictures, paired, str(data or captions or "its metadata or a manifest"), set(inputs), limit)
@@ -151,15 +159,17 @@ def _manifest(folder: Path) -> dict[str, str]:
     return prompts
 
 
-def _coco_captions(data: Path) -> dict[str, list[str]]:
-    """Captions by the path of the data's own picture, in any layout; the validation split if it is there. Raises LdmError."""
+def _captioned(data: Path) -> tuple[CaptionedImage, ...]:
+    """The pictures of the data in any layout; the validation split if it is there. Raises LdmError."""
     try:
-        found = load_captioned(data, split="val")
+        return load_captioned(data, split="val").images
     except NotFound:
-        found = load_captioned(data)
-    if any(image.span is not None for image in found.images):
-        raise UsageError(f"--data {data}: the pictures lie in tar shards, and clipscore opens files.", hint="Unpack the shards first.")
-    return {str(image.path): list(image.captions) for image in found.images}
+        return load_captioned(data).images
+
+
+def _place(image: CaptionedImage) -> Path:
+    """What names a picture: its path, or the shard's with its key: shards/000.tar/7."""
+    return image.path if image.span is None else image.path / image.id.partition("/")[2]
 
 
 def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], str]:

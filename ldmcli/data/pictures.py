@@ -56,6 +56,11 @@ def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
     return _read(path, None, at_least=at_least)
 
 
+def read_captioned(picture: CaptionedImage) -> Image.Image:
+    """See read_picture; of a file or a shard's member."""
+    return _read(picture.path, picture.span, at_least=None)
+
+
 def _read(path: Path, span: tuple[int, int] | None, *, at_least: int | None) -> Image.Image:
     """See read_picture. span: (first byte, bytes) of the picture within the file."""
     try:

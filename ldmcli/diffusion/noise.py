@@ -1,11 +1,14 @@
 """Random numbers: a seed names a picture, whatever the batch it is drawn in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 # B pictures, C latent channels, h w latent size
+
+COLUMNS, WHOLE = (1,), (0, 1, 2)
+"""Of noise (C, h, w): A1111 takes each column of each channel for a vector of its own; the way between two seeds is one arc."""
 
 ALIKE = 0.9995
 """Cosine beyond which an arc is as good as straight, and its sine too small to divide by."""
@@ -26,17 +29,26 @@ class StepNoise:
     These are the numbers that StableDiffusionPipeline(generator=[one per picture]) hands to its scheduler.
     """
 
-    def __init__(self, seeds: Sequence[int], shape: tuple[int, int, int], *, after: int = 1) -> None:
-        """after: draws that come before; of a picture from noise that is the noise itself."""
+    def __init__(
+        self, seeds: Sequence[int], shape: tuple[int, int, int], *, after: int = 1, towards: Mapping[int, tuple[int, float]] | None = None
+    ) -> None:
+        """after: draws that come before; of a picture from noise that is the noise itself.
+
+        towards: of a row that lies between two seeds, the other one and the share of the way to it.
+        """
         self.shape = shape
         self.generators = _generators(seeds, shape, after)
+        self.towards = {row: (_generators([seed], shape, after)[0], share) for row, (seed, share) in (towards or {}).items()}
         self.drawn = 0
 
     def __call__(self, step: int) -> Tensor:
         """Standard normal (B, C, h, w) float32 of a step; steps are asked for once each, in order."""
         assert step == self.drawn, f"noise of step {step} asked for, {self.drawn} is next"
         self.drawn += 1
-        return torch.stack([torch.randn(self.shape, generator=generator) for generator in self.generators])
+        draws = [torch.randn(self.shape, generator=generator) for generator in self.generators]
+        for row, (generator, share) in self.towards.items():
+            draws[row] = slerp(draws[row], torch.randn(self.shape, generator=generator), share, WHOLE)
+        return torch.stack(draws)
 
 
 def slerp(one: Tensor, other: Tensor, share: float, dims: Sequence[int]) -> Tensor:

@@ -28,7 +28,7 @@ DIGESTED = (
 """The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not what those
 versions did, so that those manifests stay readable."""
 
-UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "trace", "measure", "low_memory", "offline"}
+UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline"}
 """What may differ when a command is resumed."""
 
 
@@ -66,6 +66,11 @@ class Job:
     towards: Towards | None = None
     sequence: int | None = None
     """Which of the ways from picture to picture it is a frame of."""
+
+    @property
+    def end_of_sequence(self) -> bool:
+        """It is the first or the last frame: a picture as any other, and drawn alone, so that it has the same bytes."""
+        return self.sequence is not None and self.towards is None
 
 
 def changed(config: GenerateConfig, values: dict[str, Any]) -> GenerateConfig:
@@ -175,9 +180,10 @@ def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lamb
     windows: how many the job's prompt takes. Prompts share a batch only where that is equal, so that none is padded for its neighbours.
     Cut over the whole command, whatever is finished already: a resumed run draws the same batches, so the same bytes.
     """
-    groups: dict[tuple[GenerateConfig, int], list[Job]] = {}
+    groups: dict[tuple[GenerateConfig, int, int | None], list[Job]] = {}
     for job in jobs:
-        groups.setdefault((job.config, windows(job)), []).append(job)
+        alone = job.number if job.end_of_sequence else None
+        groups.setdefault((job.config, windows(job), alone), []).append(job)
     for group in groups.values():
         for first in range(0, len(group), size):
             yield group[first : first + size]

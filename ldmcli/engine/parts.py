@@ -1,14 +1,15 @@
 """The parts of a model and how they fit: the codec of a VAE, and whether U-Net, VAE and text belong together."""
 
+import torch
 from torch import Tensor
 
 from ldmcli.autoencoder.codec import LatentCodec
-from ldmcli.autoencoder.tiling import decode_in_tiles
+from ldmcli.autoencoder.tiling import decode_in_tiles, encode_in_tiles
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.text import TextConditioner
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.unet import UNet
-from ldmcli.networks.vae import VAE
+from ldmcli.networks.vae import VAE, Posterior
 
 SMALLEST_TILE = 256
 """Pixels along a tile's side, where the VAE was trained on smaller pictures: seams cost more than the memory that smaller tiles save."""
@@ -24,7 +25,15 @@ def make_codec(vae: VAE, *, tiled: bool = False) -> LatentCodec:
     """The codec of a VAE, with the scaling factor of its config."""
 
     def encode(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = vae.encode(pictures)
+        if not tiled:
+            posterior = vae.encode(pictures)
+            return posterior.mean, posterior.std
+
+        def mean_logvar(tile: Tensor) -> Tensor:
+            return torch.cat([(posterior := vae.encode(tile)).mean, posterior.logvar], dim=1)
+
+        both = encode_in_tiles(mean_logvar, pictures, side=tile_side(vae.config), scale=vae.config.downscale)
+        posterior = Posterior(*both.chunk(2, dim=1))
         return posterior.mean, posterior.std
 
     def decode(latents: Tensor) -> Tensor:

@@ -132,15 +132,15 @@ class Session:
         )
 
     @torch.no_grad()
-    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pictures: Tensor, *, tiled: bool = False) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, H, W) in [-1, 1] to mean and std of their scaled latents, (B, C, h, w) each, float32. Raises NonFinite.
 
-        Where half precision overflows, a copy of the VAE encodes in fp32.
+        Where half precision overflows, a copy of the VAE encodes in fp32. tiled: see encode_in_tiles.
         """
         pictures = pictures.to(self.device)
-        mean, std = self.codec.encode(pictures.to(next(self.vae.parameters()).dtype))
+        mean, std = make_codec(self.vae, tiled=tiled).encode(pictures.to(next(self.vae.parameters()).dtype))
         if not (mean + std).isfinite().all() and self.vae_dtype != "fp32":
-            mean, std = make_codec(copy.deepcopy(self.vae).float()).encode(pictures)
+            mean, std = make_codec(copy.deepcopy(self.vae).float(), tiled=tiled).encode(pictures)
         if not (mean + std).isfinite().all():
             raise NonFinite("the latents of the picture hold NaN or infinity.", hint="Try --dtype fp32.")
         return mean.float(), std.float()

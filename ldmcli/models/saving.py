@@ -14,6 +14,7 @@ from torch import Tensor
 from ldmcli.models.layout import component_folder, read_json
 from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
 from ldmcli.networks.configs import DIFFUSERS_VERSION, CLIPTextConfig, UNetConfig, VAEConfig
+from ldmcli.runtime.files import replace_file
 
 WEIGHT_FILES = {
     "vae": "diffusion_pytorch_model.safetensors",
@@ -101,7 +102,4 @@ def copy_component(source: Path, model: Path, name: str) -> None:
 
 def write_json(path: Path, body: dict[str, Any]) -> None:
     """Write it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, json.dumps(body, indent=2) + "\n")

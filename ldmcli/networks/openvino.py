@@ -87,8 +87,8 @@ class OpenVINOUNet(UNet):
         import openvino
 
         shapes = [list(part.shape) for part in inputs]
-        entry = self.cache / _digest(self.plain, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
-        if _whole(entry):
+        entry = self.cache / entry_name(self.plain, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
+        if is_whole(entry):
             return core.read_model(entry / "unet.xml")
         network = WithKeysValues(self._in_fp32(), self.cross_attentions, masked=masked)
         if network.unet is not self.plain:
@@ -124,7 +124,7 @@ def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
         raise UsageError("--backend openvino computes in fp32 or bf16.", hint="Add --dtype bf16.")
 
 
-def _digest(unet: UNet, shapes: list[list[int]], versions: str) -> str:
+def entry_name(unet: UNet, shapes: list[list[int]], versions: str) -> str:
     """Names what is exported: weights, shapes, versions. 32 hex digits."""
     hashed = hashlib.blake2b(f"{shapes} {versions} {unet.config}".encode(), digest_size=16)
     for name, value in unet.state_dict().items():
@@ -133,7 +133,7 @@ def _digest(unet: UNet, shapes: list[list[int]], versions: str) -> str:
     return hashed.hexdigest()
 
 
-def _whole(entry: Path) -> bool:
+def is_whole(entry: Path) -> bool:
     """Whether all of an entry is there, as it was written."""
     try:
         sizes = json.loads((entry / MARK).read_bytes())

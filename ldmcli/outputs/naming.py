@@ -25,6 +25,9 @@ FIELDS: dict[str, Any] = {
 }  # fmt: skip
 """What a template may name, with the longest that each can be."""
 
+INDEX, INDEX_MARK = "index.html", b'content="ldm generate --index"'
+"""What --index writes in the folder, and what tells that it did."""
+
 LONGEST_NAME = 200
 """Bytes, of the 255 that file systems take: room for what is written beside a picture."""
 
@@ -61,6 +64,7 @@ def find_target(config: GenerateConfig, count: int) -> Target:
     if is_folder:
         if target.exists() and not target.is_dir():
             raise UsageError(f"-o {typed}: a file of this name is in the way.")
+        _check_index(config, target)
         return Target(target, None, NUMBERED, f".{config.format or 'png'}")
     ending = target.suffix
     if ending.lower() not in ENDINGS:
@@ -71,6 +75,7 @@ def find_target(config: GenerateConfig, count: int) -> Target:
     if _check_template(typed, template):
         if config.overwrite:
             raise UsageError(f"--overwrite is for one named file; -o {typed} takes the next free name.", hint="Leave out --overwrite.")
+        _check_index(config, target.parent)
         return Target(target.parent, None, template, ending)
     file = target.with_name(template.format() + ending)
     _check_file(config, file, count)
@@ -134,6 +139,19 @@ def _check_template(typed: str, template: str) -> bool:
     return any(field is not None for _, field, _, _ in parts)
 
 
+def _check_index(config: GenerateConfig, folder: Path) -> None:
+    """Only a page of --index is written over."""
+    page = folder / INDEX
+    if not config.index or config.overwrite or not (page.exists() or page.is_symlink()):
+        return
+    try:
+        ours = page.is_file() and not page.is_symlink() and INDEX_MARK in page.read_bytes()[:2000]
+    except OSError:
+        ours = False
+    if not ours:
+        raise UsageError(f"{page} already exists, and --index did not write it.", hint="Move it, or name another folder.")
+
+
 def _check_file(config: GenerateConfig, file: Path, count: int) -> None:
     if count > 1:
         raise UsageError(
@@ -144,6 +162,8 @@ def _check_file(config: GenerateConfig, file: Path, count: int) -> None:
         raise UsageError(f"--resume reads the manifest of a folder, and -o {config.output} is a file.", hint="Name a folder.")
     if config.grid:
         raise UsageError(f"--grid shows several pictures, and -o {config.output} is one.", hint="Name a folder.")
+    if config.index:
+        raise UsageError(f"--index shows the pictures of a folder, and -o {config.output} is one.", hint="Name a folder.")
     if file.is_symlink():
         raise UsageError(f"-o {config.output} is a link to somewhere else.", hint="Name the file itself.")
     if file.exists() and not config.overwrite:

@@ -82,7 +82,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateReport:
-    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, trace: the file of that option; measured: of --measure.
+    """The JSON of `generate`. timing: seconds by stage; memory: bytes; grid, index, trace: that option's file; measured: of --measure.
 
     frames: what --frames-as wrote, a file for each prompt; round_trips: of --strength 0.
     """
@@ -95,6 +95,7 @@ class GenerateReport:
     timing: dict[str, float]
     memory: dict[str, int | None]
     grid: str | None = None
+    index: str | None = None
     trace: str | None = None
     measured: list[Measured] | None = None
     frames: list[str] | None = None

@@ -1,13 +1,13 @@
 """A bar for every configuration of `bench`: where the time of a picture goes."""
 
-from pathlib import Path
+import io
 
 from ldmcli.records.costs import BenchReport
 
 STAGES = {"encode_s": ("text encoder", "#5b8db8"), "denoise_s": ("U-Net and solver", "#e0884a"), "decode_s": ("VAE decoder", "#7a9a52")}
 
 
-def save_chart(report: BenchReport, target: Path) -> None:
+def draw_chart(report: BenchReport) -> bytes:
     """PNG: seconds per picture, stacked by stage, with the standard deviation of the total. Rows that failed are left out."""
     import matplotlib
 
@@ -33,5 +33,7 @@ def save_chart(report: BenchReport, target: Path) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.5 / (1.4 + 0.6 * len(rows))), ncols=3, frameon=False, fontsize=9)
     axes.set_title(f"{report.env['model']} on {report.env['gpu'] or report.env['cpu']}", fontsize=10, pad=26)
     figure.tight_layout()
-    figure.savefig(target, dpi=110)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
     plt.close(figure)
+    return buffer.getvalue()

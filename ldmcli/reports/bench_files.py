@@ -5,13 +5,13 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ldmcli.config.measuring import BenchConfig
-from ldmcli.errors import LdmError
 from ldmcli.records.costs import BenchReport, BenchRow
-from ldmcli.reports.bench_chart import save_chart
+from ldmcli.reports.bench_chart import draw_chart
+from ldmcli.reports.csv_cells import safe_row
+from ldmcli.runtime.files import write_file
 
 
 def save_bench(report: BenchReport, config: BenchConfig) -> None:
@@ -21,18 +21,11 @@ def save_bench(report: BenchReport, config: BenchConfig) -> None:
         config.export_csv: lambda: as_csv(report.rows),
         config.export_markdown: lambda: as_markdown(report.rows),
     }
-    target: Path | None = None
-    try:
-        for target, text in texts.items():
-            if target is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text(), encoding="utf-8", newline="")
-        target = config.chart
-        if target is not None and any(row.total_s for row in report.rows):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save_chart(report, target)
-    except OSError as error:
-        raise LdmError(f"cannot write {target}: {error.strerror or error}.", hint="Is the folder writable?") from error
+    for target, text in texts.items():
+        if target is not None:
+            write_file(target, text())
+    if config.chart is not None and any(row.total_s for row in report.rows):
+        write_file(config.chart, draw_chart(report))
 
 
 def as_csv(rows: list[BenchRow]) -> str:
@@ -44,7 +37,7 @@ def as_csv(rows: list[BenchRow]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(map(safe_row, lines))
     return text.getvalue()
 
 

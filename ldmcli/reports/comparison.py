@@ -10,13 +10,14 @@ from typing import Any
 
 from PIL import Image
 
-from ldmcli.errors import LdmError
+from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
-from ldmcli.records.words import counted
+from ldmcli.records.words import counted, plain
 from ldmcli.reports.comparison_grid import Shown, labelled_grid
-from ldmcli.reports.curves import Chart, Series, log_chart
-from ldmcli.reports.html import data_uri, render_page, write_text
-from ldmcli.reports.sheets import save_sheet
+from ldmcli.reports.csv_cells import safe_cell
+from ldmcli.reports.curves import PHONE, Chart, Series, log_chart
+from ldmcli.reports.html import data_uri, render_page
+from ldmcli.runtime.files import write_file
 
 COLUMNS = (
     "scheduler", "steps", "num_unet_calls", "budget", "seconds", "seconds_per_call", "clip_score", "latent_rmse_to_reference",
@@ -34,16 +35,12 @@ ENOUGH = 0.05
 
 def write_comparison(folder: Path, report: ComparisonReport, shown: Shown) -> dict[str, Path]:
     """Write all four and return them by kind. Raises LdmError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        grid = save_sheet(labelled_grid(report, shown, limit=SHOWN_PROMPTS), folder / "grid.png", "grid")
-    except OSError as error:
-        raise LdmError(f"cannot write in {folder}: {error.strerror or error}.", hint="Is the disk full?") from error
+    grid = encode_picture(labelled_grid(report, shown, limit=SHOWN_PROMPTS), "png", sheet_texts("grid"))
     return {
-        "json": write_text(folder / "results.json", json.dumps(comparison_json(report), indent=1, ensure_ascii=True) + "\n"),
-        "csv": write_text(folder / "results.csv", as_csv(report.rows)),
-        "grid": grid,
-        "report": write_text(folder / "report.html", as_page(report, shown)),
+        "json": write_file(folder / "results.json", json.dumps(comparison_json(report), indent=1, ensure_ascii=True) + "\n"),
+        "csv": write_file(folder / "results.csv", as_csv(report.rows)),
+        "grid": write_file(folder / "grid.png", grid),
+        "report": write_file(folder / "report.html", as_page(report, shown)),
     }
 
 
@@ -61,7 +58,7 @@ def as_csv(rows: list[ComparedRow]) -> str:
     table.writerow([*COLUMNS, "latent_rmse_q25", "latent_rmse_q75", "clip_score_low", "clip_score_high"])
     for row in rows:
         values = [getattr(row, name) for name in COLUMNS]
-        table.writerow([*values, *(row.latent_rmse_quartiles or ("", "")), *(row.clip_score_ci95 or ("", ""))])
+        table.writerow([*map(safe_cell, values), *(row.latent_rmse_quartiles or ("", "")), *(row.clip_score_ci95 or ("", ""))])
     return text.getvalue()
 
 
@@ -78,22 +75,25 @@ def as_page(report: ComparisonReport, shown: Shown) -> str:
         verdicts=sorted(report.verdicts, key=lambda verdict: verdict.calls or 10**9),
         differences=report.differences,
         budgets=sorted({row.budget for row in report.rows}),
-        chart=convergence(report, numbers),
+        charts=convergence(report, numbers),
         blocks=_blocks(report, shown, names),
         enough=ENOUGH,
-        settings={key: _plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
+        settings={key: plain(value) for key, value in report.env.items() if key not in ("prompts", "reference")},
         solvers={f"{row.scheduler} at {counted(row.steps, 'step')}": (row.settings, row.notes) for row in report.rows if row.settings},
     )
 
 
-def convergence(report: ComparisonReport, numbers: dict[str, int]) -> Chart | None:
-    """Relative error in per cent against U-Net calls, both axes logarithmic; None where nothing was measured."""
+def convergence(report: ComparisonReport, numbers: dict[str, int]) -> dict[str, Chart] | None:
+    """Relative error in per cent against U-Net calls, on logarithmic axes, for a desk and for a phone; None where nothing was measured."""
     series = []
     for name, number in numbers.items():
         points = [(row.num_unet_calls, 100 * row.relative_rmse) for row in report.rows if row.scheduler == name and row.relative_rmse]
         if points:
             series.append(Series(name, number, sorted(points)))
-    return log_chart(series, threshold=100 * ENOUGH) if series else None
+    if not series:
+        return None
+    wide = log_chart(series, threshold=100 * ENOUGH)
+    return {"desk": wide, "phone": log_chart(series, PHONE, named=False, threshold=100 * ENOUGH)}
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,3 @@ def _uri(picture: Image.Image) -> str:
     small = picture.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     return data_uri(small) or ""
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "-" if value is None or value == "" else str(value)

@@ -20,19 +20,27 @@ MOST_PICTURES, CELL = 100, 256
 def grid_sheet(records: Sequence[ImageRecord]) -> Image.Image:
     """Read the pictures from disk and lay them out, each with what tells it from the others under it. Raises LdmError."""
     records = records[:MOST_PICTURES]
-    largest = max(max(record.width, record.height) for record in records)
-    side = min(CELL, largest * max(1, CELL // 2 // largest))
-    cells = []
-    for record in records:
-        try:
-            with open_picture(Path(record.path), max_pixels=OUR_PIXELS) as picture:
-                cells.append(_fitted(picture.convert("RGB"), side / largest, side))
-        except (OSError, BadPicture) as error:
-            raise LdmError(f"--grid cannot read {record.path}: {getattr(error, 'strerror', None) or error}.") from error
+    side, largest = cell_side(records)
+    cells = [read_cell(record, side, largest) for record in records]
     prompts = len({record.prompt for record in records})
     row = len(records) // prompts  # a row for each prompt, where that fits
     columns = row if row > 1 and len(records) == row * prompts and row <= 10 else ceil(sqrt(len(records)))
     return contact_sheet(cells, columns, labels=_labels(records))
+
+
+def cell_side(records: Sequence[ImageRecord]) -> tuple[int, int]:
+    """(the side of the square that every picture gets, the longest side of any of them), both in pixels."""
+    largest = max(max(record.width, record.height) for record in records)
+    return min(CELL, largest * max(1, CELL // 2 // largest)), largest
+
+
+def read_cell(record: ImageRecord, side: int, largest: int) -> Image.Image:
+    """A picture from its file, on its square. Raises LdmError where it cannot be read."""
+    try:
+        with open_picture(Path(record.path), max_pixels=OUR_PIXELS) as picture:
+            return _fitted(picture.convert("RGB"), side / largest, side)
+    except (OSError, BadPicture) as error:
+        raise LdmError(f"--grid cannot read {record.path}: {getattr(error, 'strerror', None) or error}.") from error
 
 
 def _fitted(picture: Image.Image, scale: float, side: int) -> Image.Image:

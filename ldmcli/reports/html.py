@@ -3,13 +3,10 @@
 import base64
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
-from ldmcli.errors import LdmError
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,11 +14,11 @@ LOSSLESS_SIDE = 128
 """Pictures larger than this are embedded as WebP of quality 85: at 512 x 512 noise alone takes most of a megabyte as PNG."""
 
 
-def render_page(name: str, **values: Any) -> str:
-    """templates/NAME.html with NAME.css and NAME.js inlined. Values are text to the page, never markup.
+def render_page(name: str, *, pictures: str = "data:", **values: Any) -> str:
+    """templates/NAME.html with base.css, NAME.css and NAME.js (if there is one) inlined. Values are text to the page, never markup.
 
-    Its policy allows that one style and that one script, by their hashes, and pictures in the page itself: no network, and
-    nothing that hides in a prompt can run.
+    Its policy allows that one style and that one script, by their hashes, and pictures from `pictures`, which is the page itself: no
+    network, and nothing that hides in a prompt can run.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -30,8 +27,10 @@ def render_page(name: str, **values: Any) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(bytes=in_bytes, count=in_thousands, seconds=in_seconds)
-    style, script = (TEMPLATES.joinpath(f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    sources = f"img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+    style = "".join(TEMPLATES.joinpath(f"{part}.css").read_text(encoding="utf-8") for part in ("base", name))
+    own = TEMPLATES / f"{name}.js"
+    script = own.read_text(encoding="utf-8") if own.exists() else ""
+    sources = f"img-src {pictures}; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {sources}; base-uri 'none'; form-action 'none'"
     return environment.get_template(f"{name}.html").render(style=Markup(style), script=Markup(script), policy=policy, **values)
 
@@ -46,19 +45,6 @@ def data_uri(picture: Image.Image | None) -> str | None:
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     picture.save(buffer, format="WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Whole or not at all. Raises LdmError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full?") from error
-    return path
 
 
 def in_bytes(number: float) -> str:

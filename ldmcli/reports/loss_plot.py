@@ -1,7 +1,10 @@
 """loss.png of a training run, from its log.jsonl."""
 
+import io
 import json
 from pathlib import Path
+
+from ldmcli.runtime.files import replace_file
 
 
 def plot_losses(log: Path, target: Path) -> None:
@@ -22,5 +25,7 @@ def plot_losses(log: Path, target: Path) -> None:
     axes.set(xlabel="step", yscale="log")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(target, dpi=100)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100, format="png")
     plt.close(figure)
+    replace_file(target, buffer.getvalue())

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ldmcli.errors import LdmError
 from ldmcli.records.scores import ScoredPair
+from ldmcli.reports.csv_cells import safe_row
+from ldmcli.runtime.files import write_file
 
 
 def write_pair_scores(path: Path, items: Sequence[ScoredPair]) -> None:
@@ -18,12 +19,9 @@ def write_pair_scores(path: Path, items: Sequence[ScoredPair]) -> None:
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(safe_row, rows))
         text = buffer.getvalue()
     else:
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         text = "\n".join(lines) + "\n" if path.suffix == ".jsonl" else "[\n" + ",\n".join(lines) + "\n]\n"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise LdmError(f"cannot write {path}: {error.strerror}.") from error
+    write_file(path, text)

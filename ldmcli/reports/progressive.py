@@ -7,8 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from ldmcli.errors import LdmError
-from ldmcli.outputs.picture_files import sheet_comment
+from ldmcli.outputs.picture_files import encode_picture, sheet_comment
 from ldmcli.reports.sheets import contact_sheet, save_sheet
+from ldmcli.runtime.files import replace_file
 
 STRIP_FRAMES = 8
 FRAME_MS, LAST_MS = 120, 1500
@@ -48,10 +49,9 @@ def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) 
     if kind == "strip":
         save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target, "strip")
     elif kind == "gif":
-        target.write_bytes(animation(pictures))
+        replace_file(target, animation(pictures))
     else:
         for old in target.glob("[0-9][0-9][0-9]_t*.png"):
             old.unlink()
         for number, (t, frame) in enumerate(frames):
-            target.mkdir(parents=True, exist_ok=True)
-            frame.save(target / f"{number:03d}_t{t:.0f}.png")
+            replace_file(target / f"{number:03d}_t{t:.0f}.png", encode_picture(frame, "png", None))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ldmcli.outputs.picture_files import png_chunks, sheet_texts
+from ldmcli.outputs.picture_files import encode_picture, sheet_texts
+from ldmcli.runtime.files import replace_file
 
 
 def contact_sheet(
@@ -29,7 +30,5 @@ def contact_sheet(
 
 
 def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples") -> Path:
-    """Write a PNG that says which kind of sheet it is (see `sheet_texts`), making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, pnginfo=png_chunks(sheet_texts(kind)))
-    return path
+    """Write a PNG that says which kind of sheet it is (see `sheet_texts`), making its folder. Raises OSError."""
+    return replace_file(path, encode_picture(sheet, "png", sheet_texts(kind)))

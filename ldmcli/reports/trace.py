@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ldmcli.reports.html import data_uri, render_page, write_text
+from ldmcli.reports.html import data_uri, render_page
+from ldmcli.runtime.files import write_file
 
 Maps = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -17,12 +18,16 @@ LATENT_RANGE = 3.0
 
 SHOWN_CHANNELS = 16
 
+PART = 116
+"""Pixels that a part of the U-Net takes in its diagram, so that `1280 × 128 × 128` fits under it."""
+
 
 def save_trace(folder: Path, trace: dict[str, Any]) -> Path:
     """Write both files into the folder, and return the page's path. Raises LdmError."""
-    write_text(folder / "trace.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(trace)))
-    page = render_page("trace", **trace, diagram=u_diagram(trace["parts"]), data=page_data(trace))
-    return write_text(folder / "trace.html", page)
+    write_file(folder / "trace.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(trace)))
+    width = max(960, PART * len(trace["parts"]))
+    page = render_page("trace", **trace, diagram=u_diagram(trace["parts"], width), diagram_width=width, data=page_data(trace))
+    return write_file(folder / "trace.html", page)
 
 
 def rows(trace: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,7 +81,7 @@ def greys(channel: Maps) -> str:
     return base64.b64encode(np.round(unit * 255).astype(np.uint8).tobytes()).decode()
 
 
-def u_diagram(parts: list[dict[str, Any]], width: int = 960, height: int = 200) -> list[dict[str, Any]]:
+def u_diagram(parts: list[dict[str, Any]], width: int, height: int = 200) -> list[dict[str, Any]]:
     """Boxes of the U-Net for an SVG: deeper where it works on a smaller map, higher for a larger one, wider for more channels."""
     step, boxes = width / len(parts), list[dict[str, Any]]()
     sides = [part["shape"][2] for part in [parts[0], *parts[:-1]]]  # a part works on what the one before it puts out

@@ -1,10 +1,10 @@
-"""Decoding in tiles against diffusers' own, and against the whole picture."""
+"""Decoding and encoding in tiles against diffusers' own, and against the whole picture."""
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from ldmcli.autoencoder.tiling import decode_in_tiles
+from ldmcli.autoencoder.tiling import decode_in_tiles, encode_in_tiles
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 
@@ -32,6 +32,22 @@ def test_tiles_are_put_together_as_by_diffusers(vaes, size):
     theirs.enable_tiling()
     expected = theirs.decode(latents).sample
     assert (decode_in_tiles(ours.decode, latents, side=16, scale=4) - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_picture_is_encoded_in_tiles_as_by_diffusers(vaes, size):
+    theirs, ours = vaes
+    height, width = SIZES[size]
+    pictures = torch.randn(2, 3, 4 * height, 4 * width)
+    theirs.enable_tiling()
+    expected = theirs.encode(pictures).latent_dist
+
+    def encode(tile):
+        posterior = ours.encode(tile)
+        return torch.cat([posterior.mean, posterior.logvar], dim=1)
+
+    mean, logvar = encode_in_tiles(encode, pictures, side=16, scale=4).chunk(2, dim=1)
+    assert (mean - expected.mean).abs().max() <= 1e-5 and (logvar - expected.logvar).abs().max() <= 1e-5
 
 
 def test_a_decoder_that_looks_no_further_than_the_overlap_gives_the_whole_picture(vaes):

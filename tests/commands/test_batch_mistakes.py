@@ -9,6 +9,7 @@ FILES = {
     "bad.jsonl": b'{"promt": "a"}\n{"prompt": 3}\n',
     "mixed.jsonl": b'a dog\n{"prompt": "a cat", "steps": 0}\n',
     "nul.txt": b"a dog\nb\0d\n",
+    "index.html": b"mine",
     "latin1.txt": "a dog\ncaf\xe9\n".encode("latin-1"),
 }
 
@@ -44,6 +45,8 @@ MISTAKES = {
     "a field in a folder": (["a", "-o", "{seed}/a.png"], 2, "not of a folder"),
     "overwriting under a template": (["a", "-o", "{seed}.png", "--overwrite"], 2, "--overwrite is for one named file"),
     "a grid of one file": (["a", "-o", "a.png", "--grid"], 2, "--grid shows several"),
+    "an index of one file": (["a", "-o", "a.png", "--index"], 2, "--index shows the pictures of a folder"),
+    "an index over another page": (["a", "-o", "./", "--index"], 2, "index.html already exists, and --index did not write it"),
     "resume of one file": (["a", "-o", "a.png", "--resume"], 2, "--resume reads the manifest"),
     "preview without a terminal": (["a", "--preview"], 2, "--preview needs a terminal"),
     "a quiet preview": (["a", "--preview", "-q"], 2, "--preview and --quiet"),

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from forks import fork, program
+from PIL import Image
 from running import Running
 from tiny import environment
 
@@ -78,14 +79,31 @@ INSIDE_A_STEP = {  # arguments, the last words before the network runs, signals,
     "bench": (("bench", "--size", "2048", "--steps", 20), "far beyond", [signal.SIGINT], 130),
     "compare-schedulers": (("compare-schedulers", "a dog", "-W", 2048, "-H", 2048, "--clip-model", "none"), "far beyond",
                            [signal.SIGTERM], 143),
+    "clipscore": (("clipscore", "--clip-model", "bundled"), "scorer bundled", [signal.SIGTERM], 143),
 }  # fmt: skip
+
+
+def many_large_pictures(folder):
+    """One picture under 400 names, each with its caption: to read them all takes much longer than a signal may."""
+    folder.mkdir()
+    Image.effect_noise((2500, 2500), 40).convert("RGB").save(folder / "0.jpg")
+    for number in range(1, 400):
+        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    (folder / "captions.jsonl").write_text("".join(f'{{"file_name": "{number}.jpg", "caption": "a dog"}}\n' for number in range(400)))
+    return folder
 
 
 @pytest.mark.parametrize("what", INSIDE_A_STEP)
 def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, tmp_path):
     arguments, words, signals, code = INSIDE_A_STEP[what]
-    folder = () if arguments[0] == "bench" else ("-o", f"{tmp_path}/out/")
-    process = fork(program(*arguments, "-m", model, "--device", "cpu", *folder), tmp_path / "talk")
+    if arguments[0] == "clipscore":
+        pictures = many_large_pictures(tmp_path / "pictures")
+        arguments = ("clipscore", pictures, "--captions", pictures / "captions.jsonl", *arguments[1:])
+    elif arguments[0] != "bench":
+        arguments += ("-m", model, "-o", f"{tmp_path}/out/")
+    else:
+        arguments += ("-m", model)
+    process = fork(program(*arguments, "--device", "cpu"), tmp_path / "talk")
     process.until(lambda: words in process.said())
     assert process.running(), process.said()
     time.sleep(0.5)  # well into the step; where that is late, the signal comes before it, which is no harm

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ldmcli.diffusion.catalogue import SCHEDULERS
-from ldmcli.diffusion.noise import StepNoise, noise_for
+from ldmcli.diffusion.noise import WHOLE, StepNoise, noise_for, slerp
 from ldmcli.diffusion.plan import Call
 from ldmcli.diffusion.schedule import NoiseSchedule, make_schedule
 from ldmcli.diffusion.solver import Solver, make_solver
@@ -178,3 +178,21 @@ def test_noise_is_named_by_its_seed():
     for step in range(3):
         assert torch.equal(together(step)[1:], alone(step))
     assert not torch.equal(StepNoise([1], SHAPE)(0), noise_for([1], SHAPE))
+
+
+def test_noise_between_two_seeds_lies_on_the_arc_and_is_as_long_as_they_are():
+    one, other = noise_for([1, 2], SHAPE)
+    assert torch.equal(slerp(one, other, 0, WHOLE), one) and torch.equal(slerp(one, other, 1, WHOLE), other)
+    assert torch.equal(slerp(one, one, 0.3, WHOLE), one)
+    length, middle = one.norm(), slerp(one, other / other.norm() * one.norm(), 0.5, WHOLE)
+    assert middle.norm().item() == pytest.approx(length.item(), rel=1e-5)  # the mean of the two would be shorter by 1 / sqrt(2)
+    cosines = [(middle * end).sum() / middle.norm() / end.norm() for end in (one, other)]
+    assert cosines[0].item() == pytest.approx(cosines[1].item(), rel=1e-5)
+
+
+def test_step_noise_between_two_seeds_is_that_of_both():
+    plain, mixed, other = StepNoise([1, 2], SHAPE), StepNoise([1, 2], SHAPE, towards={1: (7, 0.25)}), StepNoise([7], SHAPE)
+    for step in range(2):
+        here, there = plain(step), other(step)
+        wanted = torch.stack([here[0], slerp(here[1], there[0], 0.25, WHOLE)])
+        assert torch.equal(mixed(step), wanted)

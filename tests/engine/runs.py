@@ -31,17 +31,13 @@ STILL = {"max_steps": 1, "lr": 1e-12, "warmup": 0, "ema": 0.0}
 def config_for(kind, coco, model, output, **changes):
     """Batches of 8 out of 22 pictures, so that they run over the ends of epochs."""
     if kind == "vae":
-        return TrainVAEConfig(data=coco, output=output, **{**BASE, "channels": (8, 8, 16, 16), "perceptual_weight": 0.5, **changes})
-    return TrainUNetConfig(data=coco, output=output, vae=str(model), text_encoder=str(model), **{**BASE, "channels": (32, 64), **changes})
+        return TrainVAEConfig(data=coco, output=output, **{**BASE, "channels": (8, 16), "perceptual_weight": 0.5, **changes})
+    return TrainUNetConfig(data=coco, output=output, vae=str(model), text_encoder=str(model), **{**BASE, "channels": (32,), **changes})
 
 
 def argv_for(kind, coco, model, output, **changes):
     """The same as a command line."""
-    own = (
-        {"channels": (8, 8, 16, 16), "perceptual_weight": 0.5}
-        if kind == "vae"
-        else {"channels": (32, 64), "vae": model, "text_encoder": model}
-    )
+    own = {"channels": (8, 16), "perceptual_weight": 0.5} if kind == "vae" else {"channels": (32,), "vae": model, "text_encoder": model}
     argv = [f"train-{kind}", "--data", str(coco), "-o", str(output)]
     for name, value in {**BASE, **own, **changes}.items():
         option = f"--{name.replace('_', '-')}"

@@ -1,6 +1,7 @@
 """bench, compare-schedulers and clipscore open what generate opens: a checkpoint file, another VAE, a LoRA; captions in any layout."""
 
 import json
+import tarfile
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_a_reference_of_other_weights_is_not_taken_from_the_folder(ldm, options,
     assert "walked in" in said(*options) and "read from disk" in said(*options) and "walked in" in said(*plain)
 
 
-@pytest.mark.parametrize("layout", ["metadata.jsonl", "captions beside the pictures", "karpathy"])
+@pytest.mark.parametrize("layout", ["metadata.jsonl", "captions beside the pictures", "karpathy", "tar shards"])
 def test_clipscore_reads_the_captions_of_every_layout(ldm, clip, tmp_path, layout):
     captions = {f"{number}.png": caption for number, caption in enumerate(["a dog", "a cat", "red circle"])}
     for name in captions:
@@ -62,8 +63,18 @@ def test_clipscore_reads_the_captions_of_every_layout(ldm, clip, tmp_path, layou
     if layout == "karpathy":
         rows = [{"filename": name, "split": "val", "sentences": [{"raw": text}]} for name, text in captions.items()]
         (tmp_path / "dataset_flickr8k.json").write_text(json.dumps({"images": rows, "dataset": "flickr8k"}))
+    if layout == "tar shards":
+        with tarfile.open(tmp_path / "000.tar", "w") as shard:
+            for name in captions:
+                (tmp_path / name).with_suffix(".txt").write_text(captions[name])
+                for path in (tmp_path / name, (tmp_path / name).with_suffix(".txt")):
+                    shard.add(path, path.name)
+                    path.unlink()
     code, out, err = ldm("clipscore", "--data", tmp_path, "--clip-model", clip, "--device", "cpu", "--json", "--limit", 2)
     assert code == 0, err
+    if layout == "tar shards":
+        assert [item["image"] for item in json.loads(out)["items"]] == [f"{tmp_path}/000.tar/{number}" for number in (0, 1)]
+        assert ldm("clipscore", "--data", tmp_path, tmp_path)[0] in (2, 6)
     assert [item["caption"] for item in json.loads(out)["items"]] == ["a dog", "a cat"]
 
 

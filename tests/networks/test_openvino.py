@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 
 from ldmcli.errors import UsageError
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.openvino import MARK, OpenVINOUNet, check_openvino
+from ldmcli.networks.openvino import MARK, OpenVINOUNet, check_openvino, entry_name, is_whole
 from ldmcli.networks.unet import UNet, UNetConfig
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
@@ -27,6 +29,12 @@ def unet():
     return UNet(SMALL).eval()
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder of exported networks: an export takes seconds, whatever the size."""
+    return tmp_path_factory.mktemp("exported")
+
+
 def inputs(rows=2, size=(8, 8), length=5, *, masked=False):
     generator = torch.Generator().manual_seed(1)
     states = torch.randn(rows, length, SMALL.cross_attention_dim, generator=generator)
@@ -35,9 +43,9 @@ def inputs(rows=2, size=(8, 8), length=5, *, masked=False):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("case", [{}, {"rows": 3, "size": (8, 7)}, {"masked": True}], ids=["square", "odd side", "masked"])
-def test_it_answers_what_the_plain_network_answers(unet, tmp_path, case):
-    compiled = OpenVINOUNet(unet, tmp_path)
+@pytest.mark.parametrize("case", [{}, {"rows": 3, "size": (8, 7), "masked": True}], ids=["square", "odd side, masked"])
+def test_it_answers_what_the_plain_network_answers(unet, cache, case):
+    compiled = OpenVINOUNet(unet, cache)
     for t in (500.0, 20.0):
         x, steps, context = inputs(**case)
         expected, answer = unet(x, steps * 0 + t, context), compiled(x, steps * 0 + t, inputs(**case)[2])
@@ -57,26 +65,41 @@ def test_bf16_is_asked_for_by_name_and_near(unet, tmp_path):
 
 
 @torch.no_grad()
-def test_what_is_kept_is_read_again_and_what_is_damaged_made_again(unet, tmp_path, monkeypatch):
+def test_what_is_kept_is_read_again_and_what_is_damaged_made_again(unet, cache, monkeypatch):
     import openvino
 
+    x, t, context = inputs()
+    first = OpenVINOUNet(unet, cache)(x, t, context)
     made = []
     original = openvino.convert_model
     monkeypatch.setattr(openvino, "convert_model", lambda *args, **options: made.append(1) or original(*args, **options))
-    x, t, context = inputs()
-    first = OpenVINOUNet(unet, tmp_path)(x, t, context)
-    (entry,) = tmp_path.iterdir()
-    assert set(json.loads((entry / MARK).read_text())) == {"unet.xml", "unet.bin"} and len(made) == 1
-    assert torch.equal(OpenVINOUNet(unet, tmp_path)(x, t, context), first) and len(made) == 1
+    entry = cache / named(unet)
+    assert torch.equal(OpenVINOUNet(unet, cache)(x, t, context), first)
+    assert set(json.loads((entry / MARK).read_text())) == {"unet.xml", "unet.bin"} and not made
     weights = (entry / "unet.bin").read_bytes()
-    for damage in (lambda: (entry / "unet.bin").write_bytes(weights[:100]), lambda: (entry / MARK).write_text("[]")):
-        damage()
-        assert torch.equal(OpenVINOUNet(unet, tmp_path)(x, t, context), first)
-        assert (entry / "unet.bin").read_bytes() == weights and [path.name for path in tmp_path.iterdir()] == [entry.name]
-    assert len(made) == 3
-    other = UNet(SMALL).eval()
-    OpenVINOUNet(other, tmp_path)(x, t, inputs()[2])
-    assert len(made) == 4 and len(list(tmp_path.iterdir())) == 2
+    (entry / "unet.bin").write_bytes(weights[:100])
+    before = set(os.listdir(cache))
+    assert torch.equal(OpenVINOUNet(unet, cache)(x, t, context), first) and len(made) == 1
+    assert (entry / "unet.bin").read_bytes() == weights and set(os.listdir(cache)) == before
+    for mark in ("[]", "{}", "nothing", '{"unet.xml": 1}', '{"gone.bin": 1}'):
+        (entry / MARK).write_text(mark)
+        assert not is_whole(entry)
+
+
+def named(unet):
+    """The entry of a network for `inputs()`."""
+    import openvino
+
+    x, t, context = inputs()
+    layers = OpenVINOUNet(unet, Path()).cross_attentions
+    pairs = [list(part.shape) for layer in layers for part in layer.keys_values(context.states)]
+    return entry_name(unet, [list(x.shape), list(t.shape), *pairs], f"False {openvino.__version__} {torch.__version__}")
+
+
+def test_other_weights_shapes_and_versions_have_other_entries(unet):
+    shapes, version = [[2, 4, 8, 8]], "1"
+    names = {entry_name(network, *rest) for network in (unet, UNet(SMALL)) for rest in ((shapes, version), ([[1]], version), (shapes, "2"))}
+    assert len(names) == 6 and entry_name(unet, shapes, version) in names
 
 
 def test_other_devices_and_precisions_are_refused():

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
+from legible import LOOKS, axe_findings, hard_to_read  # noqa: E402
 from tiny import make_pipeline  # noqa: E402
 
 from ldmcli.cli import main  # noqa: E402
@@ -15,12 +16,16 @@ pytestmark = pytest.mark.browser
 
 EVIL = """<img src=x onerror='document.title = "owned"'> dog"""
 
+FAILS = "lms"
+"""It cannot draw with this schedule, so that rows without figures are on the page."""
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, clip):
     model, folder = make_pipeline(tmp_path_factory.mktemp("models") / "tiny"), tmp_path_factory.mktemp("cmp")
-    options = ["-m", str(model), "--clip-model", str(clip), "--schedulers", "euler,ddim", "--steps", "8,4", "--reference-steps", "16"]
-    assert main(["compare-schedulers", "a dog", EVIL, *options, "-s", "1", "--device", "cpu", "-q", "-o", str(folder / "cmp")]) == 0
+    options = ["-m", str(model), "--clip-model", str(clip), "--steps", "8,4", "--reference-steps", "16"]
+    options += ["--schedulers", f"euler,ddim,dpm++2m-sde-karras,{FAILS}"]
+    assert main(["compare-schedulers", "a dog", EVIL, *options, "-s", "1", "--device", "cpu", "-q", "-o", str(folder / "cmp")]) == 3
     return folder / "cmp" / "report.html"
 
 
@@ -62,3 +67,13 @@ def test_pictures_load_and_show_large_beside_the_reference(page):
 def test_a_prompt_is_text(page):
     assert page.title() != "owned" and EVIL in page.locator("body").text_content()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_the_page_can_be_read_and_reached(chromium, report, width, scheme):
+    context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert hard_to_read(page) == [] and axe_findings(page) == []
+    assert page.locator("td.error").count() == 2 and page.locator("th:not([scope])").count() == 0
+    context.close()

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
+from legible import LOOKS, axe_findings, hard_to_read  # noqa: E402
 from tiny import make_pipeline  # noqa: E402
 
 from ldmcli.cli import main  # noqa: E402
@@ -81,6 +82,13 @@ def test_every_picture_is_there(opened, dog):
     assert sizes == [[True, 64]] * 4
 
 
+def test_the_page_opens_at_the_first_call_with_the_noise_beside_the_guess(opened, dog):
+    page, _, _ = opened(dog, viewport={"width": 390, "height": 800})
+    assert page.locator("#where").inner_text().startswith("call 1 of 4") and page.locator("#slider").input_value() == "0"
+    noisy, guess = (page.locator(name).bounding_box() for name in ("#x_t", "#guided"))
+    assert noisy["x"] + noisy["width"] <= guess["x"] and noisy["y"] == guess["y"] and noisy["width"] == guess["width"]
+
+
 def test_the_slider_walks_through_the_calls(opened, dog):
     page, complaints, _ = opened(dog)
     seen = {name: set() for name in ("x_t", "uncond", "cond", "guided")}
@@ -99,8 +107,8 @@ def test_the_keyboard_moves_the_slider_too(opened, dog):
     page, _, _ = opened(dog)
     before = page.locator("#guided").get_attribute("src")
     page.locator("#slider").focus()
-    page.keyboard.press("ArrowLeft")
-    assert page.locator("#where").inner_text().startswith("call 3 of 4")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#where").inner_text().startswith("call 2 of 4")
     assert page.locator("#guided").get_attribute("src") != before
 
 
@@ -109,6 +117,7 @@ def test_play_runs_to_the_last_call_and_stops(opened, dog):
     page.locator("#play").click()
     page.locator("#where", has_text="call 4 of 4").wait_for()
     page.locator("#play", has_text="▶").wait_for()
+    assert page.locator("#play").get_attribute("aria-label") == "play"
 
 
 def test_choosing_a_word_lays_its_map_over_the_picture(opened, dog):
@@ -175,6 +184,20 @@ def test_a_call_outside_of_the_interval_shows_its_one_answer(opened, draw):
     assert seen[0] is False and True in seen and complaints == []
     assert page.locator(".card b").all_inner_texts()[:3] == ["start", "red × 1.4", "dog"]
     assert page.locator("#norms path.uncond").get_attribute("d").startswith("M")
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_the_page_can_be_read_and_reached(opened, dog, width, scheme):
+    page, _, _ = opened(dog, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert hard_to_read(page) == [] and axe_findings(page) == []
+
+
+def test_the_chart_keeps_its_letters_when_the_window_changes(opened, dog):
+    page, _, _ = opened(dog, viewport={"width": 1280, "height": 800})
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("document.getElementById('norms').viewBox.baseVal.width") < 380
+    assert hard_to_read(page) == [] and page.locator("#norms .marker").count() == 1
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])

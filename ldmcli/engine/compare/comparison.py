@@ -38,6 +38,7 @@ from ldmcli.records.notes import Note, Place
 from ldmcli.records.words import counted
 from ldmcli.reports.comparison_grid import Shown
 from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.files import write_file
 
 WARM_UP_CALLS = 2
 
@@ -169,11 +170,10 @@ class Comparison:
         """Each with its record, so that `generate --from-image` draws it again. Paths are given relative to the results."""
         row = cell.scheduler
         place = Path("images") / f"{row.name}-{cell.budget}"
-        (self.folder / place).mkdir(parents=True, exist_ok=True)
         for job, picture in zip(self.jobs, pictures, strict=True):
             path = place / f"{job.number:05d}_seed{job.seed}.png"
             texts = recorded_texts(self.model.facts(job, settings, self.threads), settings, retried=False)
-            (self.folder / path).write_bytes(encode_picture(picture, "png", texts))
+            write_file(self.folder / path, encode_picture(picture, "png", texts))
             yield path
 
 

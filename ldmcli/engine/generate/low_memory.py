@@ -38,10 +38,10 @@ class LowMemorySession(Session):
         self._hold("unet")
         yield from super().denoise_from(*arguments, **options)
 
-    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pictures: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
         """As in Session, with the VAE alone in memory."""
         self._hold("vae")
-        return super().encode(pictures)
+        return super().encode(pictures, **options)
 
     def decode(self, latents: Tensor, **options: Any) -> Tensor:
         """As in Session, with the VAE alone in memory."""

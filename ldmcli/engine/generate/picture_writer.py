@@ -10,16 +10,16 @@ from PIL import Image
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture
-from ldmcli.engine.sampling.metadata import recorded_texts
+from ldmcli.engine.sampling.metadata import other_settings, recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
-from ldmcli.outputs.naming import progress_target
+from ldmcli.outputs.naming import INDEX, progress_target
 from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
 from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.pictures import FailedItem, ImageRecord
-from ldmcli.reports.grid import grid_sheet
+from ldmcli.reports.index_page import write_index
 from ldmcli.reports.progressive import save_progress
 
 
@@ -91,8 +91,9 @@ class PictureWriter:
             vae_retried_in_fp32=drawn.retried or None,
         )
         if self.manifest:
-            weighting = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
-            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **weighting)
+            more: dict[str, Any] = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
+            more |= {"model": self.model, "settings": other_settings(job)}
+            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **more)
         return Finished(job, record)
 
     def _write_picture(
@@ -117,11 +118,19 @@ class PictureWriter:
             self.manifest.append({"status": "failed", "number": self.outputs.first + job.number, "seed": job.seed, **row})
         return Finished(job, None, error)
 
-    def write_grid(self, records: Sequence[ImageRecord], pictures: int) -> Path:
+    def write_grid(self, sheet: Image.Image, pictures: int) -> Path:
         """The sheet of --grid, named by the numbers of the command."""
         first = self.outputs.first
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
-        return write_beside(encode_picture(grid_sheet(records), "png", sheet_texts("grid")), target, replace=self.resumed)
+        return write_beside(encode_picture(sheet, "png", sheet_texts("grid")), target, replace=self.resumed)
+
+    def write_index(self) -> Path | None:
+        """The page of --index, from all that the folder's manifest knows by now."""
+        if self.manifest is None:
+            return None
+        path = self.outputs.folder / INDEX
+        write_index(path, Manifest(self.outputs.folder).pictures.values())
+        return path
 
     def _values(self, job: Job, settings: SamplingSettings) -> dict[str, Any]:
         """What a template may name, apart from the number."""

@@ -67,7 +67,7 @@ def find_files(path: Path, recorded: PictureRecord, typed: Mapping[str, Any]) ->
                     hint=f"Name that one, or leave out --from-image to start from {typed[option].name}.",
                 )
             continue
-        there = next((file for file in _candidates(name, (path.parent, Path())) if checksum(file) == sha256), None)
+        there = next((file for file in _candidates(name, (path.parent, Path())) if _holds(file, sha256)), None)
         if there is None:
             raise NotFound(
                 f"{path} started from {name} (sha256 {sha256[:10]}), which is neither beside it nor in this folder.",
@@ -77,11 +77,19 @@ def find_files(path: Path, recorded: PictureRecord, typed: Mapping[str, Any]) ->
     return found
 
 
+def _holds(file: Path, sha256: str) -> bool:
+    try:
+        return checksum(file) == sha256
+    except OSError:
+        return False
+
+
 def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
     """Files of this name, which is never taken for a path; then the others with its ending, since files are renamed."""
     if Path(name).name == name:
         yield from (file for folder in folders if (file := folder / name).is_file())
     ending = Path(name).suffix.lower()
     for folder in folders:
-        others = (file for file in sorted(folder.iterdir()) if file.suffix.lower() == ending and file.is_file())
+        names = sorted(os.listdir(folder)) if os.access(folder, os.R_OK) else []
+        others = (folder / each for each in names if Path(each).suffix.lower() == ending and (folder / each).is_file())
         yield from islice(others, MOST_FILES)

@@ -11,6 +11,7 @@ from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import memory_notes
 from ldmcli.engine.generate.picture_writer import PictureWriter
+from ldmcli.engine.generate.sheets import sheet_of
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
 from ldmcli.engine.sampling.metadata import by_copies
 from ldmcli.engine.sampling.open_model import open_networks
@@ -25,7 +26,6 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress, Saved
 from ldmcli.records.pictures import FailedItem, GenerateReport
 from ldmcli.records.words import counted
-from ldmcli.reports.grid import MOST_PICTURES
 from ldmcli.runtime import signals
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
@@ -118,11 +118,14 @@ def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator
 def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: float) -> Iterator[Event]:
     """The sheet, the trace and the record of the whole command."""
     pictures = [run.done[number] for number in sorted(run.done)]
-    sheet = page = None
+    sheet = index = page = None
     if run.config.grid and pictures:
-        if len(pictures) > MOST_PICTURES:
-            yield Note(f"the grid shows the first {MOST_PICTURES} of {counted(len(pictures), 'picture')}")
-        sheet = run.writer.write_grid(pictures, len(jobs))
+        drawn, shown = sheet_of(jobs, run.done)
+        if shown < len(pictures):
+            yield Note(f"the grid shows the first {shown} of {counted(len(pictures), 'picture')}")
+        sheet = run.writer.write_grid(drawn, len(jobs))
+    if run.config.index:
+        index = run.writer.write_index()
     frames = None
     if run.config.frames_as:
         frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
@@ -140,6 +143,7 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         timing={name: round(value, 4) for name, value in run.timing.items()},
         memory={"peak_rss_bytes": used.peak_rss_bytes, "peak_vram_bytes": used.peak_vram_bytes},
         grid=str(sheet) if sheet else None,
+        index=str(index) if index else None,
         trace=str(page) if page else None,
         measured=run.measuring.found if run.config.measure else None,
         frames=frames,

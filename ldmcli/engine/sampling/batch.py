@@ -79,7 +79,7 @@ def draw(
     """
     clock, config = time.perf_counter(), batch[0].config
     if settings.start is not None and not settings.solver.num_calls:
-        mean, _ = session.encode(settings.start.pixels)
+        mean, _ = session.encode(settings.start.pixels, tiled=settings.tiled)
         timing["encode_s"] += time.perf_counter() - clock
         return [Latents(mean, [], 0.0, settings.tiled) for _ in batch]
     context = encoded(session, settings, batch)

@@ -7,11 +7,16 @@ import torch
 
 from ldmcli import __version__
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.options import declared
 from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.outputs.picture_files import picture_texts
+from ldmcli.records.words import plain
 from ldmcli.runtime.device import Runtime
+
+IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
+"""Options that every row of a manifest states anyway."""
 
 
 def picture_facts(
@@ -62,6 +67,13 @@ def recorded_texts(facts: dict[str, Any], settings: SamplingSettings, *, retried
 def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
     """Whether the networks that draw are inference copies. A trace looks into the plain ones."""
     return config.fuse and config.trace is None and runtime.device.type == "cpu" and runtime.dtype == torch.float32
+
+
+def other_settings(job: Job) -> dict[str, str]:
+    """The options that a picture records, under their names, where they are not the default and no key of its own says them."""
+    values = {each: getattr(job.config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
+    said = {each.name.lstrip("-"): plain(value) for each, value in values.items() if value != each.default}
+    return said | {key.replace("_", "-"): plain(value) for key, value in between_facts(job).items()}
 
 
 def between_facts(job: Job) -> dict[str, Any]:

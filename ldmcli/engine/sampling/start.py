@@ -5,16 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ldmcli.diffusion.noise import StepNoise, noise_for, slerp
+from ldmcli.diffusion.noise import COLUMNS, WHOLE, StepNoise, noise_for, slerp
 from ldmcli.diffusion.start import Start, StartPicture
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 
 # C latent channels, h w latent size
-
-COLUMNS, WHOLE = (1,), (0, 1, 2)
-"""Of noise (C, h, w): A1111 takes each column of each channel for a vector of its own; the way between two seeds is one arc."""
 
 
 def batch_start(session: Session, settings: SamplingSettings, batch: Sequence[Job]) -> Start:
@@ -29,10 +26,11 @@ def batch_start(session: Session, settings: SamplingSettings, batch: Sequence[Jo
     step_noise = None
     if settings.solver.stochastic:
         masked = image is not None and image.redrawn is not None
-        step_noise = StepNoise([job.seed for job in batch], shape, after=before + 1 + masked)
+        ways = {row: (job.towards.seed, job.towards.share) for row, job in enumerate(batch) if job.towards and job.towards.seed is not None}
+        step_noise = StepNoise([job.seed for job in batch], shape, after=before + 1 + masked, towards=ways)
     if image is None:
         return Start(noise, step_noise)
-    mean, std = session.encode(image.pixels)
+    mean, std = session.encode(image.pixels, tiled=settings.tiled)
     sample = torch.stack([between(job, shape, after=0) for job in batch])
     return Start(noise, step_noise, StartPicture(mean + std * sample.to(mean), image.redrawn))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldmcli.config.measuring import ClipScoreConfig
 from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
-from ldmcli.data.pictures import read_picture
+from ldmcli.data.pictures import read_captioned, read_picture
 from ldmcli.engine.score.fid import check_distance, measure_distance
 from ldmcli.errors import LdmError, PartlyFailed, UsageError
 from ldmcli.metrics.bootstrap import bootstrap_interval
@@ -56,6 +56,8 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     if config.baseline is not None and len({pair.caption for pair in sets[0].pairs}) < 2:
         raise UsageError("--baseline shuffled needs at least two different captions.")
     if config.fid is not None:
+        if any(pair.member for pair in sets[0].pairs):
+            raise UsageError("--fid opens files, and these pictures lie in tar shards.", hint="Unpack the shards first.")
         check_distance([pair.path for pair in sets[0].pairs], config.fid)
     references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
@@ -99,12 +101,14 @@ def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progr
     """Returns what the pairs look like to the scorer, as the value of `yield from`. Raises LdmError when no picture can be read."""
     vectors: dict[Path, Tensor] = {}
     unreadable: dict[Path, str] = {}
-    paths = _pictures(pairs)
+    members = {pair.path: pair.member for pair in pairs}
+    paths = list(members)
     for first in range(0, len(paths), scorer.batch_size):
         batch: dict[Path, Image.Image] = {}
         for path in paths[first : first + scorer.batch_size]:
             try:
-                batch[path] = read_picture(path)
+                member = members[path]
+                batch[path] = read_picture(path) if member is None else read_captioned(member)
             except BadPicture as error:
                 unreadable[path] = str(error)
         if batch:
@@ -196,7 +200,3 @@ def _by_caption(embedded: PairEmbeddings) -> dict[str, float]:
     for pair, cosine in zip(embedded.pairs, embedded.cosine.tolist(), strict=True):
         values[pair.caption].append(100 * cosine)
     return {caption: sum(scores) / len(scores) for caption, scores in values.items()}
-
-
-def _pictures(pairs: Sequence[Pair]) -> list[Path]:
-    return list(dict.fromkeys(pair.path for pair in pairs))

@@ -12,12 +12,13 @@ import tomli_w
 import torch
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.engine.train.run_log import RunLog, disk_errors, write_whole
+from ldmcli.engine.train.run_log import RunLog, disk_errors
 from ldmcli.engine.train.tracker import Tracker
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.records.training import TrainStep
+from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.memory import memory
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
@@ -50,7 +51,7 @@ class Checkpointer:
         self.run, self.owed = config.output, config.output / ".owed.json"
         self.saved = state.step
         if self.main:
-            write_whole(self.run / "config.toml", tomli_w.dumps(settings))
+            replace_file(self.run / "config.toml", tomli_w.dumps(settings))
             self.log = RunLog(self.run / "log.jsonl", state.step)
 
     def report(self, record: TrainStep, validating: bool, sampling: bool, device: torch.device) -> Iterator[Event]:
@@ -91,7 +92,7 @@ class Checkpointer:
         if not self.main or self.saved == self.state.step:
             return
         if owed is not None:
-            write_whole(self.owed, json.dumps(asdict(owed)))
+            replace_file(self.owed, json.dumps(asdict(owed)))
         self.log.flush()
         self.tracker.flush()
         yield Saved("checkpoint", self._checkpoint())

@@ -12,11 +12,12 @@ from typing import Any
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import data_fingerprint, timed_fingerprint
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.engine.train.run_log import disk_errors, write_whole
+from ldmcli.engine.train.run_log import disk_errors
 from ldmcli.engine.train.training_loop import loop_config
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
+from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint
@@ -88,7 +89,7 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
     for number, reason in bad.items():
         image = data.images[int(number)]
         rows.append({"id": image.id, "file": str(image.path), "reason": reason})
-    write_whole(run / "skipped.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    replace_file(run / "skipped.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def settings_of(config: TrainConfig, data: CaptionedImages) -> dict[str, Any]:

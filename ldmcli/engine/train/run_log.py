@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from ldmcli.errors import LdmError
 from ldmcli.records.training import TrainStep
+from ldmcli.runtime.files import replace_file
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 """Errors of a disk rather than of a path."""
@@ -26,7 +27,7 @@ class RunLog:
         """Step of the last line."""
         if path.is_file():
             lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if _step(line) <= step]
-            write_whole(path, "".join(f"{line}\n" for line in lines))
+            replace_file(path, "".join(f"{line}\n" for line in lines))
             self.last = max(map(_step, lines), default=0.0)
 
     def write(self, record: TrainStep, figures: dict[str, float]) -> dict[str, float]:
@@ -50,16 +51,6 @@ def _step(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a text file by a new one; what stood there stays until the new one is on the disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @contextmanager

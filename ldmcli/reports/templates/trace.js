@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const percent = (share) => (100 * share).toFixed(share < 0.0995 ? 1 : 0) + " %";
 const last = data.frames.length - 1;
-const state = { frame: last, word: 0, now: false, grid: false };
+const state = { frame: 0, word: 0, now: false, grid: false };
 
 /* Pictures, loaded before anything is drawn with them. */
 function load(address) {
@@ -70,19 +70,22 @@ function svg(parent, name, attributes, text) {
   return element;
 }
 
+/* The chart, as wide as its place on the page, so that its letters keep their size. */
 function drawNorms() {
   const names = ["uncond", "cond", "delta"], all = names.flatMap((name) => data.calls.map((call) => call[name + "_norm"] ?? 0));
-  const top = Math.max(...all, 1e-9) * 1.05, chart = $("norms");
+  const top = Math.max(...all, 1e-9) * 1.05, chart = $("norms"), width = Math.max(chart.clientWidth, 200);
+  chart.replaceChildren();
+  chart.setAttribute("viewBox", `0 0 ${width} 180`);
   for (const part of [0, 0.5, 1]) {
-    const y = 160 - 160 * part;
-    svg(chart, "path", { d: `M40 ${y}H520`, class: "axis" });
+    const y = 160 - 152 * part;
+    svg(chart, "path", { d: `M40 ${y}H${width}`, class: "axis" });
     svg(chart, "text", { x: 34, y: y + 4, "text-anchor": "end" }, (top * part).toPrecision(2).replace(/\.0$/, ""));
   }
-  const lines = svg(chart, "g", { transform: "translate(40 0)" });
-  for (const name of names) svg(lines, "path", { d: path(data.calls.map((call) => call[name + "_norm"]), 480, 160, top), class: name });
+  const lines = svg(chart, "g", { transform: "translate(40 8)" });
+  for (const name of names) svg(lines, "path", { d: path(data.calls.map((call) => call[name + "_norm"]), width - 40, 152, top), class: name });
   svg(chart, "text", { x: 40, y: 177 }, "t = " + data.calls[0].t.toFixed(0));
-  svg(chart, "text", { x: 520, y: 177, "text-anchor": "end" }, "t = " + data.calls.at(-1).t.toFixed(0));
-  return svg(lines, "line", { y1: 0, y2: 160, class: "marker" });
+  svg(chart, "text", { x: width, y: 177, "text-anchor": "end" }, "t = " + data.calls.at(-1).t.toFixed(0));
+  return { line: svg(lines, "line", { y1: 0, y2: 152, class: "marker" }), width: width - 40 };
 }
 
 function drawShares() {
@@ -96,7 +99,7 @@ function drawShares() {
     svg(chart, "path", { d: up + back + "Z", class: role });
     floor = roof;
   }
-  return svg(chart, "line", { y1: 0, y2: 120, class: "marker" });
+  return { line: svg(chart, "line", { y1: 0, y2: 120, class: "marker" }), width: 520 };
 }
 
 async function main() {
@@ -107,7 +110,7 @@ async function main() {
   const shares = data.words.map((_, w) => data.calls.reduce((sum, call) => sum + call.share[w], 0) / data.calls.length);
   const content = data.words.map((word, w) => (word.role === "word" ? (data.average[w].high - data.average[w].low) / shares[w] : -1));
   state.word = Math.max(content.indexOf(Math.max(...content)), 0);  // the word that looks most at one place
-  const marker = drawNorms(), shareMarker = drawShares();
+  const markers = [drawNorms(), drawShares()];
   const channels = data.frames[0].latents.map(() => $("latents").appendChild(document.createElement("canvas")));
   $("channels").textContent = `${data.frames[0].latents.length} channels of ${data.latent_size.join(" × ")}`;
 
@@ -129,7 +132,7 @@ async function main() {
       if (frame.pictures[name]) $(name).src = frame.pictures[name];
       else $(name).removeAttribute("src");
     }
-    document.querySelector(".equation").classList.toggle("unguided", call.uncond_norm === null);
+    document.querySelector(".walk").classList.toggle("unguided", call.uncond_norm === null);
     $("where").textContent = `call ${frame.i + 1} of ${data.calls.length} · t ${call.t.toFixed(0)} · σ ${call.sigma.toPrecision(3)}`;
     $("slider").setAttribute("aria-valuetext", $("where").textContent);
     const norm = (name) => (call[name] === null ? "" : `norm ${call[name].toFixed(1)}`);
@@ -143,7 +146,7 @@ async function main() {
       canvas.getContext("2d").drawImage(grey, 0, 0);
     });
     const part = frame.i / Math.max(data.calls.length - 1, 1);
-    for (const [line, width] of [[marker, 480], [shareMarker, 520]]) {
+    for (const { line, width } of markers) {
       line.setAttribute("x1", width * part);
       line.setAttribute("x2", width * part);
     }
@@ -161,10 +164,14 @@ async function main() {
   }
 
   let playing = null;
+  function button(sign, says) {
+    $("play").firstElementChild.textContent = sign;
+    $("play").setAttribute("aria-label", says);
+  }
   function play() {
-    if (playing) { clearInterval(playing); playing = null; $("play").textContent = "▶"; return; }
+    if (playing) { clearInterval(playing); playing = null; button("▶", "play"); return; }
     if (state.frame === last) state.frame = -1;
-    $("play").textContent = "❚❚";
+    button("❚❚", "pause");
     playing = setInterval(() => {
       state.frame += 1;
       $("slider").value = state.frame;
@@ -174,10 +181,11 @@ async function main() {
   }
   $("play").onclick = play;
   $("slider").max = last;
-  $("slider").value = last;
+  $("slider").value = state.frame;
   $("slider").oninput = () => { state.frame = Number($("slider").value); show(); };
   $("grid").onchange = () => { state.grid = $("grid").checked; show(); };
   for (const choice of document.querySelectorAll("input[name=when]")) choice.onchange = () => { state.now = choice.value === "call"; show(); };
+  addEventListener("resize", () => { markers[0] = drawNorms(); show(); });
   show();
   document.body.dataset.ready = "yes";
 }

@@ -26,6 +26,12 @@ DAMAGED = {
     "a scheduler by name": ({"scheduler": None, "drop": ["scheduler"]}, "no `scheduler`"),
     "an unknown scheduler": ({"scheduler": {"name": "os.system"}}, "No scheduler is called"),
     "an unknown spacing": ({"scheduler": {"spacing": "wide"}}, "--spacing"),
+    "a start by path": ({"init_image": "/etc/passwd"}, "init_image = '/etc/passwd'"),
+    "a start without content": ({"init_image": {"name": "dog.png"}}, "no `sha256`"),
+    "a strength of 3": ({"strength": 3}, "--strength"),
+    "a variation in words": ({"variation": "a little"}, "--variation"),
+    "a frame beyond its end": ({"seed_to": 5, "share": 1.5}, "--share"),
+    "another prompt that is none": ({"prompt_to": ["a cat"]}, "prompt_to = "),
     "no steps": ({"scheduler": {"steps": 0}}, "got 0"),
 }
 

@@ -200,6 +200,12 @@ def test_frames_go_from_picture_to_picture_as_diffusers_draws_them(draw, generat
         mixed = slerp(noise(5), noise(9), i / 4, (1, 2, 3))
         theirs = diffusers_pictures(model, mixed, prompt="a dog", prompt_to="red cat", share=i / 4)
         assert np.abs(pixels(frames[i]) - theirs).max() <= 1
+    many = draw("-s", "5", "--seed-to", "9", "--prompt-to", "red cat", "--frames", "5", *argv, "--batch-size", "8", into="many")
+    ends = (
+        *draw("-s", "5", *argv, "--batch-size", "8", into="f8"),
+        *draw("-s", "9", *argv, "--batch-size", "8", into="l8", prompt="red cat"),
+    )
+    assert [many[0].read_bytes(), many[-1].read_bytes()] == [path.read_bytes() for path in ends]
     assert facts(frames[1])["share"] == 0.25 and facts(frames[1])["seed_to"] == 9 and "share" not in facts(frames[4])
     assert generate("--from-image", frames[2], "--verify", "-q")[0] == 0
 
@@ -269,6 +275,21 @@ def test_one_network_at_a_time_and_inference_copies_start_from_pictures_too(draw
     argv = ("-s", "5", "--init-image", photo, "--mask", mask, "--scheduler", "euler-a", "--strength", "0.7")
     plain, low, fused = (draw(*argv, *more, into=f"way{i}") for i, more in enumerate(((), ("--low-memory",), ("--fuse",))))
     assert np.array_equal(pixels(plain[0]), pixels(low[0])) and np.abs(pixels(plain[0]) - pixels(fused[0])).max() <= 1
+
+
+def test_a_large_picture_goes_through_the_vae_in_tiles_both_ways(generate, photo, tmp_path, monkeypatch):
+    from ldmcli.networks.vae import Encoder
+
+    seen = []
+    monkeypatch.setattr(Encoder, "forward", lambda self, x, forward=Encoder.forward: (seen.append(x.shape[2:]), forward(self, x))[1])
+    shared = ("a dog", "--init-image", photo, "--strength", "0", "--size", "320x256", "-q")
+    for name, way, calls in (
+        ("whole", "--no-tiled-decode", [(256, 320)]),
+        ("tiles", "--tiled-decode", [(256, 256), (256, 128)] + [(64, 256), (64, 128)]),
+    ):
+        seen.clear()
+        assert generate(*shared, way, "-o", tmp_path / f"{name}.png")[0] == 0
+        assert seen == calls
 
 
 def test_a_stranger_s_file_is_refused_with_what_to_do(generate, tmp_path):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.early
 
 STEPS = 8  # three epochs; rounding grows with every step, and after twenty not every machine stays within 1e-5
 RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True, "save_every": STEPS, "val_every": STEPS}
-OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 8, 16, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32, 64)}}
+OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32,)}}
 TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
 LAUNCHERS = {"vae": "torchrun", "unet": "accelerate"}
 """Of two real processes; what else is asked of two begins as forks, with the variables that launchers set."""

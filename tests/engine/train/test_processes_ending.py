@@ -13,7 +13,7 @@ from ldmcli.training.order import SampleOrder
 
 pytestmark = pytest.mark.early
 ENDLESS = 1_000_000
-NETWORK = {"vae": ["--channels", "8,8,16,16", "--perceptual-weight", "0.5"], "unet": ["--channels", "32,64"]}
+NETWORK = {"vae": ["--channels", "8,16", "--perceptual-weight", "0.5"], "unet": ["--channels", "32"]}
 
 
 def typed(kind, coco, output, *more):

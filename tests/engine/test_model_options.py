@@ -32,7 +32,11 @@ def test_bench_and_compare_draw_with_them_and_say_so(ldm, options, tmp_path, sho
     shared = ("--schedulers", "ddim", "--steps", 1, "--reference-steps", 2, "--clip-model", "none", "-o", tmp_path / "out")
     code, out, err = ldm("compare-schedulers", "a dog", *drawing, *shared)
     assert code == 0, err
-    assert json.loads(out)["env"]["loras"] == body["env"]["loras"]
+    env = json.loads(out)["env"]
+    assert env["loras"] == body["env"]["loras"]
+    with Image.open(next((tmp_path / "out").rglob("*_seed1.png"))) as picture:
+        record = json.loads(picture.text["ldm"])
+    assert record["loras"] == env["loras"] and record["tokenizer_sha256"] == env["tokenizer_sha256"]  # --from-image looks for both
 
 
 def test_a_reference_of_other_weights_is_not_taken_from_the_folder(ldm, options, tmp_path):

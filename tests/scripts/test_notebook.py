@@ -10,8 +10,6 @@ import pytest
 
 import ldmcli
 
-pytestmark = pytest.mark.slow
-
 NOTEBOOK = Path(__file__).parents[2] / "scripts" / "notebooks" / "walk.ipynb"
 SMALL = "STEPS, CONVERGED, COUNTS = 3, 8, [4, 5]"
 """Runs after the cell that takes these from the model."""

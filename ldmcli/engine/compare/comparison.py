@@ -20,17 +20,17 @@ from ldmcli.engine.compare.statistics import interval
 from ldmcli.engine.compare.walk import reference_latents, walk
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import Latents, decoded
-from ldmcli.engine.sampling.metadata import picture_facts
+from ldmcli.engine.sampling.metadata import recorded_texts
 from ldmcli.engine.sampling.native_size import too_large
-from ldmcli.engine.sampling.settings import SamplingSettings, resolve_settings
+from ldmcli.engine.sampling.open_model import OpenModel
+from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
-from ldmcli.models.hashes import other_weights, weights_hash
-from ldmcli.models.layout import ldm_settings
+from ldmcli.models.hashes import weights_hash
 from ldmcli.models.scorer import Scorer
 from ldmcli.models.source import Source
-from ldmcli.outputs.picture_files import encode_picture, picture_texts
+from ldmcli.outputs.picture_files import encode_picture
 from ldmcli.prompts.weighting import words
 from ldmcli.records.comparison import ComparedRow
 from ldmcli.records.events import Event
@@ -54,9 +54,7 @@ class Comparison:
         assert config.output is not None
         self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
         self.folder, self.jobs, self.scorer = config.output, jobs, scorer
-        self.model_defaults = ldm_settings(source.path)
-        self.hashes = {name: weights_hash(source.path, name, **source.picking) for name in ("unet", "text_encoder")}
-        self.other_weights = other_weights(source)
+        self.model = OpenModel(source, session, runtime)
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
         self.truth = torch.empty(0)
         self.deviation = 0.0
@@ -67,7 +65,8 @@ class Comparison:
         drawing = self.config.drawing
         settings = self._settings("ddim", self.config.reference_steps, spacing=None)
         yield from too_large(self.session, [settings])
-        facts = [{**self._facts(job, settings), "text_encoder_sha256": self.hashes["text_encoder"]} for job in self.jobs]
+        text_sha256 = weights_hash(self.source.path, "text_encoder", **self.source.picking)
+        facts = [{**self.model.facts(job, settings, self.threads), "text_encoder_sha256": text_sha256} for job in self.jobs]
         began = time.perf_counter()
         kept = self.folder / "references"
         self.truth, found = yield from reference_latents(self.session, settings, self.jobs, drawing.batch_size, facts, kept)
@@ -129,8 +128,8 @@ class Comparison:
             "threads": self.threads,
             "batch_size": drawing.batch_size,
             "model": self.source.name,
-            **self.other_weights,
-            "unet_sha256": self.hashes["unet"],
+            **self.model.other_weights,
+            "unet_sha256": self.model.unet_sha256,
             "prompts": list(dict.fromkeys(self.shown.prompts)),
             "seeds": sorted(set(self.shown.seeds)),
             "pictures": len(self.jobs),
@@ -153,14 +152,7 @@ class Comparison:
         }
 
     def _settings(self, scheduler: str, steps: int, *, spacing: Spacing | None) -> SamplingSettings:
-        return resolve_settings(
-            replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing), self.session, self.model_defaults
-        )
-
-    def _facts(self, job: Job, settings: SamplingSettings) -> dict[str, Any]:
-        batch_size = self.config.drawing.batch_size
-        facts = picture_facts(job, settings, self.runtime, self.source.name, self.hashes["unet"], self.threads, batch_size)
-        return facts | self.other_weights
+        return self.model.settings(replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing))
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
         """One by one. Raises NonFinite."""
@@ -180,7 +172,7 @@ class Comparison:
         place = Path("images") / f"{row.name}-{cell.budget}"
         for job, picture in zip(self.jobs, pictures, strict=True):
             path = place / f"{job.number:05d}_seed{job.seed}.png"
-            texts = picture_texts(self._facts(job, settings), row.title, row.schedule_type)
+            texts = recorded_texts(self.model.facts(job, settings, self.threads), settings, retried=False)
             write_file(self.folder / path, encode_picture(picture, "png", texts))
             yield path
 

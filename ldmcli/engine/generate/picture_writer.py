@@ -22,6 +22,9 @@ from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.index_page import write_index
 from ldmcli.reports.progressive import save_progress
 
+EARLIER_VERSIONS = ("0.1.0",)
+"""Of ldm, whose pictures are those of this one but for the version that they state: a batch that one began is not drawn again."""
+
 
 class Finished(NamedTuple):
     """What came of a job: a record or an error."""
@@ -48,7 +51,9 @@ class PictureWriter:
         """What an earlier run of this command noted about this picture."""
         if not (self.resumed and self.manifest):
             return None
-        return self.manifest.pictures.get((identity(facts), self.outputs.first + job.number))
+        number = self.outputs.first + job.number
+        by_version = (identity(facts | {"ldm": version}) for version in (facts["ldm"], *EARLIER_VERSIONS))
+        return next((row for name in by_version if (row := self.manifest.pictures.get((name, number)))), None)
 
     def already(self, row: dict[str, Any] | None) -> ImageRecord | None:
         """The record of a picture that an earlier run finished and that is still the same."""

@@ -1,11 +1,17 @@
 """--resume completes what is not there or not as it was: nothing drawn twice, nothing overwritten."""
 
+import io
 import json
 import shutil
 
 import pytest
 from outputs import pictures, rows_of, stamps
+from PIL import Image
 from safetensors.torch import load_file, save_file
+
+from ldmcli import __version__
+from ldmcli.engine.generate.picture_writer import EARLIER_VERSIONS
+from ldmcli.engine.sampling import metadata
 
 
 @pytest.fixture
@@ -84,6 +90,21 @@ def test_what_plain_networks_began_they_finish(draw, tmp_path, evaluations):
     assert code == 0 and "goes on so" in err and evaluations == [2, 2]
     assert pictures(tmp_path / "out") == expected
     assert {name for name, stamp in stamps(tmp_path / "out").items() if stamp != before[name]} == {"00003_seed8.png"}
+
+
+@pytest.mark.parametrize("version", EARLIER_VERSIONS)
+def test_what_an_earlier_version_drew_is_finished(draw, tmp_path, evaluations, monkeypatch, version):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(metadata, "__version__", version)
+        draw("--no-fuse")
+    expected, before = pictures(tmp_path / "out"), stamps(tmp_path / "out")
+    (tmp_path / "out" / "00003_seed8.png").unlink()
+    evaluations.clear()
+    assert draw("--resume")[0] == 0 and evaluations == [2, 2]
+    kept = {name: stamp for name, stamp in stamps(tmp_path / "out").items() if stamp == before[name]}
+    assert before.keys() - kept.keys() == {"00003_seed8.png"}
+    with Image.open(tmp_path / "out" / "00003_seed8.png") as again, Image.open(io.BytesIO(expected["00003_seed8.png"])) as first:
+        assert again.tobytes() == first.tobytes() and json.loads(again.text["ldm"])["ldm"] == __version__
 
 
 def test_strict_does_not_make_it_another_command(draw, evaluations):

@@ -112,10 +112,14 @@ def weight_files(model: Path, name: str, **picking: Unpack[Picking]) -> list[Pat
 
 
 def shard_names(index: Path) -> list[str]:
-    """The files that a *.index.json lists. Raises LdmError unless they lie beside it."""
+    """The files that a *.index.json lists. Raises LdmError unless they lie beside it and are of the kind that its own name says."""
     listed = read_json(index).get("weight_map")
     if not isinstance(listed, dict) or not listed or not all(isinstance(file, str) and Path(file).name == file for file in listed.values()):
         raise LdmError(f"{index} has no usable weight_map.", hint="Get the file again.")
+    kind = ".safetensors" if ".safetensors.index." in index.name else ".bin"
+    others = [file for file in listed.values() if not file.endswith(kind)]
+    if others:  # an index of safetensors would otherwise lead to a pickle
+        raise LdmError(f"{index} lists {others[0]}, which is no {kind} file; refused.", hint="Get the model from its makers.")
     return sorted(set(listed.values()))
 
 

@@ -4,6 +4,7 @@ import collections
 import datetime
 import enum
 import functools
+import json
 import os
 import pathlib
 import pickle
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from ldmcli.errors import LdmError
+from ldmcli.models.layout import shard_names
 from ldmcli.models.weights import read_tensors
 
 RAN = []
@@ -139,3 +141,16 @@ def test_a_view_beyond_its_storage_is_refused(tmp_path):
 
     with pytest.raises(RuntimeError):
         tensor_of(torch.zeros(4), 0, (3, 4), (4, 1))
+
+
+@pytest.mark.parametrize(("name", "allowed"), [("diffusion_pytorch_model.safetensors.index.json", True), ("m.bin.index.json", False)])
+def test_an_index_lists_files_of_its_own_kind_alone(tmp_path, name, allowed):
+    """One of safetensors that names a pickle would open it without --allow-pickle."""
+    kind = ".safetensors" if allowed else ".bin"
+    (tmp_path / name).write_text(json.dumps({"weight_map": {"a": f"1{kind}", "b": f"2{kind}"}}))
+    assert shard_names(tmp_path / name) == [f"1{kind}", f"2{kind}"]
+    for other in (".bin", ".safetensors", ".pt", ".safetensors.pkl", ""):
+        if other != kind:
+            (tmp_path / name).write_text(json.dumps({"weight_map": {"a": f"1{kind}", "b": f"w{other}"}}))
+            with pytest.raises(LdmError, match=f"lists w{other}, which is no {kind} file"):
+                shard_names(tmp_path / name)

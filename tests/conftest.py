@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is 
 # A worker of the suite has one core of the machine, and forks, which a pool of threads does not survive. A test of threads sets its own.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup sets would be passed on to every process that tests start
 gc.set_threshold(50_000)  # as in ldmcli/__main__.py: imports make what stays, and looking for garbage among it takes seconds
 
 

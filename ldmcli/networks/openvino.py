@@ -30,12 +30,17 @@ MARK = "entry.json"
 """Written last into an entry of the cache: the sizes of its files."""
 
 
+def cross_attentions(unet: UNet) -> list[Attention]:
+    """Its layers that attend to the text, in the order of their keys and values."""
+    return [block.attn2 for block in unet.modules() if isinstance(block, TransformerBlock)]
+
+
 class WithKeysValues(nn.Module):
     """The plain U-Net as it is exported: keys and values of the text, and the mask if there is one, are inputs."""
 
-    def __init__(self, unet: UNet, layers: list[Attention], *, masked: bool) -> None:
+    def __init__(self, unet: UNet, *, masked: bool = False) -> None:
         super().__init__()
-        self.unet, self.layers, self.masked = unet, layers, masked
+        self.unet, self.layers, self.masked = unet, cross_attentions(unet), masked
 
     def forward(self, x: Tensor, t: Tensor, *rest: Tensor) -> Tensor:
         """x: (B, C, h, w); t: (B,); rest: keys and values of each layer, (B, H, L, d), then the mask (B, L)."""
@@ -56,7 +61,7 @@ class OpenVINOUNet(UNet):
         nn.Module.__init__(self)
         self.config, self.conv_in, self.cache = unet.config, unet.conv_in, cache
         self.plain = unet
-        self.cross_attentions = [block.attn2 for block in unet.modules() if isinstance(block, TransformerBlock)]
+        self.cross_attentions = cross_attentions(unet)
         self.requests: dict[tuple[Any, ...], Any] = {}
 
     @torch.no_grad()
@@ -90,9 +95,7 @@ class OpenVINOUNet(UNet):
         entry = self.cache / entry_name(self.plain, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
         if is_whole(entry):
             return core.read_model(entry / "unet.xml")
-        network = WithKeysValues(self._in_fp32(), self.cross_attentions, masked=masked)
-        if network.unet is not self.plain:
-            network.layers = [block.attn2 for block in network.unet.modules() if isinstance(block, TransformerBlock)]
+        network = WithKeysValues(self._in_fp32(), masked=masked)
         with warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.source import BUNDLED
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, prepare_decoder
+from ldmcli.networks.openvino import WithKeysValues, cross_attentions
 from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import set_threads
 
@@ -32,26 +33,14 @@ LENGTH = 77
 Call = Callable[[], Tensor]
 
 
-class WithKeysValues(nn.Module):
-    """The plain U-Net with the keys and values of the text as inputs, for export."""
-
-    def __init__(self, unet: UNet, context: TextContext) -> None:
-        super().__init__()
-        self.unet, self.states, self.layers = unet, context.states, list(context._kept)
-
-    def forward(self, x: Tensor, t: Tensor, *pairs: Tensor) -> Tensor:
-        context = TextContext(self.states, remember=True)
-        context._kept = {layer: (pairs[2 * i], pairs[2 * i + 1]) for i, layer in enumerate(self.layers)}
-        return self.unet(x, t, context)  # type: ignore[no-any-return]
-
-
 def openvino_calls(unet: UNet, x: Tensor, t: Tensor, context: TextContext, precisions: list[str]) -> dict[str, Call]:
     """One compiled model per precision."""
     import openvino
 
-    inputs = [x, t.contiguous(), *(part.contiguous() for pair in context._kept.values() for part in pair)]
+    pairs = [part.contiguous() for layer in cross_attentions(unet) for part in context.keys_values(layer)]
+    inputs = [x, t.contiguous(), *pairs]
     shapes = [list(value.shape) for value in inputs]
-    model = openvino.convert_model(WithKeysValues(unet, context), example_input=tuple(inputs), input=shapes)
+    model = openvino.convert_model(WithKeysValues(unet), example_input=tuple(inputs), input=shapes)
     calls = {}
     for precision in precisions:
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}

@@ -135,7 +135,7 @@ def test_a_run_may_be_resumed_with_less_memory(draw, tmp_path):
     assert pictures(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("argv", [("--fuse",), ()], ids=["copies", "plain"])
+@pytest.mark.parametrize("argv", [(), ("--no-fuse",)], ids=["copies", "plain"])
 def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path, argv):
     opened, seen = [], []
 

@@ -76,6 +76,7 @@ def test_a_pixel_that_is_2_away_is_found(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_whole_table(tmp_path):
     drawings = golden.everything()
     folders = golden.draw(drawings, tmp_path)

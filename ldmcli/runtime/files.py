@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ldmcli.errors import LdmError
@@ -10,23 +13,44 @@ from ldmcli.runtime.ending import undisturbed
 _numbers = itertools.count()
 
 
-def replace_file(path: Path, body: bytes | str) -> Path:
-    """Write beside it, bring that to the disk, give it the name; a link of that name is replaced, never followed. Raises OSError.
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A name that nothing has, in the same folder, for a file that is to become `path`; what is still there at the end goes.
 
-    Text becomes UTF-8. Signals that end the process wait until it is over, so that nothing is left beside it.
+    Signals that end the process wait until then, so that nothing is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".ldm-{os.getpid()}-{next(_numbers)}.tmp")
     with undisturbed():
         try:
-            with temporary.open("xb") as file:
-                file.write(body.encode() if isinstance(body, str) else body)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            yield temporary
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The same for a file that something else writes in the block: it is brought to the disk and given the name, unless the block raises.
+
+    A link of that name is replaced, never followed. Raises OSError.
+    """
+    with beside(path) as temporary:
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+
+
+def replace_file(path: Path, body: bytes | str) -> Path:
+    """Write beside it, bring that to the disk, give it the name. Text becomes UTF-8. Raises OSError."""
+    with replacing(path) as temporary:
+        write_exclusively(temporary, body)
     return path
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """`replace_file` with what another file holds."""
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_file(path: Path, body: bytes | str) -> Path:
@@ -35,3 +59,18 @@ def write_file(path: Path, body: bytes | str) -> Path:
         return replace_file(path, body)
     except OSError as error:
         raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full, or the folder not writable?") from error
+
+
+def write_exclusively(path: Path, body: bytes | str) -> None:
+    """A file that is not there yet, not even as a link."""
+    with path.open("xb") as file:
+        file.write(body.encode() if isinstance(body, str) else body)
+
+
+def flush(path: Path) -> None:
+    """To the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

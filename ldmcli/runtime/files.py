@@ -1,13 +1,16 @@
 """The one writer of files that a user keeps: a file is there whole, as it was, or not at all."""
 
-import itertools
 import os
+import secrets
 from pathlib import Path
 
 from ldmcli.errors import LdmError
 from ldmcli.runtime.ending import undisturbed
 
-_numbers = itertools.count()
+
+def temporary_name() -> str:
+    """Of a file that is to get another name. Machines and containers that share a disk may have processes of equal numbers."""
+    return f".ldm-{secrets.token_hex(8)}.tmp"
 
 
 def replace_file(path: Path, body: bytes | str) -> Path:
@@ -16,7 +19,7 @@ def replace_file(path: Path, body: bytes | str) -> Path:
     Text becomes UTF-8. Signals that end the process wait until it is over, so that nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".ldm-{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = path.with_name(temporary_name())
     with undisturbed():
         try:
             with temporary.open("xb") as file:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.runtime.ending import undisturbed
+from ldmcli.runtime.files import temporary_name
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,13 @@ class OutputPlan:
         """The one picture that was named, if one was."""
         return self.target.file
 
+    def free_number(self) -> int:
+        """The first that no file in the folder has, whoever wrote it; 0 where names hold none."""
+        taken = numbers_taken(self.target, os.listdir(self.folder)) if self.target.numbered else []
+        return max(taken, default=-1) + 1
+
     def numbered_from(self, first: int) -> "OutputPlan":
-        """The same folder with the numbers that an earlier run of the command had."""
+        """The same folder with these numbers: the manifest's, or those that an earlier run of the command had."""
         return dataclasses.replace(self, first=first)
 
     def claiming(self, values: Iterable[dict[str, Any]]) -> tuple["OutputPlan", list[int]]:
@@ -64,7 +70,8 @@ class OutputPlan:
 
 
 def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
-    """Make the folder and find the first free number. Raises UsageError as `find_target`, LdmError for a folder that cannot be written."""
+    """Make the folder; the first number is claimed when the command begins. Raises UsageError as `find_target`, LdmError where nothing
+    can be written."""
     target = find_target(config, count)
     folder = target.folder
     try:
@@ -75,8 +82,14 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
     if not os.access(folder, os.W_OK):
         raise LdmError(f"cannot write in {folder}.")
-    taken = numbers_taken(target, os.listdir(folder)) if target.numbered else []
-    return OutputPlan(target, max(taken, default=-1) + 1, config.overwrite, config.progressive)
+    return OutputPlan(target, 0, config.overwrite, config.progressive)
+
+
+class Written(NamedTuple):
+    """A file, and the number that its name has, or would have."""
+
+    path: Path
+    number: int
 
 
 def write_new(
@@ -88,32 +101,32 @@ def write_new(
     copy: int = 0,
     resumed: bool = False,
     replace: str | None = None,
-) -> Path:
+) -> Written:
     """Write one file through a temporary one. In a folder the number, or -2, -3 ... at the end of the name, goes up until it is free.
 
     resumed: the same bytes under this name are this picture, from a run that ended before it could note so; replace: the name of a
     file that this command made and that has changed since.
     """
-    with _temporary(body, plan.folder / f".ldm-{os.getpid()}-{number}.tmp", f"in {plan.folder}") as temporary:
+    with _temporary(body, plan.folder, f"in {plan.folder}") as temporary:
         path = plan.path(number, values, copy) if replace is None else plan.folder / replace
         if replace is not None or (plan.file is not None and plan.overwrite):
             os.replace(temporary, path)
-            return path
+            return Written(path, plan.first + number)
         planned = path.name
         while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
             if plan.file is not None:
                 raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
             if resumed and path.is_file() and path.read_bytes() == body:
-                return path
+                break
             number, copy = plan.free_or_next(number, copy)
             path = plan.path(number, values, copy)
-        return path
+        return Written(path, plan.first + number)
 
 
 def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
     """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
     free, copy = path, 1
-    with _temporary(body, path.with_name(f".ldm-{os.getpid()}.tmp"), path) as temporary:
+    with _temporary(body, path.parent, path) as temporary:
         if replace:
             os.replace(temporary, path)
             return path
@@ -124,11 +137,12 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
 
 
 @contextmanager
-def _temporary(body: bytes, path: Path, where: object) -> Iterator[Path]:
+def _temporary(body: bytes, folder: Path, where: object) -> Iterator[Path]:
     """A file with these bytes, to be given its name in the block; what is left of it goes. Signals that end the process wait for that.
 
     Raises LdmError for what the system refuses. where: what could not be written.
     """
+    path = folder / temporary_name()
     with undisturbed():
         try:
             path.write_bytes(body)

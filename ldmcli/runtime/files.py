@@ -1,7 +1,7 @@
 """The one writer of files that a user keeps: a file is there whole, as it was, or not at all."""
 
-import itertools
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,10 @@ from pathlib import Path
 from ldmcli.errors import LdmError
 from ldmcli.runtime.ending import undisturbed
 
-_numbers = itertools.count()
+
+def temporary_name() -> str:
+    """Of a file that is to get another name. Machines and containers that share a disk may have processes of equal numbers."""
+    return f".ldm-{secrets.token_hex(8)}.tmp"
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def beside(path: Path) -> Iterator[Path]:
     Signals that end the process wait until then, so that nothing is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".ldm-{os.getpid()}-{next(_numbers)}.tmp")
+    temporary = path.with_name(temporary_name())
     with undisturbed():
         try:
             yield temporary

@@ -55,11 +55,14 @@ def test_a_picture_of_another_command_in_its_place_is_never_overwritten(draw, ge
     manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(True)[:3]))  # as if it had been killed after two pictures
     for number in (2, 3, 4):
         (out / f"{number:05d}_seed{number + 5}.png").unlink()
-    assert generate("a cat", "-s", "7", "--steps", "2", "-o", f"{out}/", "-q")[1] == f"{out}/00002_seed7.png\n"
+    assert generate("a cat", "-s", "7", "--steps", "2", "-o", f"{out}/", "-q")[1] == f"{out}/00005_seed7.png\n"  # beyond all five
+    (out / "00005_seed7.png").rename(out / "00002_seed7.png")
     foreign = (out / "00002_seed7.png").read_bytes()
     assert draw("--resume")[0] == 0
     assert (out / "00002_seed7.png").read_bytes() == foreign
     assert (out / "00003_seed7.png").read_bytes() == expected["00002_seed7.png"]  # the next number that is free with its seed
+    (row,) = [row for row in rows_of(out) if row.get("path") == "00003_seed7.png"]
+    assert (row["number"], row["planned"]) == (3, 2)
     assert len(pictures(out)) == 6
     evaluations.clear()
     assert draw("--resume", "-q")[1].split()[2] == f"{out}/00003_seed7.png" and evaluations == []

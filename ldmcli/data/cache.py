@@ -28,7 +28,7 @@ CHUNK = 64
 
 def fingerprint(*parts: object) -> str:
     """Hash of anything with a stable str(): 16 hex digits."""
-    return hashlib.blake2b("\0".join(str(p) for p in parts).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b("\0".join(str(p) for p in parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def data_fingerprint(data: CaptionedImages) -> str:

@@ -88,7 +88,8 @@ def load_sidecars(root: Path, seen: Survey, *, limit: int | None = None, allow_m
         except NotFound:
             lines = []
         except LdmError as error:
-            strange.append(error)
+            if not isinstance(error.__cause__, OSError):  # one that cannot be read is its own affair, an encoding that of them all
+                strange.append(error)
             found.skip(name, path, "picture whose .txt is not readable text", error.message)
             continue
         found.add(name, path, [line for line in lines if line.strip()])

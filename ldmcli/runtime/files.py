@@ -65,9 +65,9 @@ def write_file(path: Path, body: bytes | str) -> Path:
 
 
 def write_exclusively(path: Path, body: bytes | str) -> None:
-    """A file that is not there yet, not even as a link."""
+    """A file that is not there yet, not even as a link. Names of files that are no UTF-8 are escaped where they stand in a text."""
     with path.open("xb") as file:
-        file.write(body.encode() if isinstance(body, str) else body)
+        file.write(body.encode(errors="backslashreplace") if isinstance(body, str) else body)
 
 
 def flush(path: Path) -> None:

@@ -13,6 +13,7 @@ from ldmcli.engine.sampling.batch import DecodedPicture
 from ldmcli.engine.sampling.metadata import other_settings, recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
+from ldmcli.outputs.claims import is_free, is_picture_of
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import INDEX, progress_target
@@ -82,6 +83,7 @@ class PictureWriter:
         assert drawn.picture is not None
         picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
         texts = recorded_texts(facts, settings, retried=drawn.retried) if self.config.metadata else None
+        before = before if before and self._may_replace(before["path"], facts) else None
         written = self._write_picture(job, settings, picture, texts, before)
         path, number = written.path, before["number"] if before else written.number
         progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
@@ -117,6 +119,11 @@ class PictureWriter:
             encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
             copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=before["path"] if before else None,
         )  # fmt: skip
+
+    def _may_replace(self, name: str, facts: dict[str, Any]) -> bool:
+        """Whether a file that the manifest names is a picture by its name and by what it says itself, or is gone."""
+        path = self.outputs.folder / name
+        return path.suffix == self.outputs.target.ending and (is_free(path) or is_picture_of(path, facts))
 
     def _write_progress(self, kind: str, drawn: DecodedPicture, path: Path) -> Path:
         """Beside the picture. kind: as --progressive names it."""

@@ -29,6 +29,7 @@ from ldmcli.records.words import counted
 from ldmcli.runtime import signals
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.room import check_room
 
 
 def run_generate(
@@ -42,6 +43,8 @@ def run_generate(
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
     outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
+    if config.trace is not None:
+        check_room(config.trace)
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")

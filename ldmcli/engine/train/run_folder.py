@@ -17,6 +17,7 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.processes import Processes
+from ldmcli.runtime.room import check_room
 
 MAY_CHANGE = {
     "max_steps",
@@ -66,6 +67,9 @@ def _locked(config: TrainConfig) -> Iterator[None]:
         raise UsageError(f"-o {run} is a file; a folder is needed.")
     if config.resume is None and (run / "checkpoints").is_dir() and any((run / "checkpoints").iterdir()):
         raise UsageError(f"{run} already holds a run.", hint="Go on with --resume auto, or choose another -o.")
+    for folder in (run, config.cache):
+        if folder is not None:
+            check_room(folder)
     run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as lock:
         try:

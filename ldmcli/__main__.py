@@ -10,7 +10,11 @@ import sys
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # until `listen`: there is nothing yet that a traceback could be of use for
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # until `listen`: there is nothing yet that a traceback could be of use for
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
             signal.signal(number, lambda number, frame: os._exit(130 if number == signal.SIGINT else 143))
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from ldmcli.data.cache_entry import EntryWriter as EntryWriter
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders
-from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.finished_entry import Entry as Entry
 from ldmcli.data.finished_entry import open_entry as open_entry
 from ldmcli.data.finished_entry import open_shared_entry
+from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
 from ldmcli.records.notes import Note, Progress
 
@@ -70,7 +70,8 @@ def decoded_pictures(
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
 
-    Yields progress, a warning where a damaged entry is made again, and the entry last. Unusable pictures stay black; the caller leaves them out.
+    Yields progress, a warning where a damaged entry is made again, and the entry last. Unusable pictures stay black; the caller leaves
+    them out.
     """
     folder = cache / f"pixels-{size}-{pixels_fingerprint(data, size, crop)}"
     views = len(CROPS[crop])

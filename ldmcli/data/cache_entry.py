@@ -99,7 +99,9 @@ class EntryWriter:
         self._end()
         entry = open_shared_entry(self.process_group, self.folder, self.fits)
         if entry is None:
-            raise LdmError(f"{self.folder} could not be written: something stands in its place.", hint="Remove it, or name another --cache.")
+            raise LdmError(
+                f"{self.folder} could not be written: something stands in its place.", hint="Remove it, or name another --cache."
+            )
         return entry
 
     def _of_these_shapes(self, entry: Entry) -> bool:

@@ -44,8 +44,9 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Pairs:
-    """In the order of the pictures. failed: what could not be used, each with its place and the reason. notes: sentences on how they were paired and what was left out; model: the one that the metadata of
-    all pictures in pairs names, if it is one; files: all pictures that were looked at, whether they have a caption or not."""
+    """In the order of the pictures. notes: sentences on how they were paired and what was left out; model: the one that the metadata of
+    all pictures in pairs names, if it is one; files: all pictures that were looked at, whether they have a caption or not; failed: what
+    could not be used, each with its place and the reason."""
 
     pairs: tuple[Pair, ...]
     files: tuple[Path, ...]
@@ -104,7 +105,9 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
     if bare:
         notes.append(f"{counted(len(bare), 'picture')} without a caption left out, {bare[0].name} for one.")
     models = {origins[pair.path].model for pair in pairs}
-    return Pairs(tuple(pairs), tuple(pictures.files), (*notes, *pictures.summary), models.pop() if len(models) == 1 else None, tuple(failed))
+    return Pairs(
+        tuple(pairs), tuple(pictures.files), (*notes, *pictures.summary), models.pop() if len(models) == 1 else None, tuple(failed)
+    )
 
 
 def find_pictures(inputs: Sequence[Path]) -> Pictures:

@@ -17,7 +17,6 @@ from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_na
 from ldmcli.runtime.files import beside, flush, write_exclusively
 from ldmcli.runtime.room import check_room
 
-
 LEAST_BYTES, PIXELS_PER_BYTE = 4096, 8
 """What every file takes on a disk; of a picture that nothing happens in."""
 

@@ -83,7 +83,13 @@ def skipped(ldm, data, run, *more):
 
 
 def test_rows_of_training_data(ldm, folder, tmp_path):
-    bad = ('{"file_name": 5, "text": "x"}', '{"file_name": "5.png", "text": "\\udc80"}', NESTED, '{"file_name": "\\ud800.png", "text": "x"}', "3")
+    bad = (
+        '{"file_name": 5, "text": "x"}',
+        '{"file_name": "5.png", "text": "\\udc80"}',
+        NESTED,
+        '{"file_name": "\\ud800.png", "text": "x"}',
+        "3",
+    )
     (folder / "metadata.jsonl").write_text(rows("file_name", "text", *bad))
     reasons = skipped(ldm, folder, tmp_path / "run")
     assert reasons == {
@@ -109,7 +115,11 @@ LINES = ['{"prompt": "\\ud800"}', '{"prompt": 5}', '{"file_name": 5}', '{"prompt
 @pytest.mark.parametrize("command", ["generate", "compare-schedulers"])
 def test_lines_of_a_prompts_file(command, ldm, model, tmp_path):
     (tmp_path / "prompts.jsonl").write_text("\n".join(["a dog", *LINES, "a cat"]))
-    own = ("--steps", "2") if command == "generate" else ("--schedulers", "ddim", "--steps", "2", "--reference-steps", "3", "--clip-model", "none")
+    own = (
+        ("--steps", "2")
+        if command == "generate"
+        else ("--schedulers", "ddim", "--steps", "2", "--reference-steps", "3", "--clip-model", "none")
+    )
     argv = (command, "-f", f"{tmp_path}/prompts.jsonl", "-m", str(model), "--device", "cpu", "-s", "1", "-o", f"{tmp_path}/out/", "--json")
     code, out, err = ldm(*argv, *own)
     body = json.loads(out)

@@ -4,15 +4,15 @@ import json
 import os
 import resource
 
-import ldmcli.engine.bench.run
-import ldmcli.engine.compare.run
-import ldmcli.engine.generate.run
-import ldmcli.engine.score.run  # noqa: F401  # like the three before it, for the forks
 import pytest
 from forks import fork
 from outputs import rows_of
 from PIL import Image
 
+import ldmcli.engine.bench.run
+import ldmcli.engine.compare.run
+import ldmcli.engine.generate.run
+import ldmcli.engine.score.run  # noqa: F401  # like the three before it, for the forks
 from ldmcli.cli import main
 
 

@@ -66,7 +66,9 @@ SENSELESS = {
     "a network with one more": {"network": put("2.weight", 2)},
     "no optimizer": {"optimizer": None},
     "an optimizer that lacks a moment": {"optimizer": drop("2.exp_avg")},
-    "an optimizer of a parameter that is not there": {"optimizer": lambda t: t.update({f"9{k[1:]}": t.pop(k) for k in [*t] if k[0] == "3"})},
+    "an optimizer of a parameter that is not there": {
+        "optimizer": lambda t: t.update({f"9{k[1:]}": t.pop(k) for k in [*t] if k[0] == "3"})
+    },
     "a moment of another shape": {"optimizer": put("2.exp_avg", 5)},
     "a moment of no parameter": {"optimizer": put("two.exp_avg", 5)},
     "a moment without a name": {"optimizer": put("2", 5)},

@@ -27,9 +27,7 @@ SAID = 5
 """Lines that cannot be used and are named before anything is drawn."""
 
 
-def run_comparison(
-    config: CompareConfig, source: Source, prompts: Sequence[str], unusable: Sequence[FailedItem] = ()
-) -> Iterator[Event]:
+def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str], unusable: Sequence[FailedItem] = ()) -> Iterator[Event]:
     """Yield notes, progress, a ComparedRow per scheduler and step count, and the report. A cell that fails is a row with its error.
 
     unusable: lines of a prompts file. Raises PartlyFailed after the report when there are some, or some cells failed, or what stopped
@@ -71,15 +69,19 @@ def run_comparison(
         failed=[*unusable],
     )
     yield replace(report, files=write_comparison(folder, report, bench.shown))
-    failed = [row for row in rows if row.error]
-    if first_error and len(failed) == len(rows):
+    if first_error and all(row.error for row in rows):
         raise first_error
-    if unusable:
-        raise PartlyFailed(f"{counted(len(unusable), 'prompt')} could not be used: line {unusable[0].line}: {unusable[0].error}")
+    if said := what_failed(rows, unusable):
+        raise PartlyFailed(said)
+
+
+def what_failed(rows: Sequence[ComparedRow], unusable: Sequence[FailedItem]) -> str:
+    """How many lines and configurations came to nothing, the first of each with its reason; "" if none did."""
+    failed = [row for row in rows if row.error]
+    said = [f"{counted(len(unusable), 'prompt')} could not be used: line {unusable[0].line}: {unusable[0].error}"] if unusable else []
     if failed:
-        raise PartlyFailed(
-            f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
-        )
+        said.append(f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}")
+    return "; ".join(said)
 
 
 def failed_row(cell: Cell, error: LdmError) -> ComparedRow:

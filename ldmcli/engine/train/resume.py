@@ -49,7 +49,9 @@ def find_checkpoint(config: TrainConfig, check: Callable[[Checkpoint], None] = c
         return found, []
     newest, warnings = checkpoints.newest(run / "checkpoints", check)
     if newest is None and (config.resume != "auto" or checkpoints.later(run / "checkpoints", -1)):
-        raise NotFound(f"--resume {config.resume}: {run} has no whole checkpoint.", hint=" ".join([*warnings, "Or begin anew with another -o."]))
+        raise NotFound(
+            f"--resume {config.resume}: {run} has no whole checkpoint.", hint=" ".join([*warnings, "Or begin anew with another -o."])
+        )
     return newest, warnings
 
 

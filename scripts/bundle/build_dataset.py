@@ -116,7 +116,7 @@ def describe_single(picture: Picture, said: list[str], file_name: str) -> dict[s
     """What the captions file says of it, beyond COCO's own keys the emoji, its style, category, and how it is varied."""
     emoji, drawings = picture.emoji, picture.drawings
     own = {"emoji": emoji.code, "name": emoji.name, "style": drawings.style, "category": emoji.category, "kind": "single"}
-    own |= {"set": Path(drawings.folder).name, "variation": str(picture.variation)}
+    own |= {"set": drawings.name, "variation": str(picture.variation)}
     return {"file_name": file_name, "license": drawings.licence, **own, "captions": said}
 
 

@@ -14,7 +14,7 @@ Each image in `annotations/captions_train2017.json` names its set and licence.
 - cartoon style: **Noto Emoji** 2.048, Copyright Google LLC, Apache License 2.0. https://github.com/googlefonts/noto-emoji
   (npm package emoji-datasource-google 16.0.0, packaging MIT, Copyright (c) 2013 Cal Henderson);
   its first edition, Copyright 2013 Google, Inc., Apache License 2.0 (npm package @iconify-json/noto-v1 1.2.5);
-  **EmojiOne** 2.3 by Ranks.com Inc., kept up as EmojiTwo, artwork licensed under CC-BY 4.0. https://github.com/EmojiTwo/emojitwo
+  **EmojiOne** 2.3, Copyright its authors (emojione.com), kept up as EmojiTwo, artwork licensed under CC-BY 4.0. https://github.com/EmojiTwo/emojitwo
   (npm package @iconify-json/emojione 1.2.3)
 - flat style: **Twemoji** 16.0.1, Copyright Twitter, Inc and other contributors, graphics licensed under CC-BY 4.0.
   https://github.com/jdecked/twemoji (npm package emoji-datasource-twitter 16.0.0, packaging MIT, Copyright (c) 2013 Cal Henderson);

@@ -32,6 +32,7 @@ DRAWN = "../drawn"
 class PictureSet:
     """One artist's set of pictures."""
 
+    name: str
     style: str
     """One of STYLES."""
     folder: str
@@ -47,12 +48,14 @@ class PictureSet:
 FLUENT_WITHHELD = frozenset({"1F4CE", "1F587", "1F9D1-200D-1F4BB", "1F3AE", "1F579"})
 
 SETS = (
-    PictureSet(style="cartoon style", folder="emoji-datasource-google/img/google/64", licence=1),
-    PictureSet(style="flat style", folder="emoji-datasource-twitter/img/twitter/64", licence=2),
-    PictureSet(style="3d style", folder="@lobehub/fluent-emoji-3d/assets", suffix=".webp", licence=3, withheld=FLUENT_WITHHELD),
-    PictureSet(style="cartoon style", folder=f"{DRAWN}/noto-v1", licence=1),
-    PictureSet(style="cartoon style", folder=f"{DRAWN}/emojione", licence=2),
-    PictureSet(style="flat style", folder=f"{DRAWN}/fluent-emoji-flat", licence=3, withheld=FLUENT_WITHHELD),
+    PictureSet(name="noto", style="cartoon style", folder="emoji-datasource-google/img/google/64", licence=1),
+    PictureSet(name="twemoji", style="flat style", folder="emoji-datasource-twitter/img/twitter/64", licence=2),
+    PictureSet(
+        name="fluent-3d", style="3d style", folder="@lobehub/fluent-emoji-3d/assets", suffix=".webp", licence=3, withheld=FLUENT_WITHHELD
+    ),
+    PictureSet(name="noto-v1", style="cartoon style", folder=f"{DRAWN}/noto-v1", licence=1),
+    PictureSet(name="emojione", style="cartoon style", folder=f"{DRAWN}/emojione", licence=2),
+    PictureSet(name="fluent-emoji-flat", style="flat style", folder=f"{DRAWN}/fluent-emoji-flat", licence=3, withheld=FLUENT_WITHHELD),
 )
 """The first draws every emoji; the others those that they have."""
 

@@ -8,10 +8,11 @@ one in many views (scorer_views.py).
 
 Two losses: a caption must find its picture among those of the batch and the other way round; and both, where a picture shows one
 thing, must be nearest to that emoji's own vector among all, which says more per step than a batch does. Those vectors are thrown away.
-One single emoji in 20 is held out; its concept is seen in other styles only.
+One drawing of an emoji in 20 is held out with its variations; its concept is seen in other drawings only.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import random
@@ -38,7 +39,7 @@ PATCH, WIDTH = 8, 128
 PEAK = 1.5e-3
 TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 HELD_OUT = 20
-"""One single emoji in so many is never trained on."""
+"""One drawing of an emoji in so many is never trained on."""
 ONE_THING = ("single", "background", "split", "placed", "sized", "relation")
 """Kinds of pictures that are classified as well; the others show several things, or one in a colour that is not its own."""
 CLASS_SCALE = 30.0
@@ -80,7 +81,7 @@ class Pictures:
         self.versions, self.pixels, self.facts = torch.load(kept), pixels, facts
         self.captions = [image.captions for image in data.images]
         self.codes = {code: number for number, code in enumerate(dict.fromkeys(facts[number]["emoji"] for number in self.singles))}
-        self.trained = [place for place in range(len(self.singles)) if not is_held_out(place)]
+        self.trained = [place for place, number in enumerate(self.singles) if not is_held_out(facts[number])]
         self.rng, self.noise = random.Random(0), torch.Generator().manual_seed(0)
 
     def batch(self, size: int) -> tuple[Tensor, list[str], Tensor]:
@@ -156,9 +157,9 @@ def single_numbers(facts: list[dict[str, Any]]) -> list[int]:
     return sorted(first.values())
 
 
-def is_held_out(place: int) -> bool:
-    """Never trained on. The pictures of a concept stand together, so its other styles are."""
-    return place % HELD_OUT == 0
+def is_held_out(row: dict[str, Any]) -> bool:
+    """Never trained on alone, in any variation."""
+    return int(hashlib.sha256(f"scorer {row['emoji']} {row['set']}".encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def read_facts(root: Path, data: CaptionedImages) -> list[dict[str, Any]]:

@@ -56,8 +56,7 @@ def draw_sets(packages: Path) -> dict[str, int]:
     for one in sources.SETS:
         if not one.folder.startswith(sources.DRAWN):
             continue
-        name = Path(one.folder).name
-        icons = json.loads((packages / "@iconify-json" / name / "icons.json").read_text(encoding="utf-8"))
+        icons = json.loads((packages / "@iconify-json" / one.name / "icons.json").read_text(encoding="utf-8"))
         folder = packages / one.folder
         folder.mkdir(parents=True, exist_ok=True)
         chosen = named_alike(icons, names)
@@ -67,7 +66,7 @@ def draw_sets(packages: Path) -> dict[str, int]:
                 unfinished = target.with_suffix(".partial")
                 unfinished.write_bytes(bytes(resvg_py.svg_to_bytes(svg_string=svg_of(icons, icon), width=SIDE, height=SIDE)))
                 os.replace(unfinished, target)
-        counts[name] = len(chosen)
+        counts[one.name] = len(chosen)
     return counts
 
 

@@ -95,7 +95,7 @@ def test_a_second_run_draws_only_what_is_missing_or_wrong(packages, tmp_path):
     before = contents(out)
     (out / "train2017/000000000002.png").unlink()
     (out / "train2017/000000000003.png").write_bytes(b"half a file")
-    os.replace(out / "train2017/000000000001.png", out / "train2017/000000000013.png")
+    os.replace(out / "train2017/000000000001.png", out / "train2017/000000100001.png")
     (out / "train2017/000000009999.png").write_bytes(b"left over from a larger selection")
     assert build_dataset.build(out, packages, kinds=KINDS)["written"] == 4
     assert contents(out) == before
@@ -213,10 +213,11 @@ def test_what_points_up_or_is_built_stands_upright():
 
 
 def test_every_set_has_a_licence_and_is_attributed():
+    assert len({drawings.name for drawings in sources.SETS}) == len(sources.SETS)
     known = {licence["id"]: licence["name"] for licence in licences.LICENCES}
     assert set(known.values()) == {"Apache License 2.0", "Creative Commons Attribution 4.0", "MIT License"}
     for drawings in sources.SETS:
-        package = next(name for name in sources.PACKAGES if Path(drawings.folder).name in name or drawings.folder.startswith(name))
+        package = next(name for name in sources.PACKAGES if name.endswith(f"/{drawings.name}") or drawings.folder.startswith(name))
         assert drawings.licence in known and drawings.style in sources.STYLES and package in licences.ATTRIBUTION
 
 

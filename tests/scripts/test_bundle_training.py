@@ -16,6 +16,7 @@ import teach_words  # noqa: E402
 import text_tasks  # noqa: E402
 import train_scorer  # noqa: E402
 import vocabulary  # noqa: E402
+import wordnet as wordnets  # noqa: E402
 
 from ldmcli.models.tokenizer import Tokens, load_tokenizer  # noqa: E402
 
@@ -67,10 +68,11 @@ def test_wordnet_explains_the_senses_of_a_word_in_their_order(tmp_path):
     )
     (tmp_path / "index.noun").write_text("  1 licence\nbeagle n 2 1 @ 2 0 200 100\nhound n 1 0 1 0 200\n")
     (tmp_path / "index.verb").write_text("bark v 1 0 1 0 300\n")
-    wordnet = dictionary.WordNet(tmp_path)
+    wordnet = wordnets.WordNet(tmp_path)
     assert wordnet.explained("beagle") == ["beagle: a dog", "beagle: a small hound"]
     assert wordnet.explained("beagle", senses=1) == ["beagle: a dog"] and wordnet.explained("cat") == []
     assert wordnet.names["100"] == {"beagle hound"} and not wordnet.is_name("beagle") and wordnet.verbs == ["bark"]
+    assert wordnet.above("100", 4) == {"100": 0, "200": 1} and wordnet.above("100", 0) == {"100": 0}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Composed pictures: what is said of them is what is drawn, and held-out combinations stay out."""
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_a_relation_in_words_is_the_relation_on_the_canvas(things):
     for scene in planned(things, "pair"):
         first, second = scene.objects
         for caption in scene.captions:
-            where = [caption.index(nouns[one.emoji.code]) for one in scene.objects]
+            where = [re.search(rf"\b{nouns[one.emoji.code]}\b", caption).start() for one in scene.objects]
             first_said_first = where[0] < where[1]
             if " left of " in caption or " right of " in caption:
                 assert first.x < second.x and first_said_first == (" left of " in caption)

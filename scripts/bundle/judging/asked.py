@@ -18,6 +18,7 @@ PER_COLOUR = 10
 SPLITS, PAIRS, RECOLOURED = 20, 60, 60
 PER_COUNT, PER_PLACE, PER_RELATION = 20, 5, 15
 DESCRIBED, COLOURED = 60, 40
+ADJECTIVES = ("big", "small", "cute", "large", "old", "little", "huge", "shiny", "tiny", "new")
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,9 @@ def described(things: Sequence[Thing]) -> list[Asked]:
         for thing, hue in product(known, composition.HUES)
         if kept_back("adjective", thing.noun, hue) and not kept_back("colour", thing.noun, hue)
     ]
-    chosen = random.Random("described").sample(unseen, min(DESCRIBED, len(unseen)))
+    chosen = random.Random("described").sample(list(product(unseen, ADJECTIVES)), DESCRIBED)
     sizes = {word: size for size, words in composition.SIZES.items() for word in words}
-    adjectives = cycle(("big", "small", "cute", "large", "old", "little", "huge", "shiny", "tiny", "new"))
-    return [
-        Asked(_adjective(f"{word} {hue}", thing), (thing,), (hue,), size=sizes.get(word, ""))
-        for (thing, hue), word in zip(chosen, adjectives, strict=False)
-    ]
+    return [Asked(_adjective(f"{word} {hue}", thing), (thing,), (hue,), size=sizes.get(word, "")) for (thing, hue), word in chosen]
 
 
 def coloured_on_colour(things: Sequence[Thing]) -> list[Asked]:

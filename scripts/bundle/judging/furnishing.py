@@ -19,6 +19,8 @@ from judging.things import Wardrobe
 
 WOODS = 5
 """Colours of unnamed furniture."""
+NONE = 0.15
+"""RMSE beyond which the nearest furniture is none."""
 AWAY = 2
 """Pixels that a thing may lie beside its place."""
 
@@ -70,8 +72,9 @@ def nearest_furniture(picture: Tensor) -> str:
     outside = torch.ones(SIDE, SIDE, dtype=torch.bool)
     outside[:, SIDE // 4 : 3 * SIDE // 4] = False
     shown = picture.float() / 255
-    away = {key: (shown - drawn)[:, outside].square().sum().item() for key, drawn in empty_furniture().items()}
-    return min(away, key=lambda key: away[key])[0]
+    away = {key: (shown - drawn)[:, outside].square().mean().sqrt().item() for key, drawn in empty_furniture().items()}
+    nearest = min(away, key=lambda key: away[key])
+    return nearest[0] if away[nearest] < NONE else ""
 
 
 @cache

@@ -53,7 +53,7 @@ def read_caption_file(path: Path) -> CaptionFile:
 
 
 def _folder(path: Path) -> Iterable[Entry]:
-    return [(str(file), lambda file=file: _beside(path, file)) for file in _text_files(path)]
+    return [(str(file.relative_to(path)), lambda file=file: _beside(path, file)) for file in _text_files(path)]
 
 
 def _beside(folder: Path, file: Path) -> Row:
@@ -61,7 +61,7 @@ def _beside(folder: Path, file: Path) -> Row:
         return str(file.relative_to(folder).with_suffix("")), [read_text(file).strip()]
     except LdmError as error:
         if isinstance(error.__cause__, OSError):
-            raise ValueError(error.message) from error
+            raise ValueError(error.__cause__.strerror) from error
         raise
 
 

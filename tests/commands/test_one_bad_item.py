@@ -114,7 +114,7 @@ LINES = ['{"prompt": "\\ud800"}', '{"prompt": 5}', '{"file_name": 5}', '{"prompt
 
 @pytest.mark.parametrize("command", ["generate", "compare-schedulers"])
 def test_lines_of_a_prompts_file(command, ldm, model, tmp_path):
-    (tmp_path / "prompts.jsonl").write_text("\n".join(["a dog", *LINES, "a cat"]))
+    (tmp_path / "prompts.jsonl").write_text("\n".join(["a dog", *LINES, "x" * 100_000]))
     own = (
         ("--steps", "2")
         if command == "generate"

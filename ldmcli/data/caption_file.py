@@ -57,6 +57,9 @@ def _folder(path: Path) -> Iterable[Entry]:
 
 
 def _beside(folder: Path, file: Path) -> Row:
+    """Raises ValueError for what cannot be read, LdmError for another encoding."""
+    if file.is_fifo():
+        raise ValueError("a FIFO")
     try:
         return str(file.relative_to(folder).with_suffix("")), [read_text(file).strip()]
     except LdmError as error:

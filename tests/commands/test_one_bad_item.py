@@ -102,11 +102,13 @@ def test_pictures_with_captions_beside_them_to_train_on(ldm, folder, tmp_path):
     for number in range(5):
         (folder / f"{number}.txt").write_text(f"a dog {number}")
     (folder / "5.txt").mkdir()
+    os.link(folder / "0.png", folder / "7.png")
+    os.mkfifo(folder / "7.txt")
     with open(picture_without_utf8(folder)[:-3] + b"txt", "w") as file:
         file.write("a cat")
     (folder / "6.png").mkdir()
     reasons = skipped(ldm, folder, tmp_path / "run")
-    assert list(reasons) == ["5.png"] and reasons["5.png"].startswith("picture whose .txt is not readable text: ")
+    assert list(reasons) == ["5.png", "7.png"] and reasons["5.png"].startswith("picture whose .txt is not readable text: ")
 
 
 LINES = ['{"prompt": "\\ud800"}', '{"prompt": 5}', '{"file_name": 5}', '{"prompt": ' + NESTED + "}", '{"prompt": "x"']

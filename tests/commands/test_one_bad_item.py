@@ -50,6 +50,16 @@ def test_a_row_of_captions(what, ldm, clip, folder, tmp_path):
     assert "error: 1 caption could not be used: " in err and "captions.jsonl, line 6: " in err and "Traceback" not in err
 
 
+def test_an_annotation_of_a_coco_file(ldm, clip, folder, tmp_path):
+    images = [*({"id": n, "file_name": f"{n}.png"} for n in range(5)), {"id": 5, "file_name": 5}, {"file_name": "x"}, 3]
+    notes = [*({"image_id": n, "caption": f"a dog {n}"} for n in range(6)), {"image_id": [], "caption": "x"}, 3, {"image_id": 0}]
+    (tmp_path / "captions.json").write_text(json.dumps({"images": images, "annotations": notes}))
+    argv = ("clipscore", str(folder), "--captions", f"{tmp_path}/captions.json", "--clip-model", str(clip), "--device", "cpu", "--json")
+    code, out, err = ldm(*argv)
+    assert code == 3 and json.loads(out)["n"] == 5, err
+    assert "error: 4 captions could not be used: " in err and "captions.json, annotation 6: no picture has the id 5" in err
+
+
 def test_a_folder_that_is_called_like_a_caption_and_a_name_without_utf8(ldm, clip, folder, tmp_path):
     for number in range(5):
         (folder / f"{number}.txt").write_text(f"a dog {number}")

@@ -51,7 +51,7 @@ class Kind:
 def kinds(root: Path) -> Iterator[Kind]:
     """In `root`: pictures/, which some read, and a folder for each."""
     data = ["--data", str(root / "data")]
-    often = ["--reference-steps", "20", "--schedulers", "ddim,euler,heun"]
+    often = ["--reference-steps", "8", "--schedulers", "ddim,euler"]
     yield Kind(
         "generate", ["generate", "a dog", "-n", "24", "--batch-size", "4", *DRAWING, "--grid", "-o", "out/"], ["--resume"], "out", drawn
     )

@@ -53,15 +53,18 @@ def read_caption_file(path: Path) -> CaptionFile:
 
 
 def _folder(path: Path) -> Iterable[Entry]:
-    return [(str(file), lambda file=file: _beside(path, file)) for file in _text_files(path)]
+    return [(str(file.relative_to(path)), lambda file=file: _beside(path, file)) for file in _text_files(path)]
 
 
 def _beside(folder: Path, file: Path) -> Row:
+    """Raises ValueError for what cannot be read, LdmError for another encoding."""
+    if file.is_fifo():
+        raise ValueError("a FIFO")
     try:
         return str(file.relative_to(folder).with_suffix("")), [read_text(file).strip()]
     except LdmError as error:
         if isinstance(error.__cause__, OSError):
-            raise ValueError(error.message) from error
+            raise ValueError(error.__cause__.strerror) from error
         raise
 
 
@@ -82,9 +85,9 @@ def _rows(path: Path, text: str) -> Iterable[Entry]:
         case ".json":
             body = json.loads(text)
             if isinstance(body, dict) and isinstance(body.get("annotations"), list):
-                names = {row["id"]: row["file_name"] for row in body["images"]}
-                rows = enumerate(body["annotations"], 1)
-                return [(f"annotation {n}", lambda row=row: (names[row["image_id"]], _captions(row["caption"]))) for n, row in rows]
+                pictures = [row for row in body["images"] if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
+                names = {row["id"]: row["file_name"] for row in pictures if isinstance(row.get("id"), int | str)}
+                return [(f"annotation {n}", lambda row=row: _annotated(names, row)) for n, row in enumerate(body["annotations"], 1)]
             if isinstance(body, dict):
                 return [(repr(name)[:60], lambda name=name, value=value: (name, _captions(value))) for name, value in body.items()]
             return [(f"entry {n}", lambda row=row: _named(row)) for n, row in enumerate(body, 1)]
@@ -94,6 +97,13 @@ def _rows(path: Path, text: str) -> Iterable[Entry]:
         case ".csv":
             return [(f"line {n}", lambda row=row: _named(row)) for n, row in csv_rows(text, str(path))]
     raise ValueError(f"a {path.suffix or 'nameless'} file")
+
+
+def _annotated(names: dict[int | str, str], row: Any) -> Row:
+    """An entry of COCO's. names: of the pictures."""
+    if row["image_id"] not in names:
+        raise ValueError(f"no picture has the id {str(row['image_id'])[:60]}")
+    return names[row["image_id"]], _captions(row["caption"])
 
 
 def _of_line(line: str) -> Row | None:

@@ -83,8 +83,12 @@ def load_sidecars(root: Path, seen: Survey, *, limit: int | None = None, allow_m
     found, strange = Collector(), list[LdmError]()
     for path in seen.pictures[:limit]:
         name = path.relative_to(root).as_posix()
+        beside = path.with_suffix(".txt")
+        if beside.is_fifo():  # it would be waited for
+            found.skip(name, path, "picture whose .txt is not readable text", "a FIFO")
+            continue
         try:
-            lines = text_lines(read_text(path.with_suffix(".txt")))
+            lines = text_lines(read_text(beside))
         except NotFound:
             lines = []
         except LdmError as error:

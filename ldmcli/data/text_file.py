@@ -6,7 +6,6 @@ Imports no torch.
 
 import codecs
 import csv
-import errno
 import io
 import json
 import re
@@ -30,8 +29,6 @@ LINE_END = re.compile(r"\r\n|\n|\r")
 def read_text(path: Path) -> str:
     """The text of a file, without its byte order mark. Raises NotFound and LdmError."""
     try:
-        if path.exists() and not path.is_dir() and not path.is_file():  # a FIFO would be waited for
-            raise OSError(errno.EINVAL, "not a regular file")
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: no such file.") from error

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from ldmcli.errors import LdmError
 from ldmcli.runtime.ending import undisturbed
@@ -68,6 +69,11 @@ def write_exclusively(path: Path, body: bytes | str) -> None:
     """A file that is not there yet, not even as a link. Names of files that are no UTF-8 are escaped where they stand in a text."""
     with path.open("xb") as file:
         file.write(body.encode(errors="backslashreplace") if isinstance(body, str) else body)
+
+
+def open_lock(path: Path) -> IO[str]:
+    """A file to be locked, made where there is none. Raises OSError for a link: nothing is made or cut short where that leads."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
 
 
 def flush(path: Path) -> None:

@@ -51,28 +51,14 @@ class Kind:
 def kinds(root: Path) -> Iterator[Kind]:
     """In `root`: pictures/, which some read, and a folder for each."""
     data = ["--data", str(root / "data")]
-    often = ["--reference-steps", "20", "--schedulers", "ddim,euler,heun"]
+    often = ["--reference-steps", "8", "--schedulers", "ddim,euler"]
     yield Kind(
         "generate", ["generate", "a dog", "-n", "24", "--batch-size", "4", *DRAWING, "--grid", "-o", "out/"], ["--resume"], "out", drawn
     )
     yield Kind("compare", ["compare-schedulers", "a dog", "a cat", *DRAWING, *often, "-o", "out"], ["--overwrite"], "out", compared)
     yield Kind("clipscore", ["clipscore", *data, "--clip-model", "bundled", "-o", "out/scores.csv"], ["--overwrite"], "out", scored)
-    bench = [
-        "bench",
-        "--runs",
-        "2",
-        "--warmup",
-        "1",
-        "--steps",
-        "2,3,4",
-        "--device",
-        "cpu",
-        "--export-json",
-        "out/b.json",
-        "--export-csv",
-        "out/b.csv",
-    ]
-    yield Kind("bench", [*bench, "--chart", "out/b.png", "--overwrite"], [], "out", measured)
+    bench = "bench --runs 2 --warmup 1 --steps 2 --device cpu --export-json out/b.json --export-csv out/b.csv --chart out/b.png".split()
+    yield Kind("bench", bench, ["--overwrite"], "out", measured)
     cache = [*OPTIONS["unet"], *data, *SHARED, "--cache", "out", "-o", "run"]
     yield Kind("cache", [*cache, "--max-steps", "1", "--size", "256"], ["--resume", "auto"], "out", arrays)
     for name in ("vae", "unet"):

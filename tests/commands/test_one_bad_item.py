@@ -50,6 +50,16 @@ def test_a_row_of_captions(what, ldm, clip, folder, tmp_path):
     assert "error: 1 caption could not be used: " in err and "captions.jsonl, line 6: " in err and "Traceback" not in err
 
 
+def test_an_annotation_of_a_coco_file(ldm, clip, folder, tmp_path):
+    images = [*({"id": n, "file_name": f"{n}.png"} for n in range(5)), {"id": 5, "file_name": 5}, {"file_name": "x"}, 3]
+    notes = [*({"image_id": n, "caption": f"a dog {n}"} for n in range(6)), {"image_id": [], "caption": "x"}, 3, {"image_id": 0}]
+    (tmp_path / "captions.json").write_text(json.dumps({"images": images, "annotations": notes}))
+    argv = ("clipscore", str(folder), "--captions", f"{tmp_path}/captions.json", "--clip-model", str(clip), "--device", "cpu", "--json")
+    code, out, err = ldm(*argv)
+    assert code == 3 and json.loads(out)["n"] == 5, err
+    assert "error: 4 captions could not be used: " in err and "captions.json, annotation 6: no picture has the id 5" in err
+
+
 def test_a_folder_that_is_called_like_a_caption_and_a_name_without_utf8(ldm, clip, folder, tmp_path):
     for number in range(5):
         (folder / f"{number}.txt").write_text(f"a dog {number}")
@@ -58,7 +68,7 @@ def test_a_folder_that_is_called_like_a_caption_and_a_name_without_utf8(ldm, cli
         file.write("a cat")
     argv = ("clipscore", str(folder), "--captions", str(folder), "--clip-model", str(clip), "--device", "cpu")
     code, out, err = ldm(*argv, "--json", "-o", f"{tmp_path}/scores.csv")
-    assert code == 3 and json.loads(out)["n"] == 6 and "5.txt cannot be read: Is a directory" in err, err
+    assert code == 3 and json.loads(out)["n"] == 6 and "5.txt: Is a directory" in err, err
     assert b"bad\\udcff.png" in (tmp_path / "scores.csv").read_bytes()
 
 
@@ -102,11 +112,13 @@ def test_pictures_with_captions_beside_them_to_train_on(ldm, folder, tmp_path):
     for number in range(5):
         (folder / f"{number}.txt").write_text(f"a dog {number}")
     (folder / "5.txt").mkdir()
+    os.link(folder / "0.png", folder / "7.png")
+    os.mkfifo(folder / "7.txt")
     with open(picture_without_utf8(folder)[:-3] + b"txt", "w") as file:
         file.write("a cat")
     (folder / "6.png").mkdir()
     reasons = skipped(ldm, folder, tmp_path / "run")
-    assert list(reasons) == ["5.png"] and reasons["5.png"].startswith("picture whose .txt is not readable text: ")
+    assert list(reasons) == ["5.png", "7.png"] and reasons["5.png"].startswith("picture whose .txt is not readable text: ")
 
 
 LINES = ['{"prompt": "\\ud800"}', '{"prompt": 5}', '{"file_name": 5}', '{"prompt": ' + NESTED + "}", '{"prompt": "x"']
@@ -114,7 +126,7 @@ LINES = ['{"prompt": "\\ud800"}', '{"prompt": 5}', '{"file_name": 5}', '{"prompt
 
 @pytest.mark.parametrize("command", ["generate", "compare-schedulers"])
 def test_lines_of_a_prompts_file(command, ldm, model, tmp_path):
-    (tmp_path / "prompts.jsonl").write_text("\n".join(["a dog", *LINES, "a cat"]))
+    (tmp_path / "prompts.jsonl").write_text("\n".join(["a dog", *LINES, "x" * 100_000]))
     own = (
         ("--steps", "2")
         if command == "generate"

@@ -122,7 +122,11 @@ def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, t
 
 @pytest.mark.parametrize("limit", [60_000, 300_000, 700_000])
 def test_too_little_memory_to_load_what_computes_is_told_in_one_line(limit, tmp_path):
-    for arguments, code in ((("generate", "a dog", "-o", f"{tmp_path}/x.png"), 5), (("clipscore", tmp_path), 5), (("generate", "--help"), 0)):
+    for arguments, code in (
+        (("generate", "a dog", "-o", f"{tmp_path}/x.png"), 5),
+        (("clipscore", tmp_path), 5),
+        (("generate", "--help"), 0),
+    ):
         done = in_shell(f'ulimit -v {limit}; "$@"', *arguments)
         assert done.returncode == code, done.stderr
         assert not code or (done.stderr.startswith("error: out of memory: ulimit -v allows ") and done.stderr.count("\n") == 2)

@@ -12,7 +12,7 @@ from forks import fork
 import ldmcli
 from ldmcli.errors import LdmError
 from ldmcli.reports.csv_cells import safe_cell
-from ldmcli.runtime.files import copy_file, replace_file, replacing, write_file
+from ldmcli.runtime.files import copy_file, open_lock, replace_file, replacing, write_file
 
 
 def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
@@ -40,6 +40,15 @@ def test_what_something_else_writes_is_there_whole_or_not_at_all(tmp_path):
         raise ZeroDivisionError
     copy_file(path, tmp_path / "model" / "copy.bin")
     assert path.read_bytes() == b"first" and sorted(os.listdir(path.parent)) == ["copy.bin", "weights.bin"]
+
+
+def test_a_lock_is_not_opened_through_a_link(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / ".lock").symlink_to("thesis.txt")
+    with pytest.raises(OSError):
+        open_lock(tmp_path / ".lock")
+    open_lock(tmp_path / ".other").close()
+    assert (tmp_path / "thesis.txt").read_text() == "mine" and (tmp_path / ".other").is_file()
 
 
 def test_a_name_that_is_no_utf8_is_escaped(tmp_path):
@@ -97,7 +106,6 @@ ELSEWHERE = {
     "networks/openvino.py",
     "training/checkpoints.py",  # a folder of its own, renamed when it is whole
     "engine/train/run_log.py",  # appended to
-    "engine/train/run_folder.py",  # a lock
 }
 """Who may open files for writing besides the one writer, and why."""
 

@@ -14,7 +14,7 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.run_log import disk_errors
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.notes import Note
-from ldmcli.runtime.files import replace_file
+from ldmcli.runtime.files import open_lock, replace_file
 from ldmcli.runtime.processes import Processes
 from ldmcli.runtime.room import check_room
 
@@ -70,7 +70,7 @@ def _locked(config: TrainConfig) -> Iterator[None]:
         if folder is not None:
             check_room(folder)
     run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("w") as lock:
+    with open_lock(run / ".lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

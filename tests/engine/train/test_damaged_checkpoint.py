@@ -85,14 +85,14 @@ def test_the_one_before_a_damaged_checkpoint_is_gone_on_from(what, run, ldm):
 def test_where_no_checkpoint_is_whole_nothing_is_begun_anew(run, ldm):
     kind, moved, _ = run
     for path in (moved / "checkpoints").iterdir():
-        facts(settings=None)(path)
+        settings(batch_size="eight")(path)
     before = sorted(path.name for path in (moved / "checkpoints").iterdir())
     for name in (moved, "auto"):
         code, _, err = ldm(f"train-{kind}", "-o", moved, "--resume", name)
         assert code == 6 and "has no whole checkpoint" in err and "step-000002" in err and "Traceback" not in err
     assert sorted(path.name for path in (moved / "checkpoints").iterdir()) == before
     code, _, err = ldm(f"train-{kind}", "-o", moved, "--resume", moved / "checkpoints" / "step-000002")
-    assert code == 1 and "step-000002 is damaged: its manifest.json has no settings" in err and "--resume RUN/checkpoints" in err
+    assert code == 1 and "step-000002 is damaged: its manifest.json says batch_size 'eight'" in err and "--resume RUN/checkpoints" in err
 
 
 def test_a_damaged_cache_is_made_again_and_that_is_told(run, ldm):

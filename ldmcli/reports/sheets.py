@@ -22,7 +22,7 @@ def contact_sheet(
         left, top = gap + index % columns * (width + gap), gap + index // columns * (height + caption + gap)
         sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, top))
         if labels:
-            text = labels[index]
+            text = labels[index][:width]
             while text and draw.textlength(text, font=font) > width:
                 text = text[:-1]
             draw.text((left, top + height), text, fill="black", font=font)

@@ -29,6 +29,6 @@ def contact_sheet(
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples") -> Path:
+def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples", *, provenance: bool = True) -> Path:
     """Write a PNG that says which kind of sheet it is (see `sheet_texts`), making its folder. Raises OSError."""
-    return replace_file(path, encode_picture(sheet, "png", sheet_texts(kind)))
+    return replace_file(path, encode_picture(sheet, "png", sheet_texts(kind), provenance=provenance))

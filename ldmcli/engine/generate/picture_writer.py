@@ -129,7 +129,7 @@ class PictureWriter:
         """Beside the picture. kind: as --progressive names it."""
         progress = progress_target(kind, path)
         frames = [(t, enlarge(frame, self.config.upscale, self.config.resample)) for t, frame in drawn.frames]
-        save_progress(kind, frames, progress)
+        save_progress(kind, frames, progress, provenance=self.config.metadata)
         return progress
 
     def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
@@ -143,7 +143,8 @@ class PictureWriter:
         """The sheet of --grid, named by the numbers of the command."""
         first = self.outputs.first
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
-        return write_beside(encode_picture(sheet, "png", sheet_texts("grid")), target, replace=self.resumed)
+        body = encode_picture(sheet, "png", sheet_texts("grid"), provenance=self.config.metadata)
+        return write_beside(body, target, replace=self.resumed)
 
     def write_index(self) -> Path | None:
         """The page of --index, from all that the folder's manifest knows by now."""

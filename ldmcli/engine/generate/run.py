@@ -131,7 +131,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         index = run.writer.write_index()
     frames = None
     if run.config.frames_as:
-        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
+        how = {"resumed": run.writer.resumed, "provenance": run.config.metadata}
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, **how)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)

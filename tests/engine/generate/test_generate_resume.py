@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from ldmcli import __version__
 from ldmcli.engine.generate.picture_writer import EARLIER_VERSIONS
 from ldmcli.engine.sampling import metadata
+from ldmcli.outputs import picture_files
 
 
 @pytest.fixture
@@ -178,6 +179,8 @@ def test_what_plain_networks_began_they_finish(draw, tmp_path, evaluations):
 def test_what_an_earlier_version_drew_is_finished(draw, tmp_path, evaluations, monkeypatch, version):
     with monkeypatch.context() as earlier:
         earlier.setattr(metadata, "__version__", version)
+        earlier.setattr(metadata, "instruction_set", lambda device: "another")  # or none, as long as it was not recorded
+        earlier.setattr(picture_files, "xmp_packet", lambda texts: None)
         draw("--no-fuse")
     expected, before = pictures(tmp_path / "out"), stamps(tmp_path / "out")
     (tmp_path / "out" / "00003_seed8.png").unlink()

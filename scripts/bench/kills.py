@@ -60,7 +60,7 @@ def kinds(root: Path) -> Iterator[Kind]:
     bench = "bench --runs 2 --warmup 1 --steps 2 --device cpu --export-json out/b.json --export-csv out/b.csv --chart out/b.png".split()
     yield Kind("bench", bench, ["--overwrite"], "out", measured)
     cache = [*OPTIONS["unet"], *data, *SHARED, "--cache", "out", "-o", "run"]
-    yield Kind("cache", [*cache, "--max-steps", "1", "--size", "256"], ["--resume", "auto"], "out", arrays)
+    yield Kind("cache", [*cache, "--max-steps", "1", "--size", "128"], ["--resume", "auto"], "out", arrays)
     for name in ("vae", "unet"):
         yield Kind(name, [*OPTIONS[name], *data, *TRAINING, "-o", "out"], ["--resume", "auto"], "out", contents)
 

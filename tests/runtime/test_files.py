@@ -110,7 +110,7 @@ ELSEWHERE = {
 """Who may open files for writing besides the one writer, and why."""
 
 
-SAVES = {"save_file", "save_model", "savefig", "copyfile", "copytree"}
+SAVES = {"save_file", "savefig", "copyfile", "copytree"}
 """Of libraries; what they write goes into a buffer, or under a name that `replacing` gave."""
 
 

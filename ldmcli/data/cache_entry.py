@@ -10,7 +10,8 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from ldmcli.data.npy_rows import NpyRows
 from ldmcli.data.process_group import NOT_SHARED, SINGLE_PROCESS, ProcessGroup
 from ldmcli.data.row_ranges import RowRanges
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import DATA_BYTES, read_json
+from ldmcli.readers.tables import CACHE_ENTRY
 
 NOTE_EVERY = 2.0
 """Seconds of work that a kill -9 may cost."""
@@ -41,9 +44,9 @@ class Entry:
 def open_entry(folder: Path) -> Entry | None:
     """The entry, or None if it was never finished or is damaged."""
     try:
-        facts = json.loads((folder / "entry.json").read_text())
-        arrays = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError):  # not there, or a copy that was cut short
+        facts = read_json(folder / "entry.json", CACHE_ENTRY, most=DATA_BYTES)
+        arrays = {path.stem: torch.from_numpy(_mapped(path, "c")) for path in sorted(folder.glob("*.npy"))}
+    except (OSError, ValueError, LdmError):  # not there, or a copy that was cut short
         return None
     return Entry(arrays, facts) if arrays else None
 
@@ -143,16 +146,16 @@ class EntryWriter:
         notes = sorted(self.temporary.glob("progress*.json"))
         try:
             for name, (shape, kind) in shapes.items():
-                array = np.load(self.temporary / f"{name}.npy", mmap_mode="r")
+                array = _mapped(self.temporary / f"{name}.npy", "r")
                 if (array.shape, array.dtype) != (shape, np.dtype(kind)):
                     return None
             for note in notes:
-                said = json.loads(note.read_text())
+                said = read_json(note, most=DATA_BYTES)
                 for first, last in said["done"]:
                     done.add(int(first), int(last))
                 for name, value in said["facts"].items():
                     facts[name] = {**facts.get(name, {}), **value}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, LdmError):
             return None
         self.facts = facts
         _write(self.temporary / "progress.json", {"done": done.pairs, "facts": facts})
@@ -168,6 +171,14 @@ class EntryWriter:
         for name, (shape, kind) in shapes.items():
             np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
         return RowRanges()
+
+
+def _mapped(path: Path, mode: Literal["r", "c"]) -> Any:
+    """The array of a .npy file, mapped into memory. Raises ValueError or OSError for a damaged one."""
+    try:
+        return np.lib.format.open_memmap(path, mode)
+    except (TokenError, OverflowError, TypeError, EOFError, RecursionError) as error:  # of numpy's reader of headers
+        raise ValueError(f"{path.name} is damaged") from error
 
 
 def _sweep(cache: Path) -> None:

@@ -1,6 +1,5 @@
 """A file that holds captions: JSON, JSON Lines, COCO, CSV, names and captions with a TAB between, bare lines, or a folder of .txt files."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from ldmcli.data.text_file import csv_rows, read_text, text_lines
 from ldmcli.errors import LdmError
 from ldmcli.prompts.weighting import words
+from ldmcli.readers.json_text import parse_json
 
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
 CAPTION_KEYS = ("caption", "captions", "prompt", "text")
@@ -35,7 +35,7 @@ def read_caption_file(path: Path) -> CaptionFile:
         if path.suffix.lower() in (".txt", ".tsv"):
             return _text_lines(text)
         return CaptionFile(list(_rows(path, text)))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise LdmError(f"{path} cannot be read as captions: {error}", hint=WHAT_FITS) from error
 
 
@@ -54,7 +54,7 @@ def _rows(path: Path, text: str) -> Iterable[Row]:
     """Raises ValueError."""
     match path.suffix.lower():
         case ".json":
-            body = json.loads(text)
+            body = _parsed(text)
             if isinstance(body, dict) and isinstance(body.get("annotations"), list):
                 names = {row["id"]: row["file_name"] for row in body["images"]}
                 return [(names[row["image_id"]], _captions(row["caption"])) for row in body["annotations"]]
@@ -62,11 +62,19 @@ def _rows(path: Path, text: str) -> Iterable[Row]:
                 return [(name, _captions(value)) for name, value in body.items()]
             return [_named(row) for row in body]
         case ".jsonl":
-            rows = [json.loads(line) for line in text_lines(text) if line.strip()]
+            rows = [_parsed(line, f"line {n}: ") for n, line in enumerate(text_lines(text), 1) if line.strip()]
             return [_named(row) for row in rows if not (isinstance(row, dict) and row.get("event"))]
         case ".csv":
             return [_named(row) for _, row in csv_rows(text, str(path))]
     raise ValueError(f"a {path.suffix or 'nameless'} file")
+
+
+def _parsed(text: str, what: str = "") -> Any:
+    """Raises ValueError."""
+    try:
+        return parse_json(text, "it", what=what)
+    except LdmError as error:
+        raise ValueError(error.message) from error
 
 
 def _named(row: Any) -> Row:

@@ -28,11 +28,12 @@ DIGESTED = (
 """The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not what those
 versions did, so that those manifests stay readable."""
 
-UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline"}
+UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline",
+              "force"}  # fmt: skip
 """What may differ when a command is resumed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """A prompt as it was asked for. config: its settings; seed: its own first seed, if it has one; line: of a prompts file."""
 
@@ -51,7 +52,7 @@ class Towards:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One picture to draw; `number` is its place in the whole command."""
 

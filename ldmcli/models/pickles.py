@@ -24,6 +24,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file, or of the `state_dict` in it, by name. Raises LdmError for harmful and damaged files."""
     first_bytes(path)
     whole = zipfile.is_zipfile(path)
+    if whole:
+        _check_room(path)
     try:
         body = torch.load(path, map_location="cpu", weights_only=True, mmap=whole)
     except pickle.UnpicklingError as error:
@@ -32,6 +34,17 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise LdmError(f"{path} is damaged or no file of torch: {error}", hint=AGAIN) from error
     body = body.get("state_dict", body) if isinstance(body, dict) else {}  # training frameworks wrap it
     return {key: value for key, value in body.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+def _check_room(path: Path) -> None:
+    """Raise LdmError where the members together are larger than their archive: torch.save packs none, and a packed one may be endless."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise LdmError(f"{path} is damaged or no file of torch: {error}", hint=AGAIN) from error
+    if claimed > path.stat().st_size:
+        raise LdmError(f"{path} would unpack to {claimed} bytes, more than it has; refused.", hint="Get the model as .safetensors.")
 
 
 class Unknown:

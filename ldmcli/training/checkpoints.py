@@ -19,8 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import read_json
+from ldmcli.readers.rules import Record, check, whole
+from ldmcli.readers.tables import CHECKPOINT
 
 FORMAT = 1
+ANY_CHECKPOINT = Record({"format": whole(0, 2**31)}, required=("format",))
 NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -112,18 +116,18 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def read(path: Path) -> Checkpoint:
     """Check every file against the manifest. Raises LdmError when something is missing, changed or from a newer version."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        number, step, sums, facts = manifest["format"], manifest["step"], manifest["files"], manifest["facts"]
-        if not (isinstance(number, int) and isinstance(step, int) and isinstance(sums, dict)):
-            raise TypeError("manifest.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json.") from error
+        manifest = read_json(path / "manifest.json", ANY_CHECKPOINT)
+        number = manifest["format"]
+        if number <= FORMAT:
+            check(manifest, CHECKPOINT, str(path / "manifest.json"))
+    except LdmError as error:
+        raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json ({error.message.rstrip('.')}).") from error
     if number > FORMAT:
         raise NewerFormat(f"{path} was written by a newer version of ldm (format {number}).", hint="Upgrade ldm to resume from it.")
-    for name, checksum in sums.items():
-        if not (path / name).is_file() or _checksum(path / name) != checksum:
+    for name, checksum in manifest["files"].items():
+        if Path(name).name != name or not (path / name).is_file() or _checksum(path / name) != checksum:
             raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")
-    return Checkpoint(path, step, facts)
+    return Checkpoint(path, manifest["step"], manifest["facts"])
 
 
 def later(folder: Path, step: int) -> list[Path]:

@@ -15,7 +15,7 @@ from ldmcli.models.checkpoint import recognise
 from ldmcli.models.corrections import NETWORKS, network_config, read_config
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
-from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
+from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors, weight_files
 from ldmcli.models.lora_source import LoraSource, find_loras
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -89,7 +89,7 @@ def find_model(
         _check_file(path, *(("unet", "text_encoder") if vae else ("unet", "text_encoder", "vae")))
         words = find_tokenizer(tokenizer)
     else:
-        _check_folder(text, path, picking.get("variant"))
+        _check_folder(text, path, **picking)
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
     source = Source(name, path, path, words, picking.get("allow_pickle", False), find_loras(loras), picking.get("variant"), prediction)
     return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, **picking))
@@ -180,7 +180,7 @@ def _check_file(path: Path, *needed: str) -> None:
         check_pickle(path)
 
 
-def _check_folder(text: str, folder: Path, variant: str | None) -> None:
+def _check_folder(text: str, folder: Path, **picking: Unpack[Picking]) -> None:
     missing = [part for part in PARTS if not (folder / part).exists()]
     if "model_index.json" not in missing:
         check_index(folder)  # a model of another kind lacks parts because of that
@@ -189,7 +189,19 @@ def _check_folder(text: str, folder: Path, variant: str | None) -> None:
     if missing:
         raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
     _check_configs(folder)
-    check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, variant)
+    check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, picking.get("variant"))
+    for part in STEMS:
+        _check_headers(folder, part, **picking)
+
+
+def _check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
+    """Raise what is wrong with the weights files of a part, as far as it shows before torch is imported: damaged, cut off, pointers."""
+    try:
+        files = weight_files(folder, part, **picking)
+    except NotFound:  # told when they are read
+        return
+    for path in filter(is_safetensors, files):
+        read_header(path)
 
 
 def _check_configs(folder: Path, *parts: str) -> None:

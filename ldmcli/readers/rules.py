@@ -21,6 +21,10 @@ class Rule:
         """Nothing for a value that will do."""
         raise NotImplementedError
 
+    def holds(self, value: Any) -> bool:
+        """Whether it will do: the quick answer, for the thousands of words of a vocabulary."""
+        return next(self.faults(value), None) is None
+
 
 @dataclass(frozen=True)
 class Anything(Rule):
@@ -40,11 +44,14 @@ class Number(Rule):
     whole: bool = False
     above: bool = False
 
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        right = type(value) is int or (type(value) is float and not self.whole and math.isfinite(value))
+        return right and self.low <= value <= self.high and not (self.above and value == self.low)
+
     def faults(self, value: Any) -> Iterator[Fault]:
         """See the class."""
-        kind = int if self.whole else (int, float)
-        right = isinstance(value, kind) and not isinstance(value, bool) and (isinstance(value, int) or math.isfinite(value))
-        if not right or not self.low <= value <= self.high or (self.above and value == self.low):
+        if not self.holds(value):
             words = f"a {'whole ' * self.whole}number {'above' if self.above else 'from'} {self.low:g}"
             yield "", value, words if self.high == math.inf else f"{words} to {self.high:g}"
 
@@ -55,9 +62,13 @@ class Text(Rule):
 
     most: int = 1000
 
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        return isinstance(value, str) and len(value) <= self.most
+
     def faults(self, value: Any) -> Iterator[Fault]:
         """See the class."""
-        if not isinstance(value, str) or len(value) > self.most:
+        if not self.holds(value):
             yield "", value, f"a text of at most {self.most} characters"
 
 
@@ -87,6 +98,10 @@ class Either(Rule):
     def __init__(self, *rules: Rule) -> None:
         self.rules = rules
 
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        return any(rule.holds(value) for rule in self.rules)
+
     def faults(self, value: Any) -> Iterator[Fault]:
         """What the rules want, all in one; of a list or an object, what its own rule finds inside."""
         found = [next(rule.faults(value), None) for rule in self.rules]
@@ -111,6 +126,8 @@ class Listed(Rule):
             count = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
             yield "", value, f"a list of {count} values"
             return
+        if all(map(self.each.holds, value)):
+            return
         for place, one in enumerate(value):
             for below, wrong, needed in self.each.faults(one):
                 yield f"[{place}]{below}", wrong, needed
@@ -128,6 +145,8 @@ class Named(Rule):
         """See the class."""
         if not isinstance(value, dict) or len(value) > self.most:
             yield "", value, f"an object of at most {self.most} keys"
+            return
+        if all(map(self.key.holds, value)) and all(map(self.values.holds, value.values())):
             return
         for name, one in value.items():
             for _, wrong, needed in self.key.faults(name):

@@ -18,21 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ldmcli.errors import LdmError, NonFinite
-from ldmcli.models.header import read_header
-from ldmcli.models.lora_source import LORA_FILE, LoraSource
+from ldmcli.models.lora_source import LORA_FILE, METADATA, LoraSource, read_settings
 from ldmcli.models.weights import read_tensors
-from ldmcli.readers.json_text import parse_json
-from ldmcli.readers.tables import LORA
-
-METADATA = "lora_adapter_metadata"
-"""Where diffusers keeps peft's settings in the header of the file."""
 
 PREFIXES = {"unet": ("unet.", "lora_unet_"), "text_encoder": ("text_encoder.text_model.", "text_encoder.", "lora_te_text_model_")}
 DOWN, UP = r"lora_A|lora_down|lora\.down|lora_linear_layer\.down", r"lora_B|lora_up|lora\.up|lora_linear_layer\.up"
 KEY = re.compile(rf"(?P<layer>.+?)\.(?:(?P<down>{DOWN})\.weight|(?P<up>{UP})\.weight|alpha)")
-
-LITERAL = re.compile(r"[\w.]+")
-"""A name of a layer as it is spelled."""
 
 OLD_QKV, OLD_OUT = (r"\.processor\.(to_[qkv])_lora\.", r".\1.lora."), (".processor.to_out_lora.", ".to_out.0.lora.")
 """diffusers before 0.22 had adapters in attention processors."""
@@ -131,15 +122,7 @@ def _part(path: Path, key: str) -> tuple[str, str]:
 
 def _stated_alphas(path: Path) -> dict[str, Any]:
     """For each part that the header speaks of, a function (layer, rank) -> alpha, as peft reads its own settings."""
-    settings = parse_json(read_header(path).metadata.get(METADATA, "{}"), f"{path}, {METADATA} in its header", LORA)
-    own = {part: {k.removeprefix(f"{part}."): v for k, v in settings.items() if k.startswith(f"{part}.")} for part in PREFIXES}
-    for part, values in own.items():
-        for name in values.get("alpha_pattern") or {}:
-            if not LITERAL.fullmatch(name):  # peft takes it for a regular expression, which can be made to run for ever
-                raise LdmError(
-                    f"{path}, {METADATA} in its header: {part}.alpha_pattern has {name[:60]!r}, which is no name of a layer; refused.",
-                    hint="Names of layers, or their ends, are read.",
-                )
+    own = read_settings(path)
     return {part: lambda name, rank, own=values: _alpha(own, name, rank) for part, values in own.items() if "lora_alpha" in values}
 
 

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldmcli.errors import LdmError, NonFinite, NotFound
+from ldmcli.models.folder_checks import check_tokenizer
 from ldmcli.models.layout import read_json
 from ldmcli.models.scorer_source import ScorerSource, find_scorer
 from ldmcli.readers.json_text import CONFIG_BYTES, WORDS_BYTES
-from ldmcli.readers.tables import ADDED_NUMBERS, NUMBERS, PROCESSOR, SCORER, SHARDS, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG
+from ldmcli.readers.tables import NUMBERS, PROCESSOR, SCORER, SHARDS, TOKENIZER
 
 BESIDE = {
     "preprocessor_config.json": (PROCESSOR, CONFIG_BYTES), "model.safetensors.index.json": (SHARDS, WORDS_BYTES),
-    "tokenizer_config.json": (TOKENIZER_CONFIG, WORDS_BYTES), "special_tokens_map.json": (SPECIAL_TOKENS, WORDS_BYTES),
-    "tokenizer.json": (TOKENIZER, WORDS_BYTES), "vocab.json": (NUMBERS, WORDS_BYTES), "added_tokens.json": (ADDED_NUMBERS, WORDS_BYTES),
+    "tokenizer.json": (TOKENIZER, WORDS_BYTES), "vocab.json": (NUMBERS, WORDS_BYTES),
 }  # fmt: skip
 """What transformers reads beside config.json: checked before it does."""
 
@@ -83,6 +83,7 @@ def load_scorer(name: str | ScorerSource, device: torch.device | str = "cpu", *,
     """`bundled`, a folder or a hub id. Raises NotFound, and LdmError for anything that is not a whole CLIP."""
     source = find_scorer(name) if isinstance(name, str) else name
     config = read_json(source.folder / "config.json", SCORER)
+    check_tokenizer(source.folder)
     for name, (rule, most) in BESIDE.items():
         if (path := source.folder / name).is_file():
             read_json(path, rule, most=most)

@@ -12,10 +12,10 @@ from typing import Unpack
 from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
-from ldmcli.models.corrections import NETWORKS, network_config, read_config
+from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
-from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors, weight_files
+from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -105,7 +105,7 @@ def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[s
         _check_file(path, name)
         return path
     if (path / name).is_dir():
-        _check_configs(path, name)
+        check_configs(path, name)
         return path
     own = path.absolute()
     if (own / "config.json").is_file() and (alone or own.name == name):
@@ -188,26 +188,8 @@ def _check_folder(text: str, folder: Path, **picking: Unpack[Picking]) -> None:
         raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
     if missing:
         raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
-    _check_configs(folder)
+    check_configs(folder)
+    check_tokenizer(folder / "tokenizer")
     check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, picking.get("variant"))
     for part in STEMS:
-        _check_headers(folder, part, **picking)
-
-
-def _check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
-    """Raise what is wrong with the weights files of a part, as far as it shows before torch is imported: damaged, cut off, pointers."""
-    try:
-        files = weight_files(folder, part, **picking)
-    except NotFound:  # told when they are read
-        return
-    for path in filter(is_safetensors, files):
-        read_header(path)
-
-
-def _check_configs(folder: Path, *parts: str) -> None:
-    """Raise LdmError for a config that cannot be honoured, of all parts unless some are named. One that is missing is told later."""
-    if parts in ((), ("scheduler",)) and (folder / "scheduler" / "scheduler_config.json").is_file():
-        read_config(folder, "scheduler")
-    for part in NETWORKS.keys() & (parts or NETWORKS):
-        if (folder / part / "config.json").is_file():
-            network_config(folder, part)
+        check_headers(folder, part, **picking)

@@ -13,12 +13,11 @@ from ldmcli.models.layout import Picking
 from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
+from ldmcli.prompts.length import MOST_CHARACTERS
 from ldmcli.prompts.weighting import weighted_parts
 
 # B prompts, L tokens, D width
 
-MOST_CHARACTERS = 100_000
-"""Of a prompt: what stands behind is not read. A thousand windows of CLIP's hold no more."""
 REMEMBERED = 1024
 """Prompts whose tokens are kept: each is asked for when it is checked, put into a batch, drawn and recorded."""
 

@@ -149,6 +149,9 @@ class UNetConfig(NetworkConfig):
         depth = len(self.block_out_channels) * (2 * self.layers_per_block + 1) * self.transformer_layers_per_block
         if depth > MOST_BLOCKS:
             raise LdmError(f"UNet2DConditionModel config: layers_per_block and its like make {depth} blocks; at most {MOST_BLOCKS} fit.")
+        for width, heads, kind in zip(self.block_out_channels, self.heads, self.down_block_types, strict=True):
+            if kind.startswith("CrossAttn") and width % heads:
+                raise LdmError(f"UNet2DConditionModel config: attention_head_dim = {heads} heads do not divide {width} channels.")
         if self.block_out_channels[0] % 2:
             raise LdmError(f"UNet2DConditionModel config: block_out_channels[0] = {self.block_out_channels[0]}; an even number is needed.")
 

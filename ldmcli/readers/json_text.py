@@ -6,6 +6,7 @@ Nothing else here calls json's own readers on what was not written by this very 
 import json
 import os
 import stat
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,19 @@ DEPTH = 64
 
 
 def read_limited(path: Path, most: int = CONFIG_BYTES) -> bytes:
-    """The bytes of a regular file of at most so many. Raises LdmError, and OSError for what the system refuses."""
+    """The bytes of a file that `check_file` lets through. Raises as it does."""
+    check_file(path, most)
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def check_file(path: Path, most: int) -> None:
+    """Raise LdmError for what is no regular file or has more bytes, and OSError for what the system refuses."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for ever, a device never ends
         raise LdmError(f"{path} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'no regular file'}.")
     if found.st_size > most:
         raise LdmError(f"{path} has {found.st_size} bytes; at most {most} are read.", hint="Is it the right file?")
-    with path.open("rb") as file:
-        return file.read(most)
 
 
 def parse_json(text: str | bytes, where: str, rule: Rule | None = None, *, what: str = "") -> Any:
@@ -67,8 +73,8 @@ def deeper_than(body: Any, most: int) -> bool:
     """Whether lists and objects stand within each other more than so many times. Level by level, so that no stack grows."""
     level = [body]
     for _ in range(most + 1):
-        containers = [each for each in level if isinstance(each, dict | list)]
+        containers = [each for each in level if type(each) in (dict, list)]
         if not containers:
             return False
-        level = [inner for each in containers for inner in (each.values() if isinstance(each, dict) else each)]
+        level = list(chain.from_iterable(each.values() if type(each) is dict else each for each in containers))
     return True

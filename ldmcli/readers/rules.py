@@ -100,7 +100,10 @@ class Either(Rule):
 
     def holds(self, value: Any) -> bool:
         """See the class."""
-        return any(rule.holds(value) for rule in self.rules)
+        for rule in self.rules:
+            if rule.holds(value):
+                return True
+        return False
 
     def faults(self, value: Any) -> Iterator[Fault]:
         """What the rules want, all in one; of a list or an object, what its own rule finds inside."""
@@ -119,6 +122,10 @@ class Listed(Rule):
     each: Rule
     most: int
     least: int = 0
+
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        return isinstance(value, list | tuple) and self.least <= len(value) <= self.most and all(map(self.each.holds, value))
 
     def faults(self, value: Any) -> Iterator[Fault]:
         """See the class."""

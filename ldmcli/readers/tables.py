@@ -4,7 +4,10 @@ Bounds are wide of anything that was ever published and narrow enough that nothi
 networks have theirs beside their fields, in networks/configs.py.
 """
 
-from ldmcli.readers.rules import Anything, Either, Flag, Listed, Named, Nothing, Number, Record, Text, optional, whole
+from collections.abc import Iterator
+from typing import Any
+
+from ldmcli.readers.rules import Anything, Either, Fault, Flag, Listed, Named, Nothing, Number, Record, Rule, Text, optional, whole
 
 INF = float("inf")
 MOST_LAYERS, MOST_WIDTH, MOST_WORDS, MOST_LENGTH = 128, 32_768, 1_000_000, 4_096
@@ -15,6 +18,20 @@ MOST_NUMBER = 2**24
 """Of a token."""
 MOST_SIDE = 65_536
 """Pixels."""
+
+
+class Merge(Rule):
+    """Two pieces of a word, in a list or with a blank between: CLIP has 48,894 of them."""
+
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        return type(value) is str or (type(value) is list and len(value) == 2 and type(value[0]) is type(value[1]) is str)
+
+    def faults(self, value: Any) -> Iterator[Fault]:
+        """See the class."""
+        if not self.holds(value):
+            yield "", value, "a pair of texts"
+
 
 PART = Either(Listed(Either(Text(), Nothing()), 8), Text(), Nothing())
 
@@ -66,9 +83,7 @@ _ROLES = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), _RO
 
 TOKENIZER = Record(
     {
-        "model": Record(
-            {"vocab": NUMBERS, "merges": Listed(Either(Text(), Listed(Text(), 2, 2)), MOST_WORDS)}, required=("vocab", "merges")
-        ),
+        "model": Record({"vocab": NUMBERS, "merges": Listed(Merge(), MOST_WORDS)}, required=("vocab", "merges")),
         "added_tokens": optional(Listed(Record({"id": whole(0, MOST_NUMBER), **_ONE}, required=("id", "content")), MOST_ADDED)),
     },
     required=("model",),

@@ -159,6 +159,7 @@ def _large_crop(body: Any) -> Any:
 
 
 WORDS = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
+STRANGE = {**WORDS, "pad_token": "x" * 100}
 ADDED = {f"<{number}>": 516 + number for number in range(2000)}
 NULLS = dict.fromkeys(("format", "step", "files", "facts"))
 LISTS = ("block_out_channels", [32] * 100)
@@ -196,7 +197,7 @@ FOUND = [
     Row("tokenizer: a length of NaN", _tokenizer(tokenizer_config={**WORDS, "model_max_length": NAN}), 1, "model_max_length"),
     Row("tokenizer: a length of 0", _tokenizer(tokenizer_config={**WORDS, "model_max_length": 0}), 1, "model_max_length"),
     Row("tokenizer: 2,000 words more", _tokenizer(added_tokens=ADDED), 1, "added_tokens.json"),
-    Row("tokenizer: no end", _tokenizer(tokenizer_config={**WORDS, "pad_token": "x" * 100}), 1, "vocab.json"),
+    Row("tokenizer: no end", _tokenizer(tokenizer_config=STRANGE, special_tokens_map=STRANGE), 1, "vocab.json"),
     Row("tokenizer: deep", _raw("tokenizer/tokenizer_config.json", b'{"a":' + deep(3000) + b"}"), 1, "nested"),
     Row("index: no file names", _index({"weight_map": {"a": 7}}), 1, "weight_map.a"),
     Row("index: ../x", _index({"weight_map": {"a": "../x.safetensors"}}), 1, "weight_map"),

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,9 @@ def deep(levels: int) -> bytes:
 
 def bomb(path: Path, side: int = 20_000) -> Path:
     """A PNG whose header says 400 megapixels."""
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head + b"\0\0\0\0" + b"\0" * 48_000)
+    head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 48_000) + b"IDAT" + b"\0" * 48_004)
     return path
 
 

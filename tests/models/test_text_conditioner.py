@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ldmcli.models.text import MOST_CHARACTERS, REMEMBERED, TextConditioner, load_conditioner
+from ldmcli.models.text import REMEMBERED, TextConditioner, load_conditioner
+from ldmcli.prompts.length import MOST_CHARACTERS
 
 
 @pytest.fixture(params=[False, True], ids=["pads are seen", "pads are hidden"])

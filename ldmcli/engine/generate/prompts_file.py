@@ -19,6 +19,7 @@ from ldmcli.data.text_file import decoded, mark_of, undecodable
 from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
+from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.records.pictures import FailedItem
 
 MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
@@ -47,12 +48,13 @@ def read_prompts(name: str, config: GenerateConfig) -> Prompts:
     requests: list[Request] = []
     failed: list[FailedItem] = []
     comments: list[int] = []
+    long: list[str] = []
     for number, raw in enumerate(_lines(name), 1):
         if raw.lstrip().startswith(b"#"):
             comments.append(number)
             continue
         try:
-            request = _parse(number, raw, config)
+            request = _parse(number, raw, config, long)
         except (NotFound, UsageError) as error:
             if config.strict:
                 raise UsageError(
@@ -65,11 +67,11 @@ def read_prompts(name: str, config: GenerateConfig) -> Prompts:
     if not requests:
         reason = f"; line {failed[0].line}: {failed[0].error}" if failed else ""
         raise UsageError(f"{_named(name)} holds no usable prompt{reason}.", hint="One prompt a line, or JSON objects with a `prompt`.")
-    return Prompts(requests, failed, [comment_note(_named(name), comments)] if comments else [])
+    return Prompts(requests, failed, [*([comment_note(_named(name), comments)] if comments else []), *long])
 
 
-def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
-    """None for a blank line."""
+def _parse(number: int, raw: bytes, config: GenerateConfig, long: list[str]) -> Request | None:
+    """None for a blank line. long: takes a note of a prompt that is cut."""
     if b"\0" in raw:
         raise UsageError("a NUL byte.")
     try:
@@ -80,7 +82,7 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         return None
     if not text.startswith("{"):
         refuse_senseless(config)
-        return Request(text, config, line=number)
+        return Request(_cut(text, number, config, long), config, line=number)
     try:
         body: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:  # its text would speak of a line 1
@@ -97,10 +99,19 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         values[each.field] = read_data(each, value, key.replace("-", "_"))
     if "prompt" not in values:
         raise UsageError("there is no `prompt`.")
-    prompt = values.pop("prompt")
+    prompt = _cut(values.pop("prompt"), number, config, long)
     own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
     refuse_senseless(own, line=values)
     return Request(prompt, own, own.seed, number)
+
+
+def _cut(prompt: str, number: int, config: GenerateConfig, long: list[str]) -> str:
+    """As much of a prompt as is read. Raises UsageError with --strict."""
+    if len(prompt) > MOST_CHARACTERS:
+        if config.strict:
+            raise UsageError(f"{length_note(len(prompt))}.")
+        long.append(f"line {number}: {length_note(len(prompt))}")
+    return prompt[:MOST_CHARACTERS]
 
 
 def _lines(name: str) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from ldmcli.engine.parts import check_fit
 from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
-from ldmcli.models.text import MOST_CHARACTERS
+from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
@@ -87,7 +87,7 @@ def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iter
     asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
     for text, weighting, long in dict.fromkeys(asked):
         if len(text) > MOST_CHARACTERS:
-            message = f"the prompt has {len(text):,} characters, of which the first {MOST_CHARACTERS:,} are read"
+            message = length_note(len(text))
             if strict:
                 raise UsageError(f"{message}.", hint="Shorten it, or leave out --strict.")
             yield Note(message, warning=True)

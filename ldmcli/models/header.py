@@ -95,7 +95,11 @@ def check_pickle(path: Path) -> None:
     if start.startswith(ZIP):
         import zipfile
 
-        if not zipfile.is_zipfile(path):
+        try:
+            whole = zipfile.is_zipfile(path)
+        except zipfile.BadZipFile:  # one of several disks
+            whole = False
+        if not whole:
             raise LdmError(f"{path} is truncated: its list of contents, which comes last, is missing.", hint=AGAIN)
     elif not start.startswith(PICKLE):
         what = next((what for begin, what in STARTS.items() if start.startswith(begin)), "" if start else "empty")

@@ -160,7 +160,10 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
     if folder.is_file():
         vocab, merges = read_vocabulary(folder)
         special, stated = _padded(vocab, [added(START), added(END)], END, pad)
-        return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
+        try:
+            return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
+        except Exception as error:  # the tokenizers library raises nothing more special
+            raise LdmError(f"{folder} does not hold CLIP's vocabulary: {str(error)[:200]!r}") from error
     names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

@@ -176,7 +176,7 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
             pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in whole["model"]["merges"]]
         else:
             vocab = _json(folder / "vocab.json", NUMBERS)
-            lines = read_limited(folder / "merges.txt", WORDS_BYTES).decode("utf-8").split("\n")
+            lines = read_limited(folder / "merges.txt", WORDS_BYTES).decode("utf-8").replace("\r\n", "\n").split("\n")
             pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
         config = _json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
         saved = whole.get("added_tokens") or []

@@ -41,7 +41,7 @@ def check_file(path: Path, most: int) -> None:
 
 
 def parse_json(text: str | bytes, where: str, rule: Rule | None = None, *, what: str = "") -> Any:
-    """The body. where: the file, for messages; what: it holds, or the place in the file, before the reason.
+    """The body. where: the file, for messages; what: where in it, such as "line 3: ".
 
     Raises LdmError that names the file, and the key where a value is not what the rule wants.
     """

@@ -16,7 +16,7 @@ from ldmcli.readers.json_text import CONFIG_BYTES, DEPTH, parse_json, read_json,
 MAY_PARSE = {
     "readers/json_text.py",
     "engine/generate/prompts_file.py",  # what the user types, told by line and column
-    "api/picture.py",  # a record of this very process
+    "api/picture.py", "outputs/provenance.py",  # a record of this very process
     "engine/train/run_log.py", "engine/train/checkpointing.py", "engine/train/dry_run.py", "reports/loss_plot.py",  # a run's own log
     "models/tokenizer.py",  # what the tokenizers library has just said
     "prompts/parameters.py",  # a text in quotes

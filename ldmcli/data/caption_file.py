@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_caption_file(path: Path) -> CaptionFile:
 
 
 def _folder(path: Path) -> Iterable[Entry]:
-    return [(str(file.relative_to(path)), lambda file=file: _beside(path, file)) for file in _text_files(path)]
+    return [(str(file.relative_to(path)), partial(_beside, path, file)) for file in _text_files(path)]
 
 
 def _beside(folder: Path, file: Path) -> Row:
@@ -87,15 +88,15 @@ def _rows(path: Path, text: str) -> Iterable[Entry]:
             if isinstance(body, dict) and isinstance(body.get("annotations"), list):
                 pictures = [row for row in body["images"] if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
                 names = {row["id"]: row["file_name"] for row in pictures if isinstance(row.get("id"), int | str)}
-                return [(f"annotation {n}", lambda row=row: _annotated(names, row)) for n, row in enumerate(body["annotations"], 1)]
+                return [(f"annotation {n}", partial(_annotated, names, row)) for n, row in enumerate(body["annotations"], 1)]
             if isinstance(body, dict):
-                return [(repr(name)[:60], lambda name=name, value=value: (name, _captions(value))) for name, value in body.items()]
-            return [(f"entry {n}", lambda row=row: _named(row)) for n, row in enumerate(body, 1)]
+                return [(repr(name)[:60], partial(_of_name, name, value)) for name, value in body.items()]
+            return [(f"entry {n}", partial(_named, row)) for n, row in enumerate(body, 1)]
         case ".jsonl":
             lines = [(n, line) for n, line in enumerate(text_lines(text), 1) if line.strip()]
-            return [(f"line {n}", lambda line=line: _of_line(line)) for n, line in lines]
+            return [(f"line {n}", partial(_of_line, line)) for n, line in lines]
         case ".csv":
-            return [(f"line {n}", lambda row=row: _named(row)) for n, row in csv_rows(text, str(path))]
+            return [(f"line {n}", partial(_named, row)) for n, row in csv_rows(text, str(path))]
     raise ValueError(f"a {path.suffix or 'nameless'} file")
 
 
@@ -112,6 +113,11 @@ def _annotated(names: dict[int | str, str], row: Any) -> Row:
     if row["image_id"] not in names:
         raise ValueError(f"no picture has the id {str(row['image_id'])[:60]}")
     return names[row["image_id"]], _captions(row["caption"])
+
+
+def _of_name(name: str, value: Any) -> Row:
+    """A key of an object and what stands behind it."""
+    return name, _captions(value)
 
 
 def _of_line(line: str) -> Row | None:

@@ -145,13 +145,12 @@ CHECKPOINT = Record(
             {
                 "settings": Named(Anything()),
                 "processes": whole(1, 1_000_000),
-                "state": Record({"ema_updates": whole(0, 2**53), "scaler": optional(Named(Number(-INF, INF)))}, required=("ema_updates",)),
             }
         ),
     },
     required=("format", "step", "files", "facts"),
 )
-"""manifest.json of a checkpoint."""
+"""manifest.json of a checkpoint. What it says of the state is looked at beside the tensors, in training/state.py."""
 
 CACHE_ENTRY = Record({"bad": Named(Text(100_000), 100_000_000)})
 """entry.json of a cache."""

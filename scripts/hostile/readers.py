@@ -87,7 +87,8 @@ def _scheduler(folder: Path) -> None:
 
 def _manifest(folder: Path) -> None:
     manifest = Manifest(folder)
-    _ = manifest.next_number, manifest.started("0" * 16, None)
+    manifest.started("0" * 16, None)
+    manifest.claim("1" * 16, seed=1, pictures=1, threads=1, free=lambda: 0)
     for row in manifest.pictures.values():
         manifest.finished(row)
 

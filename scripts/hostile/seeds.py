@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from tokenizers.pre_tokenizers import ByteLevel
 
 import ldmcli
+from ldmcli.outputs.manifest import RECORD_KEYS
 
 BUNDLED = Path(ldmcli.__file__).parent / "models" / "bundled"
 SCORER = Path(ldmcli.__file__).parent / "models" / "bundled_scorer"
@@ -98,7 +99,8 @@ COCO = {
 KARPATHY = {"images": [{"filename": "1.png", "filepath": "", "split": "train", "cocoid": 1, "sentences": [{"raw": "a dog"}]}]}
 ROW = {"file_name": "1.png", "text": ["a dog", "a cat"]}
 PROMPT_LINE = {"prompt": "a dog", "seed": 1, "cfg": 2.5, "steps": 9, "cfg_interval": "0.2,0.8", "num_images": 2, "width": 64}
-MANIFEST_ROW = {
+MANIFEST_ROW: dict[str, Any] = {
+    **dict.fromkeys(RECORD_KEYS), 
     "status": "ok", "id": "0" * 16, "number": 0, "sha256": "0" * 64, "path": "0.png", "progress": None, "prompt": "a dog", "seed": 1,
 }  # fmt: skip
 MANIFEST = {

@@ -23,7 +23,7 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
-    from ldmcli.engine.generate.picture_record import FILES, read_record
+    from ldmcli.engine.generate.picture_record import FILES, check_size, read_record
     from ldmcli.engine.generate.replay_source import find_files, find_recorded
 
     where = {name: value for name, value in invocation.given(GenerateConfig, "file", "environment").items() if options[name].how}
@@ -34,6 +34,8 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify {path}: a JPEG holds rounded pixels, which are never those that were drawn.",
             hint="Only .png and .webp can be compared; without --verify it is drawn again.",
         )
+    if verify:
+        check_size(path, recorded)
     stated = recorded.options
     if verify and (others := [name for name in FILES if name in typed and name not in recorded.files]):
         raise UsageError(f"--verify draws what the picture records; it records no {others[0]}.", hint="Leave out one of the two.")

@@ -133,6 +133,7 @@ class MemoryOptions(BackendOptions, group="Device"):
     low_memory: bool = option(
         False, "--low-memory", how=True, help="Hold one network at a time; the same pictures, and every batch reads the files again."
     )
+    force: bool = option(False, "--force", how=True, help="Draw although more memory is estimated to be needed than is free.")
 
 
 @dataclass(frozen=True, kw_only=True)

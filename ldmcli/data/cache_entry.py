@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldmcli.data.finished_entry import ARRAYS, DAMAGE, Entry, open_entry, open_shared_entry
+from ldmcli.data.finished_entry import ARRAYS, DAMAGE, Entry, mapped_array, open_entry, open_shared_entry
 from ldmcli.data.locks import share_lock, shared_lock, sole_lock
 from ldmcli.data.npy_rows import NpyRows
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup
 from ldmcli.data.row_ranges import RowRanges
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import DATA_BYTES, read_json
 
 NOTE_EVERY = 2.0
 """Seconds of work that a kill -9 may cost."""
@@ -125,11 +126,11 @@ class EntryWriter:
         notes = sorted(self.temporary.glob("progress*.json"))
         try:
             for name, (shape, kind) in shapes.items():
-                array = np.load(self.temporary / f"{name}.npy", mmap_mode="r")
+                array = mapped_array(self.temporary / f"{name}.npy", "r")
                 if (array.shape, array.dtype) != (shape, np.dtype(kind)):
                     return None
             for note in notes:
-                said = json.loads(note.read_text())
+                said = read_json(note, most=DATA_BYTES)
                 for first, last in said["done"]:
                     done.add(int(first), int(last))
                 for name, value in said["facts"].items():

@@ -1,6 +1,5 @@
 """A file that holds captions: JSON, JSON Lines, COCO, CSV, names and captions with a TAB between, bare lines, or a folder of .txt files."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from ldmcli.data.captioned import encodable
 from ldmcli.data.text_file import csv_rows, read_text, text_lines
 from ldmcli.errors import LdmError
 from ldmcli.prompts.weighting import words
+from ldmcli.readers.json_text import parse_json
 
 NAME_KEYS = ("image", "path", "file_name", "filename", "file")
 CAPTION_KEYS = ("caption", "captions", "prompt", "text")
@@ -84,13 +84,13 @@ def _rows(path: Path, text: str) -> Iterable[Entry]:
     """Raises ValueError."""
     match path.suffix.lower():
         case ".json":
-            body = json.loads(text)
+            body = _parsed(text)
             if isinstance(body, dict) and isinstance(body.get("annotations"), list):
                 pictures = [row for row in body["images"] if isinstance(row, dict) and isinstance(row.get("file_name"), str)]
                 names = {row["id"]: row["file_name"] for row in pictures if isinstance(row.get("id"), int | str)}
                 return [(f"annotation {n}", partial(_annotated, names, row)) for n, row in enumerate(body["annotations"], 1)]
             if isinstance(body, dict):
-                return [(repr(name)[:60], partial(_entitled, name, value)) for name, value in body.items()]
+                return [(repr(name)[:60], partial(_of_name, name, value)) for name, value in body.items()]
             return [(f"entry {n}", partial(_named, row)) for n, row in enumerate(body, 1)]
         case ".jsonl":
             lines = [(n, line) for n, line in enumerate(text_lines(text), 1) if line.strip()]
@@ -100,6 +100,14 @@ def _rows(path: Path, text: str) -> Iterable[Entry]:
     raise ValueError(f"a {path.suffix or 'nameless'} file")
 
 
+def _parsed(text: str) -> Any:
+    """Raises ValueError."""
+    try:
+        return parse_json(text, "it")
+    except LdmError as error:
+        raise ValueError(error.message) from error
+
+
 def _annotated(names: dict[int | str, str], row: Any) -> Row:
     """An entry of COCO's. names: of the pictures."""
     if row["image_id"] not in names:
@@ -107,14 +115,15 @@ def _annotated(names: dict[int | str, str], row: Any) -> Row:
     return names[row["image_id"]], _captions(row["caption"])
 
 
+def _of_name(name: str, value: Any) -> Row:
+    """A key of an object and what stands behind it."""
+    return name, _captions(value)
+
+
 def _of_line(line: str) -> Row | None:
     """None for what else stands in a manifest."""
-    row = json.loads(line)
+    row = _parsed(line)
     return None if isinstance(row, dict) and row.get("event") else _named(row)
-
-
-def _entitled(name: str, value: Any) -> Row:
-    return name, _captions(value)
 
 
 def _named(row: Any) -> Row:

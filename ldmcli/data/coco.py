@@ -52,9 +52,9 @@ def _parse(captions: Path) -> Any:
         rows = raw.get(key) if isinstance(raw, dict) else None
         if not isinstance(rows, list) or not rows:
             raise LdmError(f"{captions} is not a COCO captions file: it has no `{key}`.")
-        bad = next((row for row in rows if not isinstance(row, dict) or any(name not in row for name in needed)), None)
-        if bad is not None:
-            raise LdmError(f"{captions}: an entry of `{key}` lacks one of {', '.join(needed)}: {str(bad)[:80]}")
+        bad = [row for row in rows if not isinstance(row, dict) or any(name not in row for name in needed)]
+        if bad:
+            raise LdmError(f"{captions}: an entry of `{key}` lacks one of {', '.join(needed)}: {str(bad[0])[:80]}")
         if {type(row["id"]) for row in rows} not in ({int}, {str}) or any(isinstance(row.get("image_id"), list | dict) for row in rows):
             raise LdmError(f"{captions}: the ids of `{key}` are neither all whole numbers nor all texts.")
         twice = [number for number, count in Counter(str(row["id"]) for row in rows).items() if count > 1]

@@ -1,9 +1,11 @@
 """The prompt in a picture of ComfyUI, which keeps the graph of nodes that drew it and no prompt as such."""
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
+
+from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import parse_json
 
 Node = dict[str, Any]
 """`class_type`, and `inputs` by name: a value, or a link [id of the node, number of its output]."""
@@ -38,8 +40,8 @@ def comfy_prompt(graph: Any) -> str | None:
 
 def _civitai(extra: Any) -> str | None:
     try:
-        stated = json.loads(extra) if isinstance(extra, str) else extra
-    except (ValueError, RecursionError):
+        stated = parse_json(extra, "") if isinstance(extra, str) else extra
+    except LdmError:
         return None
     prompt = stated.get("prompt") if isinstance(stated, dict) else None
     return prompt if isinstance(prompt, str) else None

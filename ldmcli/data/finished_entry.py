@@ -1,11 +1,9 @@
 """Entries of a cache as they are read: whole and of the right shape, or not at all."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,10 +11,12 @@ from torch import Tensor
 
 from ldmcli.data.process_group import NOT_SHARED, ProcessGroup
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import DATA_BYTES, read_json
+from ldmcli.readers.tables import CACHE_ENTRY
 
 ARRAYS = "arrays"
 """Key of entry.json beside the facts: shapes and types of the arrays."""
-DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, OverflowError, TokenError)
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, LdmError)
 """What a file of an entry that was cut short or changed raises when it is read."""
 
 
@@ -31,8 +31,8 @@ class Entry:
 def open_entry(folder: Path, fits: Callable[[Entry], bool] = lambda entry: True) -> Entry | None:
     """The entry, or None if it was never finished or is damaged. fits: whether it holds what it should."""
     try:
-        facts = json.loads(_regular(folder / "entry.json").read_text(encoding="utf-8"))
-        arrays = {path.stem: np.load(_regular(path), mmap_mode="c") for path in sorted(folder.glob("*.npy"))}
+        facts = read_json(folder / "entry.json", CACHE_ENTRY, most=DATA_BYTES)
+        arrays = {path.stem: mapped_array(path, "c") for path in sorted(folder.glob("*.npy"))}
         entry = Entry({name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
         noted = facts.pop(ARRAYS, None)  # which entries of older versions do not have
         if arrays and noted in (None, _shapes(arrays)) and fits(entry):
@@ -58,8 +58,13 @@ def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: [list(array.shape), array.dtype.name] for name, array in arrays.items()}
 
 
-def _regular(path: Path) -> Path:
-    """The same path. Raises OSError unless it is a plain file: a FIFO would be waited for."""
-    if not path.is_file():
+def mapped_array(path: Path, mode: Literal["r", "c"]) -> Any:
+    """The array of a .npy file, mapped into memory. Raises ValueError or OSError for a damaged one, and for what is no plain file."""
+    if not path.is_file():  # a FIFO would be waited for
         raise FileNotFoundError(path)
-    return path
+    try:
+        return np.lib.format.open_memmap(path, mode)
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates a header that others have written, which can fail in any way
+        raise ValueError(f"{path.name} is damaged") from error

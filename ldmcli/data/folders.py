@@ -1,6 +1,5 @@
 """Picture folders with their own captions: `metadata.jsonl` or `.csv` (Hugging Face's imagefolder), or a .txt beside each picture."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from ldmcli.data.endings import ending_of
 from ldmcli.data.survey import METADATA, Survey
 from ldmcli.data.text_file import csv_rows, read_text, text_lines
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.readers.json_text import parse_json
 
 OTHER_SPLITS = {"val", "valid", "validation", "dev", "test"}
 """Folders of pictures that nobody trains on, unless they are all there is."""
@@ -69,8 +69,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     for number, line in enumerate(text_lines(text), start=1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
+                row = parse_json(line, str(file))
+            except LdmError:
                 row = None
             yield number, row if isinstance(row, dict) else None
 

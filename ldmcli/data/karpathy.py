@@ -1,5 +1,6 @@
 """Karpathy's split of COCO and Flickr: one `dataset_*.json` with pictures, splits and sentences (Karpathy and Fei-Fei 2015)."""
 
+import os
 import re
 from pathlib import Path
 
@@ -52,4 +53,4 @@ def _place(pictures: Path, row: dict[str, object], captions: Path) -> Path:
     name = row["filename"]
     names = [f"{row['filepath']}/{name}", name] if row.get("filepath") else [name]
     places = [inside(pictures, f"{part}{one}", captions) for part in ("", "images/") for one in names]
-    return next((path for path in places if path.is_file()), places[0])
+    return next((path for path in places if os.path.isfile(path)), places[0])  # also answers for a name that is too long

@@ -1,6 +1,5 @@
 """Which caption belongs to which picture: from the picture's own metadata, a manifest beside it, a captions file, or COCO."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
+from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
 
 
@@ -158,8 +158,8 @@ def _manifest(folder: Path) -> dict[str, str]:
     prompts = {}
     for line in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = parse_json(line, str(path))
+        except LdmError:
             continue
         if isinstance(row, dict) and isinstance(row.get("path"), str) and isinstance(row.get("prompt"), str):
             prompts[row["path"]] = words(row["prompt"], str(row.get("weighting")))

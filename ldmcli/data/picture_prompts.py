@@ -1,16 +1,17 @@
 """What a picture itself says it was drawn from: our own record, or the metadata of A1111, Civitai, ComfyUI, InvokeAI and their kin."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ldmcli.data.comfy_graph import comfy_prompt
+from ldmcli.errors import LdmError
 from ldmcli.outputs.picture_files import read_texts, sheet_kind
 from ldmcli.prompts.parameters import read_parameters
 from ldmcli.prompts.syntax import without_syntax
 from ldmcli.prompts.weighting import words
+from ldmcli.readers.json_text import parse_json
 from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 MAY_BE_SHEETS = (".png", ".gif")
@@ -57,7 +58,7 @@ def is_sheet(path: Path) -> bool:
 
 
 def _own(texts: dict[str, str]) -> Origin:
-    facts = json.loads(texts["ldm"])
+    facts = parse_json(texts["ldm"], "")
     if (kind := sheet_kind(texts)) is not None:
         return Origin(sheet=kind)
     prompt, model, weighting = (facts.get(key) if isinstance(facts.get(key), str) else None for key in ("prompt", "model", "weighting"))
@@ -113,8 +114,8 @@ def _object(text: str) -> dict[str, Any] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        body = json.loads(text.strip().strip("\0"))
-    except (ValueError, RecursionError):
+        body = parse_json(text.strip().strip("\0"), "")
+    except LdmError:
         return None
     return body if isinstance(body, dict) else None
 

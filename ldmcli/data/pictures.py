@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ldmcli.data.captioned import CaptionedImage
-from ldmcli.runtime.pictures import BadPicture, open_picture
+from ldmcli.runtime.pictures import MAX_BYTES, BadPicture, open_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +77,8 @@ def _read(path: Path, span: tuple[int, int] | None, *, at_least: int | None) -> 
 
 
 def _bytes(path: Path, span: tuple[int, int]) -> bytes:
+    if span[1] > MAX_BYTES:
+        raise BadPicture(f"{span[1]} bytes, more than {MAX_BYTES}")
     with path.open("rb") as file:
         file.seek(span[0])
         return file.read(span[1])

@@ -4,20 +4,21 @@ What is a key and what an ending is as the `webdataset` library has it: of `dir/
 Only headers and captions are read to make the index; a picture is then a byte range of its shard, so nothing is ever unpacked.
 """
 
-import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from ldmcli.data.captioned import MAX_CAPTION_CHARS, CaptionedImages, Collector, captions_in
 from ldmcli.data.endings import openable
+from ldmcli.data.tar_headers import members
 from ldmcli.data.text_file import decoded, text_lines
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
+from ldmcli.runtime.pictures import MAX_BYTES
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_TEXT_BYTES = 64 * MAX_CAPTION_CHARS
@@ -124,13 +125,16 @@ def samples_of(shard: Path, keys: Keys, found: Collector) -> list[Sample]:
     """The samples in the order of their first members. Those of one key belong together wherever they stand, as in an unsorted tar."""
     size, samples = shard.stat().st_size, dict[str, Sample]()
     with shard.open("rb") as file:
-        for member in _members(shard, file, found):
+        for member in members(shard, file, found.dropped):
             match = NAME.fullmatch(member.name)
             if match is None or NO_SAMPLE.match(member.name):
                 continue
             key, ending = match[1], match[2].lower()
             if member.offset_data + member.size > size:
                 found.skip(f"{shard.stem}/{key}", shard, "picture or caption beyond the end of a shard that was cut short")
+                continue
+            if keys.is_picture(ending) and member.size > MAX_BYTES:
+                found.skip(f"{shard.stem}/{key}", shard, f"picture of more than {MAX_BYTES} bytes")
                 continue
             sample = samples.setdefault(key, Sample(key))
             sample.twice = sample.twice or (member.name if ending in sample.endings else "")
@@ -159,28 +163,10 @@ def _read_caption(file: BinaryIO, member: tarfile.TarInfo, ending: str, sample: 
         sample.texts += [line for line in text_lines(text) if line.strip()]
 
 
-def _members(shard: Path, file: BinaryIO, found: Collector) -> Iterator[tarfile.TarInfo]:
-    """Headers of the plain files of a shard. Raises LdmError for what is no tar."""
-    magic = file.read(6)
-    if magic[:2] == b"\x1f\x8b" or magic[:3] in (b"BZh", b"\xfd7z") or magic[:4] == b"\x28\xb5\x2f\xfd":
-        raise LdmError(f"{shard} is compressed, so its pictures cannot be found by their place.", hint="Unpack it to a plain .tar first.")
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every header that it has seen
-                if member.isreg() and not member.issparse():
-                    yield member
-    except tarfile.ReadError as error:
-        if "unexpected end of data" not in str(error):
-            raise LdmError(f"{shard} is not a readable tar file: {error}") from error
-        found.dropped["shard that was cut short"] += 1
-
-
 def _described(text: str) -> list[object]:
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
+        row = parse_json(text, "")
+    except LdmError:
         return []
     return captions_in(row) if isinstance(row, dict) else []
 

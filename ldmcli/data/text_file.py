@@ -7,12 +7,14 @@ Imports no torch.
 import codecs
 import csv
 import io
-import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.readers.json_text import DATA_BYTES, parse_json
 
 MARKS = (
     (codecs.BOM_UTF32_LE, ""),
@@ -29,7 +31,13 @@ LINE_END = re.compile(r"\r\n|\n|\r")
 def read_text(path: Path) -> str:
     """The text of a file, without its byte order mark. Raises NotFound and LdmError."""
     try:
-        raw = path.read_bytes()
+        found = os.stat(path)
+        if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
+            raise LdmError(f"{path} is a device, and no file.")
+        if found.st_size > DATA_BYTES:
+            raise LdmError(f"{path} has {found.st_size} bytes; at most {DATA_BYTES} are read.", hint="Is it the right file?")
+        with path.open("rb") as file:
+            raw = file.read(DATA_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: no such file.") from error
     except OSError as error:
@@ -39,11 +47,7 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The body of a JSON file. Raises NotFound and LdmError."""
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise LdmError(f"{path} is not readable JSON: {error}") from error
+    return parse_json(read_text(path), str(path))
 
 
 def decoded(raw: bytes, name: str) -> str:

@@ -28,11 +28,12 @@ DIGESTED = (
 """The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not what those
 versions did, so that those manifests stay readable."""
 
-UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline"}
+UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline",
+              "force"}  # fmt: skip
 """What may differ when a command is resumed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
     """A prompt as it was asked for. config: its settings; seed: its own first seed, if it has one; line: of a prompts file."""
 
@@ -51,7 +52,7 @@ class Towards:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One picture to draw; `number` is its place in the whole command."""
 
@@ -120,7 +121,8 @@ def expand_sweep(requests: Sequence[Request], sweep: Sequence[str]) -> list[Requ
 def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
     """Request by request. Picture i of a prompt has seed + i; the same prompt asked for again with the same settings goes on counting."""
     jobs: list[Job] = []
-    used: dict[tuple[str, GenerateConfig, int], int] = {}
+    used: dict[tuple[GenerateConfig, int], dict[str, int]] = {}
+    counts: dict[tuple[int, int], dict[str, int]] = {}  # the same by identity: a config has too many fields to compare a million times
     uncounted = {id(request.config): request.config for request in requests}  # the lines of a text file share theirs
     uncounted = {key: replace(config, prompts=(), num_images=1, seed=None) for key, config in uncounted.items()}
     plain = {key: replace(config, **OF_A_JOB) for key, config in uncounted.items()}
@@ -130,9 +132,10 @@ def plan_jobs(requests: Sequence[Request], seed: int) -> list[Job]:
         if config.frames is not None:
             jobs += [replace(job, number=len(jobs) + i, sequence=len(jobs)) for i, job in enumerate(_frames(request, first, settings))]
             continue
-        key = (request.prompt, config, first)
-        before = used.get(key, 0)
-        used[key] = after = before + request.config.num_images
+        key = (id(request.config), first)
+        count = counts[key] if key in counts else counts.setdefault(key, used.setdefault((config, first), {}))
+        before = count.get(request.prompt, 0)
+        count[request.prompt] = after = before + request.config.num_images
         variation = parse_variation(config.variation) if config.variation is not None else None
         counted_up = first if variation is None else variation[0]  # as in A1111, the seed itself stays where there is another
         check(counted_up + after - 1 <= MAX_SEED, f"--seed {counted_up} with {counted(after, 'picture')} goes beyond 2**64 - 1.")

@@ -90,6 +90,10 @@ class Checkpoint:
         """Widths from the shapes, everything else as in the family's published config.json. Raises LdmError for a component it lacks."""
         try:
             return self._unet() if name == "unet" else self._vae() if name == "vae" else self._text()
+        except LdmError as error:
+            raise LdmError(f"{self.path}: {error.message}", hint=error.hint) from error
+        except (ValueError, ZeroDivisionError) as error:
+            raise LdmError(f"{self.path} has no {name} of Stable Diffusion: a tensor has another shape.", hint=SUPPORTED) from error
         except (KeyError, IndexError) as error:
             raise LdmError(f"{self.path} has no {name} of Stable Diffusion: {error.args[0]} is missing.", hint=SUPPORTED) from error
 

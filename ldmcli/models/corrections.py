@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ldmcli.errors import LdmError
 from ldmcli.models.layout import check_process, component_folder, read_json
-from ldmcli.networks.configs import DEFAULT_SCALE
+from ldmcli.networks.configs import DEFAULT_SCALE, CLIPTextConfig, UNetConfig, VAEConfig
+from ldmcli.readers.tables import SCHEDULER
 
 WITHOUT_OFFSET = ("DPMSolverSinglestepScheduler", "IPNDMScheduler")
 """Schedulers of diffusers that have no steps_offset to correct."""
@@ -29,10 +31,24 @@ def read_config(model: Path, name: str) -> Config:
     """unet, vae, text_encoder or scheduler of a folder. Raises NotFound, and LdmError for what cannot be read or is not supported."""
     if name == "scheduler":
         path = model / "scheduler" / "scheduler_config.json"
-        return _scheduler(read_json(path), path)
+        return _scheduler(read_json(path, SCHEDULER), path)
     path = component_folder(model, name) / "config.json"
     raw = read_json(path)
     return _vae(raw, path) if name == "vae" else _unet(raw, path) if name == "unet" else Config(raw)
+
+
+NETWORKS: dict[str, type[UNetConfig] | type[VAEConfig] | type[CLIPTextConfig]] = {
+    "unet": UNetConfig, "vae": VAEConfig, "text_encoder": CLIPTextConfig,
+}  # fmt: skip
+
+
+def network_config(model: Path, name: str) -> UNetConfig | VAEConfig | CLIPTextConfig:
+    """unet, vae or text_encoder of a folder, every value checked. Raises NotFound, and LdmError that names file and key."""
+    raw = read_config(model, name).values
+    try:
+        return NETWORKS[name].from_dict(raw)
+    except LdmError as error:
+        raise LdmError(f"{component_folder(model, name) / 'config.json'}: {error.message}", hint=error.hint) from error
 
 
 def correction_notes(*places: tuple[Path, str]) -> tuple[str, ...]:

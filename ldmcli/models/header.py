@@ -3,19 +3,28 @@
 The file is 8 bytes with the header's length, the header (JSON), and the tensors' bytes, one after the other without gaps.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.readers.json_text import MIB, parse_json
+from ldmcli.readers.rules import Listed, Named, Record, Text, check, optional, whole
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-LONGEST = 100_000_000
-"""Bytes of a header, as in the safetensors library."""
+LONGEST = 32 * MIB
+"""Bytes of a header. Large ones have 200,000, and notes of a trainer beside them a few millions; the safetensors library takes 100."""
+
+HEADER = Named(
+    Record(
+        {"dtype": Text(20), "shape": Listed(whole(0, 2**40), 16), "data_offsets": Listed(whole(0, 2**60), 2, 2)},
+        required=("dtype", "shape", "data_offsets"),
+    ),
+    most=100_000,
+)
+NOTES = optional(Named(Text(LONGEST)))
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64, "F16": 16, "BF16": 16, "F32": 32,
@@ -65,14 +74,16 @@ def read_header(path: Path) -> Header:
         what = next((what for begin, what in STARTS.items() if start.startswith(begin)), "")
         raise _damaged(path, f"it is {what}" if what else "it has no header")
     try:
-        body: dict[str, Any] = json.loads(text)
-        metadata = body.pop("__metadata__", None) or {}
-        header = Header({key: tuple(entry["shape"]) for key, entry in body.items()}, metadata)
-        spans = sorted((*entry["data_offsets"], entry["dtype"], tuple(entry["shape"]), key) for key, entry in body.items())
-        _check_spans(path, spans, size - 8 - length)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise _damaged(path, "its header is no list of tensors") from error
-    return header
+        body = parse_json(text, str(path))
+        metadata = body.pop("__metadata__", None) if isinstance(body, dict) else None
+        check(metadata, NOTES, f"{path}, __metadata__")
+        check(body, HEADER, str(path))
+    except LdmError as error:
+        why = error.message.removeprefix(str(path)).lstrip(" :,").rstrip(".")
+        raise _damaged(path, f"its header is no list of tensors: {why}") from error
+    spans = sorted((*entry["data_offsets"], entry["dtype"], tuple(entry["shape"]), key) for key, entry in body.items())
+    _check_spans(path, spans, size - 8 - length)
+    return Header({key: tuple(entry["shape"]) for key, entry in body.items()}, metadata or {})
 
 
 def check_pickle(path: Path) -> None:
@@ -84,7 +95,11 @@ def check_pickle(path: Path) -> None:
     if start.startswith(ZIP):
         import zipfile
 
-        if not zipfile.is_zipfile(path):
+        try:
+            whole = zipfile.is_zipfile(path)
+        except zipfile.BadZipFile:  # one of several disks
+            whole = False
+        if not whole:
             raise LdmError(f"{path} is truncated: its list of contents, which comes last, is missing.", hint=AGAIN)
     elif not start.startswith(PICKLE):
         what = next((what for begin, what in STARTS.items() if start.startswith(begin)), "" if start else "empty")

@@ -1,12 +1,14 @@
 """The files of a model folder in diffusers layout: what must be there, which weights are taken, what is refused. Imports no torch."""
 
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.readers import json_text
+from ldmcli.readers.rules import Rule, check
+from ldmcli.readers.tables import MODEL_INDEX, SHARDS
 
 PARTS = ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
@@ -113,8 +115,8 @@ def weight_files(model: Path, name: str, **picking: Unpack[Picking]) -> list[Pat
 
 def shard_names(index: Path) -> list[str]:
     """The files that a *.index.json lists. Raises LdmError unless they lie beside it and are of the kind that its own name says."""
-    listed = read_json(index).get("weight_map")
-    if not isinstance(listed, dict) or not listed or not all(isinstance(file, str) and Path(file).name == file for file in listed.values()):
+    listed = read_json(index, SHARDS, most=json_text.WORDS_BYTES)["weight_map"]
+    if not listed or not all(Path(file).name == file for file in listed.values()):
         raise LdmError(f"{index} has no usable weight_map.", hint="Get the file again.")
     kind = ".safetensors" if ".safetensors.index." in index.name else ".bin"
     others = [file for file in listed.values() if not file.endswith(kind)]
@@ -132,7 +134,7 @@ def component_folder(model: Path, name: str) -> Path:
 def check_index(folder: Path) -> None:
     """Raise LdmError that names what model_index.json asks for and we do not have. Nothing that it names is ever imported."""
     path = folder / "model_index.json"
-    index = read_json(path)
+    index = read_json(path, MODEL_INDEX)
     kind = index.get("_class_name")
     for name, entry in index.items():
         if name.startswith("_") or not isinstance(entry, list) or entry == [None, None]:
@@ -164,17 +166,17 @@ def check_process(scheduler: str, where: str) -> None:
 
 def ldm_settings(model: Path) -> dict[str, Any]:
     """What `ldm` wrote about a model of its own into model_index.json; empty for any other."""
-    return {} if model.is_file() else read_json(model / "model_index.json").get("_ldm", {})
+    return {} if model.is_file() else read_json(model / "model_index.json", MODEL_INDEX).get("_ldm", {})
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises NotFound or LdmError that names the file."""
+def read_json(path: Path, rule: Rule | None = None, *, most: int = json_text.CONFIG_BYTES) -> dict[str, Any]:
+    """An object that keeps to the rule, of at most so many bytes. Raises NotFound or LdmError that names the file."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        body = json_text.read_json(path, most=most)
+    except NotFound as error:
         raise NotFound(f"{path} is missing.", hint="A model is a folder in diffusers layout, with model_index.json.") from error
-    except (OSError, ValueError) as error:
-        raise LdmError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(body, dict):
         raise LdmError(f"{path} does not hold a JSON object.")
+    if rule is not None:
+        check(body, rule, str(path))
     return body

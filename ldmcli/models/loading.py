@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.checkpoint import recognise
-from ldmcli.models.corrections import read_config
+from ldmcli.models.corrections import network_config
 from ldmcli.models.layout import Picking, component_folder, weight_files
 from ldmcli.models.weights import read_tensors
 from ldmcli.networks.clip_text import CLIPText, without_prefix
@@ -55,10 +55,10 @@ def _load(files: Files, model: Path, picking: Picking) -> Any:
     if model.is_file():
         return _from_checkpoint(files, model)
     path = component_folder(model, files.name) / "config.json"
-    raw = read_config(model, files.name).values
+    config = network_config(model, files.name)
     weights = weight_files(model, files.name, **picking)
     tensors = {key: value for shard in weights for key, value in read_tensors(shard).items()}
-    network = _on_meta(files, lambda: files.config.from_dict(raw), path)
+    network = _on_meta(files, lambda: config, path)
     return _filled(network, files.own_names(tensors), weights[0], f"{files.name}/config.json")
 
 

@@ -17,13 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ldmcli.errors import LdmError, NonFinite
-from ldmcli.models.header import read_header
-from ldmcli.models.lora_source import LORA_FILE, LoraSource
+from ldmcli.models.lora_source import LORA_FILE, METADATA, LoraSource, read_settings
 from ldmcli.models.weights import read_tensors
 from ldmcli.runtime.files import replacing
-
-METADATA = "lora_adapter_metadata"
-"""Where diffusers keeps peft's settings in the header of the file."""
 
 PREFIXES = {"unet": ("unet.", "lora_unet_"), "text_encoder": ("text_encoder.text_model.", "text_encoder.", "lora_te_text_model_")}
 DOWN, UP = r"lora_A|lora_down|lora\.down|lora_linear_layer\.down", r"lora_B|lora_up|lora\.up|lora_linear_layer\.up"
@@ -126,18 +122,14 @@ def _part(path: Path, key: str) -> tuple[str, str]:
 
 def _stated_alphas(path: Path) -> dict[str, Any]:
     """For each part that the header speaks of, a function (layer, rank) -> alpha, as peft reads its own settings."""
-    try:
-        settings = json.loads(read_header(path).metadata.get(METADATA, "{}"))
-        own = {part: {k.removeprefix(f"{part}."): v for k, v in settings.items() if k.startswith(f"{part}.")} for part in PREFIXES}
-    except (ValueError, AttributeError) as error:
-        raise LdmError(f"{path}: {METADATA} in its header is not readable: {error}.") from error
+    own = read_settings(path)
     return {part: lambda name, rank, own=values: _alpha(own, name, rank) for part, values in own.items() if "lora_alpha" in values}
 
 
 def _alpha(settings: Mapping[str, Any], name: str, rank: int) -> float:
-    """peft's rules: the first pattern that is the name or its end wins; rank-stabilised ones divide by sqrt(r) (Kalajdzievski 2023)."""
+    """peft's rules: the first name that is the layer's or its end wins; rank-stabilised ones divide by sqrt(r) (Kalajdzievski 2023)."""
     patterns = settings.get("alpha_pattern") or {}
-    alpha = next((value for pattern, value in patterns.items() if re.match(rf"(.*\.)?({pattern})$", name)), settings["lora_alpha"])
+    alpha = next((value for end, value in patterns.items() if f".{name}".endswith(f".{end}")), settings["lora_alpha"])
     return float(alpha) * (rank**0.5 if settings.get("use_rslora") else 1.0)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.models.layout import is_pickle
+from ldmcli.models.header import read_header
+from ldmcli.models.layout import is_pickle, is_safetensors
+from ldmcli.readers.json_text import parse_json
+from ldmcli.readers.tables import LORA, LORA_PARTS
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name for it; a training run keeps its own in RUN/lora/."""
+
+METADATA = "lora_adapter_metadata"
+"""Where diffusers keeps peft's settings in the header of the file."""
+
+LITERAL = re.compile(r"[\w.]+")
+"""A name of a layer as it is spelled."""
 
 ACCEPTED = "Pass a .safetensors file, a folder with one, or a run of `ldm train-unet --lora-rank`; :SCALE may follow."
 
@@ -44,8 +54,27 @@ class LoraSource:
 
 
 def find_loras(texts: Sequence[str]) -> tuple[LoraSource, ...]:
-    """Each `--lora` in the order in which they were typed. Raises NotFound, UsageError."""
-    return tuple(find_lora(text) for text in texts)
+    """Each `--lora` in the order in which they were typed. Raises NotFound, UsageError, and LdmError for a damaged file."""
+    found = tuple(find_lora(text) for text in texts)
+    for lora in found:
+        if is_safetensors(lora.path):
+            read_settings(lora.path)
+    return found
+
+
+def read_settings(path: Path) -> dict[str, dict[str, Any]]:
+    """What the header says to peft, by part: lora_alpha, alpha_pattern, ... Raises LdmError, also for a pattern that is no plain name."""
+    where = f"{path}, {METADATA} in its header"
+    stated = parse_json(read_header(path).metadata.get(METADATA, "{}"), where, LORA)
+    own = {part: {k.removeprefix(f"{part}."): v for k, v in stated.items() if k.startswith(f"{part}.")} for part in LORA_PARTS}
+    for part, values in own.items():
+        for name in values.get("alpha_pattern") or {}:
+            if not LITERAL.fullmatch(name):  # peft takes it for a regular expression, which can be made to run for ever
+                raise LdmError(
+                    f"{where}: {part}.alpha_pattern has {name[:60]!r}, which is no name of a layer; refused.",
+                    hint="Names of layers, or their ends, are read.",
+                )
+    return own
 
 
 def find_lora(text: str) -> LoraSource:

@@ -15,6 +15,8 @@ from ldmcli.models.layout import is_safetensors
 from ldmcli.models.weights import read_tensors
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.unet import UNet
+from ldmcli.readers.rules import check
+from ldmcli.readers.tables import SCHEDULER as RULES
 
 STATED = {"epsilon": "epsilon", "v": "v_prediction", "v_prediction": "v_prediction"}
 """--prediction, and modelspec.prediction_type in the metadata of newer files, to scheduler_config.json's word for it."""
@@ -32,6 +34,7 @@ def scheduler_config(model: Path, unet: UNet, states: Tensor, prediction: str | 
         config = read_config(model, "scheduler").values
     else:
         config = {**SCHEDULER, **_stated(model)}
+        check(config, RULES, f"{model} or the .yaml beside it")
         if prediction is None and "prediction_type" not in config:
             config["prediction_type"] = "epsilon" if predicts_noise(unet, states) else "v_prediction"
     return config if prediction is None else {**config, "prediction_type": STATED[prediction]}

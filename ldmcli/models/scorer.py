@@ -10,8 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ldmcli.errors import LdmError, NonFinite, NotFound
+from ldmcli.models.folder_checks import check_tokenizer
 from ldmcli.models.layout import read_json
 from ldmcli.models.scorer_source import ScorerSource, find_scorer
+from ldmcli.readers.json_text import CONFIG_BYTES, WORDS_BYTES
+from ldmcli.readers.tables import NUMBERS, PROCESSOR, SCORER, SHARDS, TOKENIZER
+
+BESIDE = {
+    "preprocessor_config.json": (PROCESSOR, CONFIG_BYTES), "model.safetensors.index.json": (SHARDS, WORDS_BYTES),
+    "tokenizer.json": (TOKENIZER, WORDS_BYTES), "vocab.json": (NUMBERS, WORDS_BYTES),
+}  # fmt: skip
+"""What transformers reads beside config.json: checked before it does."""
 
 # N pictures or captions, D width of the space that both share
 
@@ -73,7 +82,11 @@ class Scorer:
 def load_scorer(name: str | ScorerSource, device: torch.device | str = "cpu", *, batch_size: int = 32) -> Scorer:
     """`bundled`, a folder or a hub id. Raises NotFound, and LdmError for anything that is not a whole CLIP."""
     source = find_scorer(name) if isinstance(name, str) else name
-    config = read_json(source.folder / "config.json")
+    config = read_json(source.folder / "config.json", SCORER)
+    check_tokenizer(source.folder)
+    for name, (rule, most) in BESIDE.items():
+        if (path := source.folder / name).is_file():
+            read_json(path, rule, most=most)
     if config.get("model_type") != "clip":
         raise LdmError(
             f"--clip-model {source.name} is a {config.get('model_type')!r} model, not a CLIP.",

@@ -12,6 +12,7 @@ from typing import Unpack
 from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import recognise
+from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
@@ -88,7 +89,7 @@ def find_model(
         _check_file(path, *(("unet", "text_encoder") if vae else ("unet", "text_encoder", "vae")))
         words = find_tokenizer(tokenizer)
     else:
-        _check_folder(text, path, picking.get("variant"))
+        _check_folder(text, path, **picking)
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
     source = Source(name, path, path, words, picking.get("allow_pickle", False), find_loras(loras), picking.get("variant"), prediction)
     return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, **picking))
@@ -104,6 +105,7 @@ def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[s
         _check_file(path, name)
         return path
     if (path / name).is_dir():
+        check_configs(path, name)
         return path
     own = path.absolute()
     if (own / "config.json").is_file() and (alone or own.name == name):
@@ -178,7 +180,7 @@ def _check_file(path: Path, *needed: str) -> None:
         check_pickle(path)
 
 
-def _check_folder(text: str, folder: Path, variant: str | None) -> None:
+def _check_folder(text: str, folder: Path, **picking: Unpack[Picking]) -> None:
     missing = [part for part in PARTS if not (folder / part).exists()]
     if "model_index.json" not in missing:
         check_index(folder)  # a model of another kind lacks parts because of that
@@ -186,4 +188,8 @@ def _check_folder(text: str, folder: Path, variant: str | None) -> None:
         raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
     if missing:
         raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
-    check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, variant)
+    check_configs(folder)
+    check_tokenizer(folder / "tokenizer")
+    check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, picking.get("variant"))
+    for part in STEMS:
+        check_headers(folder, part, **picking)

@@ -1,7 +1,7 @@
 """Prompts to what the U-Net attends to: tokenizer and text encoder as one thing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -13,9 +13,13 @@ from ldmcli.models.layout import Picking
 from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import ClipTokenizer, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
+from ldmcli.prompts.length import MOST_CHARACTERS
 from ldmcli.prompts.weighting import weighted_parts
 
 # B prompts, L tokens, D width
+
+REMEMBERED = 1024
+"""Prompts whose tokens are kept: each is asked for when it is checked, put into a batch, drawn and recorded."""
 
 
 @dataclass
@@ -25,10 +29,11 @@ class TextConditioner:
     tokenizer: ClipTokenizer
     encoder: CLIPText
     use_mask: bool = False
+    _seen: dict[tuple[str, str, bool], list[Tokens]] = field(default_factory=dict)
 
     def tokens(self, prompt: str) -> Tokens:
         """Without running the network."""
-        return self.tokenizer.encode(prompt)
+        return self.tokenizer.encode(prompt[:MOST_CHARACTERS])
 
     @torch.no_grad()
     def states(self, tokens: Sequence[Tokens]) -> Tensor:
@@ -49,7 +54,14 @@ class TextConditioner:
 
     def windows(self, prompt: str, *, weighting: str = "none", long: bool = False) -> list[Tokens]:
         """What `encode` takes for a prompt. weighting: none, where brackets are text, or a1111; long: as many windows as it takes."""
-        return self.tokenizer.windows(weighted_parts(prompt, weighting), long=long)
+        key = (prompt, weighting, long)
+        found = self._seen.get(key)
+        if found is None:
+            found = self.tokenizer.windows(weighted_parts(prompt[:MOST_CHARACTERS], weighting), long=long)
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[key] = found
+        return found
 
     def blank(self) -> Tokens:
         """A window without words, such as follows a prompt that is shorter than its neighbours."""

@@ -15,6 +15,9 @@ from torch import Tensor
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.added_tokens import END, START, added, learned_tokens, special_tokens, vectors
 from ldmcli.models.open_clip_vocabulary import read_vocabulary
+from ldmcli.readers.json_text import WORDS_BYTES, read_json, read_limited
+from ldmcli.readers.rules import Rule
+from ldmcli.readers.tables import ADDED_NUMBERS, NUMBERS, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG
 
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
@@ -157,30 +160,41 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
     if folder.is_file():
         vocab, merges = read_vocabulary(folder)
         special, stated = _padded(vocab, [added(START), added(END)], END, pad)
-        return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
+        try:
+            return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
+        except Exception as error:  # the tokenizers library raises nothing more special
+            raise LdmError(f"{folder} does not hold CLIP's vocabulary: {str(error)[:200]!r}") from error
     names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise NotFound(f"{folder} lacks {' and '.join(missing)}.", hint="Copy the CLIP tokenizer's files there.")
     try:
         # transformers 5 writes tokenizer.json alone, everything before it the other two.
-        whole = _json(folder / "tokenizer.json")
+        whole = _json(folder / "tokenizer.json", TOKENIZER)
         if whole:
             vocab = whole["model"]["vocab"]
             pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in whole["model"]["merges"]]
         else:
-            vocab = _json(folder / "vocab.json")
-            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+            vocab = _json(folder / "vocab.json", NUMBERS)
+            lines = read_limited(folder / "merges.txt", WORDS_BYTES).decode("utf-8").replace("\r\n", "\n").split("\n")
             pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-        config = _json(folder / "tokenizer_config.json")
+        config = _json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
         saved = whole.get("added_tokens") or []
-        special, stated = special_tokens(config, _json(folder / "special_tokens_map.json"), saved)
-        learned = learned_tokens(config, saved, _json(folder / "added_tokens.json"), vocab)
-        room = min(length, int(config.get("model_max_length") or length))
+        special, stated = special_tokens(config, _json(folder / "special_tokens_map.json", SPECIAL_TOKENS), saved)
+        learned = learned_tokens(config, saved, _json(folder / "added_tokens.json", ADDED_NUMBERS), vocab)
+        lacking = next((token for token in (START, END, stated) if token not in vocab), None)
+        if lacking is not None:
+            words = "tokenizer.json" if whole else "vocab.json"
+            raise LdmError(f"{folder / words}: the vocabulary lacks {lacking[:60]!r}, which starts, ends or pads every prompt.")
+        room = int(min(length, config.get("model_max_length") or length))
+        if room < 3:
+            raise LdmError(f"{folder / 'tokenizer_config.json'}: model_max_length = {room}; room for a word is needed.")
         special, stated = _padded(vocab, special, stated, pad)
         return ClipTokenizer(vocab, [(a, b) for a, b in pairs], special, length=room, pad=stated, learned=learned)
+    except LdmError:
+        raise
     except Exception as error:  # the tokenizers library raises nothing more special
-        raise LdmError(f"{folder} does not hold a CLIP tokenizer: {error!r}") from error
+        raise LdmError(f"{folder} does not hold a CLIP tokenizer: {str(error)[:200]!r}") from error
 
 
 def _padded(vocab: dict[str, int], special: list[AddedToken], stated: str, pad: int | None) -> tuple[list[AddedToken], str]:
@@ -191,5 +205,5 @@ def _padded(vocab: dict[str, int], special: list[AddedToken], stated: str, pad: 
     return [*special, added(stated)], stated
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _json(path: Path, rule: Rule) -> dict[str, Any]:
+    return read_json(path, rule, most=WORDS_BYTES) if path.is_file() else {}

@@ -89,6 +89,8 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int, *, source_width: int | None = None, qkv_bias: bool = False, upcast: bool = False) -> None:
         super().__init__()
+        if channels % heads:
+            raise ValueError(f"{heads} attention heads do not divide {channels} channels")
         self.heads = heads
         self.upcast = upcast
         self.to_q = Linear(channels, channels, bias=qkv_bias)

@@ -1,10 +1,11 @@
 """config.json of the three networks: what we honour becomes a field, what we cannot honour is an error that names it."""
 
-import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from ldmcli.errors import LdmError
+from ldmcli.readers.rules import Either, Flag, Listed, Number, Record, Rule, Text, optional, whole
+from ldmcli.readers.rules import check as check_rule
 
 DIFFUSERS_VERSION = "0.42.1"
 """Written into config.json; diffusers asks it to decide about old files."""
@@ -12,6 +13,19 @@ DIFFUSERS_VERSION = "0.42.1"
 
 DEFAULT_SCALE = 0.18215
 """The VAE's scaling_factor where nothing states one, as in diffusers: that of Stable Diffusion."""
+
+
+MOST_BLOCKS = 512
+"""Transformer or residual blocks along a whole network; Stable Diffusion has 32, XL 70."""
+
+CHANNELS, GROUPS, NAMES = whole(1, 32_768), whole(1, 4_096), Listed(Text(), 8, 1)
+LEVELS = Listed(CHANNELS, 8, 1)
+SIDES = Either(whole(1, 8_192), Listed(whole(1, 8_192), 2, 2))
+
+
+def ruled(default: Any, rule: Rule) -> Any:
+    """A field with what its values must be."""
+    return field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +54,11 @@ class NetworkConfig:
                 )
         return cls(**values)
 
+    def __post_init__(self) -> None:
+        """Raise LdmError that names the first key whose value is out of its bounds."""
+        rules = Record({each.name: each.metadata["rule"] for each in fields(self)})
+        check_rule(vars(self), rules, f"{self.CLASS_NAME} config")
+
     def to_dict(self) -> dict[str, Any]:
         """The config.json that diffusers or transformers reads."""
         body = {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
@@ -53,25 +72,24 @@ class VAEConfig(NetworkConfig):
     CLASS_NAME = "AutoencoderKL"
     ONLY = {"act_fn": "silu"}
 
-    in_channels: int = 3
-    out_channels: int = 3
-    down_block_types: tuple[str, ...] = ("DownEncoderBlock2D",)
-    up_block_types: tuple[str, ...] = ("UpDecoderBlock2D",)
-    block_out_channels: tuple[int, ...] = (64,)
-    layers_per_block: int = 1
-    latent_channels: int = 4
-    norm_num_groups: int = 32
-    sample_size: int | tuple[int, int] = 32
-    scaling_factor: float = DEFAULT_SCALE
-    force_upcast: bool = True
-    use_quant_conv: bool = True
-    use_post_quant_conv: bool = True
-    mid_block_add_attention: bool = True
+    in_channels: int = ruled(3, whole(1, 64))
+    out_channels: int = ruled(3, whole(1, 64))
+    down_block_types: tuple[str, ...] = ruled(("DownEncoderBlock2D",), NAMES)
+    up_block_types: tuple[str, ...] = ruled(("UpDecoderBlock2D",), NAMES)
+    block_out_channels: tuple[int, ...] = ruled((64,), LEVELS)
+    layers_per_block: int = ruled(1, whole(1, 32))
+    latent_channels: int = ruled(4, whole(1, 4_096))
+    norm_num_groups: int = ruled(32, GROUPS)
+    sample_size: int | tuple[int, int] = ruled(32, optional(SIDES))
+    scaling_factor: float = ruled(DEFAULT_SCALE, Number(0, 1e6, above=True))
+    force_upcast: bool = ruled(True, Flag())
+    use_quant_conv: bool = ruled(True, Flag())
+    use_post_quant_conv: bool = ruled(True, Flag())
+    mid_block_add_attention: bool = ruled(True, Flag())
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_levels(self, {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)})
-        if not isinstance(self.scaling_factor, int | float) or not 0 < self.scaling_factor < math.inf:
-            raise LdmError(f"AutoencoderKL config: scaling_factor = {self.scaling_factor!r}; a number above 0 is needed.")
 
     @property
     def downscale(self) -> int:
@@ -99,25 +117,26 @@ class UNetConfig(NetworkConfig):
         "time_embedding_type": "positional",
     }
 
-    sample_size: int | tuple[int, int] | None = None
-    in_channels: int = 4
-    out_channels: int = 4
-    center_input_sample: bool = False
-    flip_sin_to_cos: bool = True
-    freq_shift: int = 0
-    down_block_types: tuple[str, ...] = ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")
-    up_block_types: tuple[str, ...] = ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D")
-    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    layers_per_block: int = 2
-    norm_num_groups: int = 32
-    norm_eps: float = 1e-5
-    cross_attention_dim: int = 1280
-    transformer_layers_per_block: int = 1
-    attention_head_dim: int | tuple[int, ...] = 8
-    use_linear_projection: bool = False
-    upcast_attention: bool = False
+    sample_size: int | tuple[int, int] | None = ruled(None, optional(SIDES))
+    in_channels: int = ruled(4, whole(1, 4_096))
+    out_channels: int = ruled(4, whole(1, 4_096))
+    center_input_sample: bool = ruled(False, optional(Flag()))
+    flip_sin_to_cos: bool = ruled(True, Flag())
+    freq_shift: int = ruled(0, Number(-1, 1))
+    down_block_types: tuple[str, ...] = ruled((*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"), NAMES)
+    up_block_types: tuple[str, ...] = ruled(("UpBlock2D", *["CrossAttnUpBlock2D"] * 3), NAMES)
+    block_out_channels: tuple[int, ...] = ruled((320, 640, 1280, 1280), LEVELS)
+    layers_per_block: int = ruled(2, whole(1, 32))
+    norm_num_groups: int = ruled(32, GROUPS)
+    norm_eps: float = ruled(1e-5, Number(0, 1, above=True))
+    cross_attention_dim: int = ruled(1280, CHANNELS)
+    transformer_layers_per_block: int = ruled(1, whole(1, 32))
+    attention_head_dim: int | tuple[int, ...] = ruled(8, Either(whole(1, 1_024), Listed(whole(1, 1_024), 8, 1)))
+    use_linear_projection: bool = ruled(False, optional(Flag()))
+    upcast_attention: bool = ruled(False, optional(Flag()))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         down, up = ("CrossAttnDownBlock2D", "DownBlock2D"), ("CrossAttnUpBlock2D", "UpBlock2D")
         if self.in_channels != self.out_channels:
             raise LdmError(
@@ -127,9 +146,14 @@ class UNetConfig(NetworkConfig):
             )
         lists = ["attention_head_dim"] if isinstance(self.attention_head_dim, tuple) else []
         _check_levels(self, {"down_block_types": down, "up_block_types": up}, *lists)
-        for name in ("layers_per_block", "cross_attention_dim", "transformer_layers_per_block"):
-            if not isinstance(getattr(self, name), int):
-                raise LdmError(f"UNet2DConditionModel config: {name} = {getattr(self, name)!r}; one whole number is needed.")
+        depth = len(self.block_out_channels) * (2 * self.layers_per_block + 1) * self.transformer_layers_per_block
+        if depth > MOST_BLOCKS:
+            raise LdmError(f"UNet2DConditionModel config: layers_per_block and its like make {depth} blocks; at most {MOST_BLOCKS} fit.")
+        for width, heads, kind in zip(self.block_out_channels, self.heads, self.down_block_types, strict=True):
+            if kind.startswith("CrossAttn") and width % heads:
+                raise LdmError(f"UNet2DConditionModel config: attention_head_dim = {heads} heads do not divide {width} channels.")
+        if self.block_out_channels[0] % 2:
+            raise LdmError(f"UNet2DConditionModel config: block_out_channels[0] = {self.block_out_channels[0]}; an even number is needed.")
 
     @property
     def heads(self) -> tuple[int, ...]:
@@ -151,17 +175,20 @@ class CLIPTextConfig(NetworkConfig):
         "output_hidden_states return_dict id2label label2id problem_type".split()
     )
 
-    vocab_size: int = 49408
-    hidden_size: int = 512
-    intermediate_size: int = 2048
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 8
-    max_position_embeddings: int = 77
-    hidden_act: str = "quick_gelu"
-    layer_norm_eps: float = 1e-5
-    eos_token_id: int = 49407
+    vocab_size: int = ruled(49408, whole(1, 1_000_000))
+    hidden_size: int = ruled(512, CHANNELS)
+    intermediate_size: int = ruled(2048, whole(1, 131_072))
+    num_hidden_layers: int = ruled(12, whole(1, 128))
+    num_attention_heads: int = ruled(8, whole(1, 1_024))
+    max_position_embeddings: int = ruled(77, whole(3, 4_096))
+    hidden_act: str = ruled("quick_gelu", Text())
+    layer_norm_eps: float = ruled(1e-5, Number(0, 1, above=True))
+    eos_token_id: int = ruled(49407, whole(0, 2**24))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden_size % self.num_attention_heads:
+            raise LdmError(f"CLIPTextModel config: num_attention_heads = {self.num_attention_heads} does not divide hidden_size.")
         if self.hidden_act not in ("quick_gelu", "gelu"):
             raise LdmError(f"CLIPTextModel config: hidden_act = {self.hidden_act!r}; quick_gelu and gelu are supported.")
 

@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ldmcli.errors import NotFound, UsageError
+from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet
 from ldmcli.networks.inference_layers import FusedCrossAttention
 from ldmcli.networks.packed import unpacked
 from ldmcli.networks.unet import UNet
+from ldmcli.readers.json_text import read_json
 
 # B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head,
 # O outputs of all ResNet blocks' time projections
@@ -152,9 +153,9 @@ def entry_name(unet: nn.Module, shapes: list[list[int]], versions: str) -> str:
 def is_whole(entry: Path) -> bool:
     """Whether all of an entry is there, as it was written."""
     try:
-        sizes = json.loads((entry / MARK).read_bytes())
+        sizes = read_json(entry / MARK)
         return bool(sizes) and all((entry / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, LdmError):
         return False
 
 

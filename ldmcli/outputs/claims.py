@@ -1,12 +1,13 @@
 """Which files an earlier command of ours has written, by what they say themselves: nothing else is ever written over."""
 
-import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
+from ldmcli.errors import LdmError
 from ldmcli.outputs.picture_files import read_texts, sheet_kind
+from ldmcli.readers.json_text import parse_json
 from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 DECIDING = ("prompt", "seed", "unet_sha256")
@@ -25,8 +26,8 @@ def is_free(path: Path) -> bool:
 def is_picture_of(path: Path, facts: dict[str, Any]) -> bool:
     """Whether a file records that it is the picture of these facts, damaged as it may be otherwise."""
     try:
-        record = json.loads(_texts(path).get("ldm", "null"))
-    except (ValueError, RecursionError):
+        record = parse_json(_texts(path).get("ldm", "null"), str(path))
+    except LdmError:
         return False
     return isinstance(record, dict) and "sheet" not in record and all(record.get(key) == facts[key] for key in DECIDING)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import parse_json
 from ldmcli.records.pictures import ImageRecord
 
 RECORD_KEYS = frozenset(field.name for field in fields(ImageRecord))
@@ -179,8 +180,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         raise LdmError(f"cannot read {path}: {error.strerror}.") from error
     for line in lines:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line, str(path))
+        except LdmError:
             continue
         if isinstance(row, dict):
             rows.append(row)

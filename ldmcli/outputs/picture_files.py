@@ -12,6 +12,8 @@ from ldmcli.errors import LdmError
 from ldmcli.outputs.exif_comment import decode_comment
 from ldmcli.outputs.provenance import KEY, xmp_packet
 from ldmcli.prompts.parameters import parameters_text
+from ldmcli.readers.json_text import parse_json
+from ldmcli.runtime.pictures import MAX_PIXELS
 
 EXIF_FOLDER, USER_COMMENT, MAKER_NOTE = 0x8769, 0x9286, 0x927C
 UNICODE, OURS = b"UNICODE\0", b"ldm\0"
@@ -54,8 +56,8 @@ def sheet_comment(kind: str) -> bytes:
 def sheet_kind(texts: dict[str, str]) -> str | None:
     """What kind of sheet of ours these texts come from, if they do."""
     try:
-        facts = json.loads(texts.get("ldm", "null"))
-    except (ValueError, RecursionError):
+        facts = parse_json(texts.get("ldm", "null"), "")
+    except LdmError:
         return None
     kind = facts.get("sheet") if isinstance(facts, dict) else None
     return kind if isinstance(kind, str) else None
@@ -96,7 +98,7 @@ def read_texts(picture: Image.Image) -> dict[str, str]:
     texts: dict[str, str] = {}
     if picture.format == "PNG":
         texts = {str(key): str(text) for key, text in picture.info.items() if isinstance(text, str)}
-    if not KNOWN_KEYS & texts.keys() and picture.format == "PNG":
+    if not KNOWN_KEYS & texts.keys() and picture.format == "PNG" and picture.width * picture.height <= MAX_PIXELS:
         texts = {key: str(text) for key, text in getattr(picture, "text", {}).items()}  # decodes the picture to get behind it
     texts.pop(KEY, None)
     return texts if KNOWN_KEYS & texts.keys() else {**texts, **_exif_texts(picture)}

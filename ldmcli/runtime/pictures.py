@@ -20,7 +20,13 @@ MAX_PIXELS = 64_000_000
 OUR_PIXELS = 2**28
 """The same for what `ldm` itself may have drawn and enlarged."""
 
-MAX_BYTES = 2**30
+MAX_BYTES = 2**28
+"""Of a file or a member of a shard; MAX_PIXELS of 8 bits have fewer, whatever the format."""
+
+MAX_NOTES = 2**24
+"""Bytes of one chunk of a PNG that holds no pixels: Pillow reads it whole before anybody asks."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class BadPicture(ValueError):
@@ -46,6 +52,8 @@ def open_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Im
             raise BadPicture("not a regular file")
         if found.st_size > MAX_BYTES:
             raise BadPicture(f"{found.st_size} bytes, more than {MAX_BYTES}")
+        with source.open("rb") as file:
+            _check_chunks(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
         picture = Image.open(source, formats=formats())
@@ -53,3 +61,14 @@ def open_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Im
         picture.close()
         raise BadPicture(f"{picture.width}x{picture.height} pixels, more than {max_pixels}")
     return picture
+
+
+def _check_chunks(file: BinaryIO) -> None:
+    """Raise BadPicture for a PNG with a chunk of notes that is too long. What is no PNG, or a damaged one, is left to Pillow."""
+    if file.read(len(PNG)) != PNG:
+        return
+    while len(head := file.read(8)) == 8:
+        length, kind = int.from_bytes(head[:4]), head[4:]
+        if length > MAX_NOTES and kind not in (b"IDAT", b"fdAT"):
+            raise BadPicture(f"a chunk {kind!r} of {length} bytes, more than {MAX_NOTES}")
+        file.seek(length + 4, os.SEEK_CUR)  # the chunk and its checksum

@@ -21,9 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import read_json
+from ldmcli.readers.rules import Record, check, whole
+from ldmcli.readers.tables import CHECKPOINT
 from ldmcli.runtime.files import flush
 
 FORMAT = 1
+ANY_CHECKPOINT = Record({"format": whole(0, 2**31)}, required=("format",))
 NAME = re.compile(r"step-(\d{6,18})")
 FILE = re.compile(r"\w+\.safetensors")
 
@@ -134,20 +138,21 @@ def damaged(path: Path, why: str) -> LdmError:
 def read(path: Path) -> Checkpoint:
     """Check every file against the manifest. Raises LdmError when something is missing, changed or from a newer version."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        number, step, sums, facts = manifest["format"], manifest["step"], manifest["files"], manifest["facts"]
-        if not (type(number) is type(step) is int and isinstance(sums, dict) and isinstance(facts, dict)) or step < 0:
-            raise TypeError("manifest.json")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json.") from error
+        manifest = read_json(path / "manifest.json", ANY_CHECKPOINT)
+        number = manifest["format"]
+        if number <= FORMAT:
+            check(manifest, CHECKPOINT, str(path / "manifest.json"))
+    except LdmError as error:
+        raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json ({error.message.rstrip('.')}).") from error
     if number > FORMAT:
         raise NewerFormat(f"{path} was written by a newer version of ldm (format {number}).", hint="Upgrade ldm to resume from it.")
+    step, sums = manifest["step"], manifest["files"]
     if (match := NAME.fullmatch(path.name)) and int(match[1]) != step:
         raise damaged(path, f"its manifest.json is one of step {step}")
     for name, checksum in sums.items():
         if not FILE.fullmatch(name) or not (path / name).is_file() or _checksum(path / name) != checksum:
             raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")
-    return Checkpoint(path, step, facts, frozenset(Path(name).stem for name in sums))
+    return Checkpoint(path, step, manifest["facts"], frozenset(Path(name).stem for name in sums))
 
 
 def later(folder: Path, step: int) -> list[Path]:

@@ -26,6 +26,7 @@ OTHERWISE = {
     "--layers": "of the VAE or the U-Net",
     "--compile": "the U-Net once in bench, the network in training",
     "--warmup": "runs in bench, steps in training",
+    "--force": "with too little memory in generate, with other settings or data in training",
     "--prompt": "the one prompt of bench, another one elsewhere",
 }
 """Names that commands share on purpose with another meaning, and why."""

@@ -1,6 +1,7 @@
 """What needs no network imports none: help, lists, versions and every mistake that can be seen without a model."""
 
 import json
+import shutil
 
 import pytest
 import typer
@@ -86,3 +87,29 @@ def test_a_missing_model_is_named_with_what_can_be_passed_instead(light):
     first, second = done.stderr.splitlines()
     assert first == "error: no model at 'no/such/model'."
     assert second == "Pass `bundled`, a training run, a diffusers folder, a .safetensors file or an id on the hub (OWNER/NAME)."
+
+
+SPOILT = {
+    "a config": ("unet/config.json", b'{"layers_per_block": 10000000}', "unet/config.json: UNet2DConditionModel config: layers_per_block"),
+    "a scheduler": ("scheduler/scheduler_config.json", b'{"beta_end": -1}', "scheduler_config.json: beta_end = -1"),
+    "a tokenizer": ("tokenizer/tokenizer_config.json", b'{"model_max_length": 0}', "tokenizer_config.json: model_max_length = 0"),
+    "weights": ("vae/diffusion_pytorch_model.safetensors", b"\xff" * 100, "diffusion_pytorch_model.safetensors is damaged"),
+    "our own settings": ("model_index.json", b'{"_ldm": {"defaults": {"steps": null}}}', "model_index.json: _ldm.defaults.steps = None"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_spoilt_model_is_told_before_torch_is_imported(light, model, tmp_path, what):
+    name, body, words = SPOILT[what]
+    copy = shutil.copytree(model, tmp_path / "copy")
+    (copy / name).write_bytes(body)
+    done = light("generate", "a dog", "-m", str(copy))
+    assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) <= 2, done.stderr
+
+
+def test_a_spoilt_lora_is_told_before_torch_is_imported(light, tmp_path):
+    settings = json.dumps({"unet.lora_alpha": 1, "unet.alpha_pattern": {"(a|a)*b": 2}})
+    header = json.dumps({"__metadata__": {"lora_adapter_metadata": settings}}).encode()
+    (tmp_path / "l.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    done = light("generate", "a dog", "--lora", str(tmp_path / "l.safetensors"))
+    assert done.returncode == 1 and "no name of a layer; refused" in done.stderr, done.stderr

@@ -36,7 +36,17 @@ ONLY_PARSED = {
 }
 """What a command begins with or holds -> why it is read, and not run."""
 
-ELSEWHERE = ("scripts/demo", "scripts/test", "python3 -m venv", "pip install", "pipx install", "uv tool", "python scripts/", "hf ")
+ELSEWHERE = (
+    "scripts/demo",
+    "scripts/test",
+    "scripts/fuzz",
+    "python3 -m venv",
+    "pip install",
+    "pipx install",
+    "uv tool",
+    "python scripts/",
+    "hf ",
+)
 """Installing and scripts: tests/scripts has those that can be tested."""
 
 SMALL = {

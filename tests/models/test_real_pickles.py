@@ -154,3 +154,12 @@ def test_an_index_lists_files_of_its_own_kind_alone(tmp_path, name, allowed):
             (tmp_path / name).write_text(json.dumps({"weight_map": {"a": f"1{kind}", "b": f"w{other}"}}))
             with pytest.raises(LdmError, match=f"lists w{other}, which is no {kind} file"):
                 shard_names(tmp_path / name)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_has_is_refused(tmp_path):
+    """torch.save packs nothing; four GiB of zeros fit into a few megabytes otherwise."""
+    path = tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\0" * 2**22)
+    with pytest.raises(LdmError, match="would unpack to 4194304 bytes"):
+        read_tensors(path)

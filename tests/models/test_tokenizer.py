@@ -154,6 +154,12 @@ DAMAGE = {
 def test_a_damaged_file_is_refused(tmp_path, name, body):
     folder = write_tokenizer(tmp_path / "tokenizer")
     (folder / name).write_bytes(body.encode("latin-1"))
-    with pytest.raises(LdmError, match="does not hold a CLIP tokenizer") as caught:
+    with pytest.raises(LdmError, match=r"tokenizer/\w+\.json|does not hold a CLIP tokenizer") as caught:
         load_tokenizer(tmp_path / "tokenizer", LENGTH)
     assert caught.value.exit_code == 1
+
+
+def test_line_ends_of_windows_are_no_part_of_a_merge(tmp_path):
+    plain, windows = (write_tokenizer(tmp_path / name) for name in ("plain", "windows"))
+    (windows / "merges.txt").write_bytes((windows / "merges.txt").read_bytes().replace(b"\n", b"\r\n"))
+    assert load_tokenizer(windows, LENGTH).sha256 == load_tokenizer(plain, LENGTH).sha256

@@ -3,6 +3,7 @@
 import ast
 import io
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_bytes_and_pixels_are_limited_before_anything_is_decoded(tmp_path, monke
     monkeypatch.setattr(pictures, "MAX_BYTES", 50)
     with pytest.raises(BadPicture, match="bytes, more than 50"):
         open_picture(tmp_path / "small.png")
+
+
+def test_a_chunk_of_notes_that_is_too_long_is_refused_before_it_is_read(tmp_path):
+    head = (tmp_path / "x.png", 2**27)
+    Image.new("RGB", (8, 8)).save(head[0])
+    whole = head[0].read_bytes()
+    for at in (33, len(whole) - 12):  # before the pixels and behind them
+        head[0].write_bytes(whole[:at] + struct.pack(">I", head[1]) + b"tEXt")
+        os.truncate(head[0], head[1] + 100)
+        with pytest.raises(BadPicture, match="a chunk b'tEXt' of 134217728 bytes"):
+            open_picture(head[0])
 
 
 def test_every_format_that_is_opened_is_decoded_by_pillow_itself():

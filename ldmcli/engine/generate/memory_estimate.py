@@ -9,6 +9,7 @@ from ldmcli.engine.generate.low_memory import LowMemorySession
 from ldmcli.engine.parts import tile_side
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
+from ldmcli.errors import OutOfMemory
 from ldmcli.records.notes import Note
 from ldmcli.runtime.memory import available_bytes
 
@@ -53,17 +54,19 @@ def needed_bytes(session: Session, settings: SamplingSettings, batch_size: int) 
     return text + unet + vae, max(walking, decoding)
 
 
-def memory_notes(session: Session, settings: Sequence[SamplingSettings], batch_size: int) -> Iterator[Note]:
-    """One warning where the largest of these is estimated to need more than there is."""
+def check_memory(session: Session, settings: Sequence[SamplingSettings], batch_size: int, *, force: bool) -> Iterator[Note]:
+    """Raise OutOfMemory where the largest of these is estimated to need more than there is; with force that is a warning."""
     if not settings:
         return
     weights, more = max((needed_bytes(session, one, batch_size) for one in settings), key=lambda pair: pair[1])
     free = available_bytes(session.device)
     if more > free:
         where = "GPU memory" if session.device.type == "cuda" else "memory"
-        yield Note(
+        message = (
             f"this is estimated to take {more / 2**30:.1f} GiB more {where} (weights {weights / 2**30:.1f} GiB), and "
             f"{free / 2**30:.1f} GiB are free; a smaller --batch-size, --low-memory, --tiled-decode, --dtype bf16 or a smaller "
-            "--size takes less",
-            warning=True,
+            "--size takes less"
         )
+        if not force:
+            raise OutOfMemory(f"{message}.", hint="--force draws all the same.")
+        yield Note(message, warning=True)

@@ -1,6 +1,5 @@
 """A picture's own record, read back: typed fields only, nothing in it is ever executed. Imports no torch."""
 
-import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,9 @@ from ldmcli.config.options import declared
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.outputs.picture_files import read_texts
+from ldmcli.readers.json_text import parse_json
 from ldmcli.records.pictures import PICTURE_SCHEMA
-from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
+from ldmcli.runtime.pictures import MAX_PIXELS, OUR_PIXELS, open_picture
 
 OPTIONS = {name: each for name, each in declared(GenerateConfig).items() if each.recorded}
 """The options that a picture states under their own names."""
@@ -61,6 +61,8 @@ class PictureRecord:
     unet_sha256: str
     lossy: bool
     """The file does not hold the pixels that were drawn."""
+    size: tuple[int, int]
+    """(width, height) of the file."""
     vae_sha256: str | None = None
     tokenizer_sha256: str | None = None
     loras: tuple[tuple[str, str, float], ...] = ()
@@ -69,13 +71,30 @@ class PictureRecord:
     conditions: dict[str, str | int | None] = field(default_factory=dict)
     """Under which it was drawn, by key of CONDITIONS; None where it does not say."""
 
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """(width, height) that it says of itself."""
+        scale = self.options["upscale"]
+        return self.options["width"] * scale, self.options["height"] * scale
+
+
+def check_size(path: Path, recorded: PictureRecord) -> None:
+    """Raise LdmError where the file is not as large as its record says: drawing that again could not give this picture."""
+    (width, height), (there, down) = recorded.drawn_size, recorded.size
+    if recorded.size != recorded.drawn_size:
+        raise LdmError(
+            f"--verify {path}: its record says {width} x {height} pixels, and the file has {there} x {down}.",
+            hint="It was changed after it was drawn; without --verify it is drawn again.",
+        )
+
 
 def read_record(path: Path) -> PictureRecord:
     """The `ldm` text in a picture. Raises NotFound without a file, LdmError without a usable record."""
     try:
         with open_picture(path, max_pixels=OUR_PIXELS) as picture:
-            text, lossy = read_texts(picture).get("ldm"), picture.format == "JPEG"
-            picture.load()  # a file that was cut off is told, though its record stands in front
+            text, lossy, size = read_texts(picture).get("ldm"), picture.format == "JPEG", picture.size
+            if size[0] * size[1] <= MAX_PIXELS:  # more only takes memory
+                picture.load()  # a file that was cut off is told, though its record stands in front
     except FileNotFoundError as error:
         raise NotFound(f"--from-image {path}: no such file.") from error
     except UNREADABLE as error:
@@ -85,18 +104,18 @@ def read_record(path: Path) -> PictureRecord:
             f"--from-image {path} has no `ldm` record.", hint="Only pictures made by `ldm generate` without --no-metadata have one."
         )
     try:
-        facts = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        facts = parse_json(text, "")
+    except LdmError as error:
         raise LdmError(f"--from-image {path}: its record is damaged: not JSON.") from error
     try:
-        return _parse(facts, lossy)
+        return _parse(facts, lossy, size)
     except UsageError as error:
         raise LdmError(f"--from-image {path}: its record is damaged: {error.message}") from error
     except OverflowError as error:
         raise LdmError(f"--from-image {path}: its record is damaged: a number is too large.") from error
 
 
-def _parse(facts: Any, lossy: bool) -> PictureRecord:
+def _parse(facts: Any, lossy: bool, size: tuple[int, int]) -> PictureRecord:
     """Raises UsageError for anything that `ldm` would not have written."""
     if not isinstance(facts, dict):
         raise UsageError("not a JSON object.")
@@ -121,10 +140,8 @@ def _parse(facts: Any, lossy: bool) -> PictureRecord:
     loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
     files = {name: _file(name, facts[name]) for name in FILES if facts.get(name) is not None}
     conditions = {key: value if isinstance(value := facts.get(key), str | int) else None for key in CONDITIONS}
-    return PictureRecord(
-        options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, files=files, schema=schema,
-        conditions=conditions, **others,
-    )  # fmt: skip
+    said = values["prompt"], values["model"], values["unet_sha256"]
+    return PictureRecord(options, *said, lossy, size, loras=loras, files=files, schema=schema, conditions=conditions, **others)
 
 
 def _file(name: str, entry: Any) -> tuple[str, str]:

@@ -1,10 +1,14 @@
 """A prompts file or standard input: one prompt a line, or JSON Lines with options of their own. Imports no torch."""
 
+import io
 import json
 import os
+import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.option import Option
@@ -15,7 +19,11 @@ from ldmcli.data.text_file import decoded, mark_of, undecodable
 from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
+from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.records.pictures import FailedItem
+
+MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
+"""Of a file, which is a million prompts of 250 letters, and of a line; a longer one is taken for several."""
 
 PROMPT = Option(flags=(), field="prompt", help="What to draw.")
 KEYS = ("prompt", *(name for name, each in declared(GenerateConfig).items() if each.per_prompt))
@@ -40,12 +48,13 @@ def read_prompts(name: str, config: GenerateConfig) -> Prompts:
     requests: list[Request] = []
     failed: list[FailedItem] = []
     comments: list[int] = []
+    long: list[str] = []
     for number, raw in enumerate(_lines(name), 1):
         if raw.lstrip().startswith(b"#"):
             comments.append(number)
             continue
         try:
-            request = _parse(number, raw, config)
+            request = _parse(number, raw, config, long)
         except (NotFound, UsageError) as error:
             if config.strict:
                 raise UsageError(
@@ -58,11 +67,11 @@ def read_prompts(name: str, config: GenerateConfig) -> Prompts:
     if not requests:
         reason = f"; line {failed[0].line}: {failed[0].error}" if failed else ""
         raise UsageError(f"{_named(name)} holds no usable prompt{reason}.", hint="One prompt a line, or JSON objects with a `prompt`.")
-    return Prompts(requests, failed, [comment_note(_named(name), comments)] if comments else [])
+    return Prompts(requests, failed, [*([comment_note(_named(name), comments)] if comments else []), *long])
 
 
-def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
-    """None for a blank line."""
+def _parse(number: int, raw: bytes, config: GenerateConfig, long: list[str]) -> Request | None:
+    """None for a blank line. long: takes a note of a prompt that is cut."""
     if b"\0" in raw:
         raise UsageError("a NUL byte.")
     try:
@@ -73,7 +82,7 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         return None
     if not text.startswith("{"):
         refuse_senseless(config)
-        return Request(text, config, line=number)
+        return Request(_cut(text, number, config, long), config, line=number)
     try:
         body: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError as error:  # its text would speak of a line 1
@@ -90,25 +99,51 @@ def _parse(number: int, raw: bytes, config: GenerateConfig) -> Request | None:
         values[each.field] = read_data(each, value, key.replace("-", "_"))
     if "prompt" not in values:
         raise UsageError("there is no `prompt`.")
-    prompt = values.pop("prompt")
+    prompt = _cut(values.pop("prompt"), number, config, long)
     own = changed(config, {"seed": None, **values, "prompts": (prompt,)})
     refuse_senseless(own, line=values)
     return Request(prompt, own, own.seed, number)
 
 
-def _lines(name: str) -> list[bytes]:
-    """The lines as UTF-8, one that is not among them: it shall stop no other."""
-    raw = _read(name)
-    mark, encoding = mark_of(raw)
-    return (raw[len(mark) :] if encoding == "utf-8" else decoded(raw, _named(name)).encode()).split(b"\n")
+def _cut(prompt: str, number: int, config: GenerateConfig, long: list[str]) -> str:
+    """As much of a prompt as is read. Raises UsageError with --strict."""
+    if len(prompt) > MOST_CHARACTERS:
+        if config.strict:
+            raise UsageError(f"{length_note(len(prompt))}.")
+        long.append(f"line {number}: {length_note(len(prompt))}")
+    return prompt[:MOST_CHARACTERS]
 
 
-def _read(name: str) -> bytes:
+def _lines(name: str) -> Iterator[bytes]:
+    """The lines as UTF-8, one that is not among them: it shall stop no other. Never more than one of them is in memory."""
+    with _opened(name) as file:
+        first = file.readline(MOST_LINE_BYTES)
+        mark, encoding = mark_of(first)
+        if encoding != "utf-8":
+            yield from decoded(first + file.read(MOST_BYTES), _named(name)).encode().split(b"\n")
+            return
+        line, read = first[len(mark) :], len(first)
+        while line:
+            yield line.removesuffix(b"\n")
+            line = file.readline(MOST_LINE_BYTES)
+            read += len(line)
+            if read > MOST_BYTES:
+                raise UsageError(f"{_named(name)} does not end: more than {MOST_BYTES} bytes.", hint="Cut it into several files.")
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    """The file, or standard input, which is empty when it is closed. Raises NotFound, UsageError, LdmError."""
+    path = os.path.expanduser(name)
     try:
-        if name != "-":
-            with open(os.path.expanduser(name), "rb") as file:
-                return file.read()
-        return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None when it is closed
+        if name == "-":
+            yield sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+            return
+        with open(path, "rb") as file:
+            kind = os.fstat(file.fileno()).st_mode
+            if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not file.isatty()):
+                raise UsageError(f"--prompts-file {name} is a device, which has no end.", hint="Name a file, or - for standard input.")
+            yield file
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"--prompts-file {name}: no such file.") from error
     except IsADirectoryError as error:

@@ -9,7 +9,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
 from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
-from ldmcli.engine.generate.memory_estimate import memory_notes
+from ldmcli.engine.generate.memory_estimate import check_memory
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
 from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
@@ -58,7 +58,7 @@ def run_generate(
     writer = PictureWriter(config, source.name, command.outputs, command.manifest, resumed=command.resumed)
     run = Run(config, source, session, runtime, writer, threads)
     yield from run.settle(jobs)
-    yield from memory_notes(session, list(run.settings.values()), min(config.batch_size, len(jobs)))
+    yield from check_memory(session, list(run.settings.values()), min(config.batch_size, len(jobs)), force=config.force)
     if run.settings:
         writer.begin(command.digest, command.seed, len(jobs), threads)
     run.timing["load_s"] = time.perf_counter() - started

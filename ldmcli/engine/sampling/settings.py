@@ -15,6 +15,7 @@ from ldmcli.engine.parts import check_fit
 from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
+from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
@@ -85,6 +86,11 @@ def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iter
     negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
     asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
     for text, weighting, long in dict.fromkeys(asked):
+        if len(text) > MOST_CHARACTERS:
+            message = length_note(len(text))
+            if strict:
+                raise UsageError(f"{message}.", hint="Shorten it, or leave out --strict.")
+            yield Note(message, warning=True)
         windows = session.text.windows(text, weighting=weighting, long=long)
         over = windows[0].dropped_tokens
         if over:
@@ -96,6 +102,6 @@ def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iter
             yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
         if not text.strip():
             yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
-    foreign = syntax_note((text, weighting) for text, weighting, _ in asked)
+    foreign = syntax_note((text[:MOST_CHARACTERS], weighting) for text, weighting, _ in asked)
     if foreign:
         yield Note(foreign, warning=True)

@@ -49,7 +49,7 @@ def _step(line: str) -> float:
     """Of a line of the log; infinity where it is none."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return float("inf")
 
 

@@ -61,6 +61,16 @@ def bomb(path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head + b"\0\0\0\0")
 
 
+def test_a_picture_that_is_not_as_large_as_its_record_says_is_not_verified(drawn_once, generate, tmp_path):
+    """Drawing millions of pixels to compare them with a few would only cost time; without --verify it is drawn again."""
+    path = shutil.copy(drawn_once, tmp_path / "other.png")
+    spoil(path, width=4096, height=4096)
+    code, out, err = generate("--from-image", path, "--verify")
+    assert code == 1 and out == "" and "says 4096 x 4096 pixels, and the file has 64 x 64" in err
+    spoil(path, width=32, height=64)
+    assert generate("--from-image", path, "-q", "-o", tmp_path / "again.png")[0] == 0
+
+
 UNREADABLE = {
     "text": lambda path: path.write_text("not a picture"),
     "nothing": lambda path: path.write_bytes(b""),

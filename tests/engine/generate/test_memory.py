@@ -163,10 +163,12 @@ def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path, ar
     assert order == ["text", "unet", "vae"] * 2
 
 
-def test_what_will_not_fit_is_said_once_before_it_runs(draw, monkeypatch):
+def test_what_will_not_fit_is_refused_before_it_runs_and_told_where_it_is_forced(draw, generate, tmp_path, monkeypatch):
     assert "estimated" not in draw(into="enough")[2]
     monkeypatch.setattr(estimate, "available_bytes", lambda device: 2**20)
-    err = draw("--size", "320x320", into="little")[2]
+    code, out, err = generate("a dog", "--steps", "2", "--size", "320x320", "-o", f"{tmp_path}/none/")
+    assert code == 5 and out == "" and "estimated to take" in err and "--force" in err and not list(tmp_path.glob("none/*"))
+    err = draw("--size", "320x320", "--force", into="little")[2]
     assert err.count("is estimated to take") == 1 and "--low-memory" in err
     assert err.index("is estimated") < err.index("denoise") if "denoise" in err else True
 

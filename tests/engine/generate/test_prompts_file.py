@@ -1,10 +1,14 @@
 """Prompts files: what each line becomes, and what is said of a line that cannot be used."""
 
+import io
 import json
+import sys
+import tracemalloc
 
 import pytest
 
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.generate import prompts_file
 from ldmcli.engine.generate.prompts_file import KEYS, read_prompts
 from ldmcli.errors import LdmError, NotFound, UsageError
 
@@ -181,3 +185,24 @@ def test_a_missing_file_is_not_found(tmp_path, monkeypatch, name):
 def test_a_folder_is_not_a_prompts_file(tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
         read_prompts(str(tmp_path), GenerateConfig())
+
+
+def test_a_file_without_an_end_is_refused(monkeypatch):
+    with pytest.raises(UsageError, match="/dev/zero is a device"):
+        read_prompts("/dev/zero", GenerateConfig())
+    monkeypatch.setattr(prompts_file, "MOST_BYTES", 100)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a dog\n" * 100)))
+    with pytest.raises(UsageError, match="standard input does not end: more than 100 bytes"):
+        read_prompts("-", GenerateConfig())
+
+
+def test_one_line_at_a_time_is_in_memory(tmp_path):
+    """What is left of 100,000 lines is their prompts, and neither the file nor its lines beside them."""
+    path = tmp_path / "prompts.txt"
+    path.write_text("".join(f"a dog, number {number}\n" for number in range(100_000)))
+    tracemalloc.start()
+    found = read_prompts(str(path), GenerateConfig())
+    now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.requests) == 100_000 and peak - now < 2**20
+    assert now < 200 * len(found.requests)

@@ -23,6 +23,7 @@ from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
 from ldmcli.models.source import find_source, holds_vae_alone
 from ldmcli.outputs.naming import find_target
+from ldmcli.runtime.launcher import process_count
 
 
 @command(
@@ -52,7 +53,8 @@ def generate(invocation: Invocation) -> None:
     if request.verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = checked(invocation, request, report)
-    if not typed and request.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
+    asked = process_count() == 1 and not (report.as_json or report.quiet)
+    if not typed and request.prompts_file is None and asked and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)

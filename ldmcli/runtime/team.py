@@ -24,6 +24,8 @@ POLL_S = 0.05
 PIECE_BYTES = 1 << 20
 """Of a value in the store, which takes no more than 8 MiB."""
 
+AGAIN = "Start it again; generate goes on with --resume."
+
 T = TypeVar("T")
 
 
@@ -137,7 +139,7 @@ class Team:
             if self.store.check(["over"]):
                 raise ToldElsewhere(self._get("over"))
             if self._gone(0):
-                raise PeerLost("process 0 answers no more")
+                raise PeerLost("process 0 answers no more", hint=AGAIN)
 
     def end(self, code: int, seconds: float) -> None:
         """Of process 0, which may hold the store: tell the others how it went, and wait until they have heard it, so long at most."""
@@ -173,7 +175,7 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            raise PeerLost(str(error).splitlines()[0]) from error
+            raise PeerLost(str(error).splitlines()[0], hint=AGAIN) from error
 
     @contextmanager
     def showing_life(self) -> Iterator[None]:

@@ -123,6 +123,10 @@ def _follow(team: Team, events: Iterator[Event]) -> None:
             team.send("", Failure(error.message, code))
         if isinstance(error, Stopped):  # there is no time to wait
             raise ToldElsewhere(code) from error
+    except Exception as error:
+        with suppress(PeerLost):
+            team.send("", Failure(in_a_sentence(error).message, 1))
+        raise
     code = _end_of_the_first(team) or code
     if code:
         raise ToldElsewhere(code)

@@ -114,6 +114,15 @@ def test_when_another_process_is_killed_the_rest_is_drawn_and_the_first_says_wha
         assert code == 3 and "left: process 1: it has ended" in err and "--resume" in err
 
 
+def test_when_the_first_is_killed_the_others_end(command, tmp_path):
+    out, argv = tmp_path / "out", [*command, f"{tmp_path}/out/"]
+    children = ldm_together([argv] * 2, tmp_path)
+    children[0].until(lambda: len(list(out.glob("*.png"))) >= 8)
+    children[0].kill()
+    _, (code, printed, err) = ended(children, 60)
+    assert (code, printed) == (1, "") and "Traceback" not in err
+
+
 def test_what_fails_in_another_process_is_told_by_the_first(command, tmp_path, model):
     broken = shutil.copytree(model, tmp_path / "broken")
     (broken / "vae" / "config.json").write_text("{")

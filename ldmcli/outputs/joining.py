@@ -11,47 +11,51 @@ from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.outputs.manifest import MOST_NUMBERS, Manifest, checksum, planned_number
-from ldmcli.runtime.files import temporary_name
+from ldmcli.runtime.files import claim_name, temporary_name
 
 Started = tuple[str, int, int, int]
 """A command: its digest, its seed, its first number, how many pictures."""
 
+Place = tuple[Started | Path, int]
+"""Of a picture: its command, and its number there. Where no command was promised the number, its folder."""
+
 
 @dataclass
 class Joined:
-    """starts: the commands, newest row of each; pictures: (folder, row) by planned number; failed: rows by number, where no folder has
-    the picture; twice: (file, the file that it equals); missing: numbers that a command promised and nobody has."""
+    """starts: the commands, with the row of each; pictures: (folder, row) by place; failed: rows by place, where no folder has the
+    picture; twice: file -> the file that it equals."""
 
     starts: dict[Started, dict[str, Any]] = field(default_factory=dict)
-    pictures: dict[int, tuple[Path, dict[str, Any]]] = field(default_factory=dict)
-    failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    pictures: dict[Place, tuple[Path, dict[str, Any]]] = field(default_factory=dict)
+    failed: dict[Place, dict[str, Any]] = field(default_factory=dict)
     twice: dict[Path, Path] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[int]:
-        """Numbers that were promised, neither drawn nor noted as failed."""
-        promised = {number for _, _, first, count in self.starts for number in range(first, first + count)}
-        return sorted(promised - self.pictures.keys() - self.failed.keys())
+        """Numbers that a command promised, neither drawn nor noted as failed."""
+        promised = {(started, number) for started in self.starts for number in range(started[2], started[2] + started[3])}
+        return sorted(number for _, number in promised - self.pictures.keys() - self.failed.keys())
 
 
 def join(folders: Sequence[Path]) -> Joined:
     """Read the manifests. A file that is not what its row says counts as missing.
 
-    Raises NotFound for a folder without a manifest, LdmError where two folders disagree about a picture or about numbers.
+    Raises NotFound for a folder without a manifest, LdmError where two folders disagree about a picture of the same command.
     """
     joined = Joined()
     for folder in dict.fromkeys(folders):
         manifest = Manifest(folder)
         if not manifest.path.is_file():
             raise NotFound(f"{folder} has no manifest.jsonl.", hint="Name folders that ldm generate has written.")
+        own = {started: row for row in manifest.rows if (started := _started(row))}
+        joined.starts = own | joined.starts
+        newest = {planned_number(row): row for row in manifest.pictures.values()}
+        for number, row in newest.items():
+            _note_picture(joined, (_owner(own, number, folder), number), folder, row)
         for row in manifest.rows:
-            _note_start(joined, row, folder)
-        for row in manifest.pictures.values():
-            _note_picture(joined, row, folder)
-        for row in manifest.rows:
-            if row.get("status") == "failed" and isinstance(row.get("number"), int):
-                joined.failed[row["number"]] = row
-    joined.failed = {number: row for number, row in joined.failed.items() if number not in joined.pictures}
+            if row.get("status") == "failed" and isinstance(number := row.get("number"), int):
+                joined.failed[_owner(own, number, folder), number] = row
+    joined.failed = {place: row for place, row in joined.failed.items() if place not in joined.pictures}
     return joined
 
 
@@ -86,7 +90,8 @@ def copy_new(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            os.link(temporary, target)
+            if not claim_name(temporary, target):
+                raise LdmError(f"{target} appeared meanwhile; nothing was replaced.")
     except OSError as error:
         raise LdmError(f"cannot copy {source} to {target}: {error.strerror}.") from error
     finally:
@@ -102,35 +107,22 @@ def _started(row: dict[str, Any]) -> Started | None:
     return values  # type: ignore[return-value]
 
 
-def _note_start(joined: Joined, row: dict[str, Any], folder: Path) -> None:
-    started = _started(row)
-    if started is None:
-        return
-    command, seed, first, count = started
-    for other in joined.starts:
-        if other[:2] == (command, seed) and other[2] != first:
-            raise LdmError(
-                f"{folder} numbers from {first} what another folder numbers from {other[2]}.", hint="Draw each part into a new folder."
-            )
-        if other != started and other[2] < first + count and first < other[2] + other[3]:
-            raise LdmError(f"{folder} holds pictures of another command under the same numbers.", hint="Merge each command by itself.")
-    joined.starts[started] = row
+def _owner(starts: Iterable[Started], number: int, folder: Path) -> Started | Path:
+    """The newest command of a folder that was promised this number; the folder itself, where none was."""
+    return next((each for each in reversed(list(starts)) if each[2] <= number < each[2] + each[3]), folder)
 
 
-def _note_picture(joined: Joined, row: dict[str, Any], folder: Path) -> None:
-    path, number = folder / row["path"], planned_number(row)
+def _note_picture(joined: Joined, place: Place, folder: Path, row: dict[str, Any]) -> None:
+    path = folder / row["path"]
     try:
         if not re.fullmatch("[0-9a-f]{64}", str(row["sha256"])) or path.is_symlink() or checksum(path) != row["sha256"]:
             return
     except OSError:
         return
-    if number not in joined.pictures:
-        joined.pictures[number] = folder, row
-        return
-    there, known = joined.pictures[number]
+    there, known = joined.pictures.setdefault(place, (folder, row))
     if known["sha256"] != row["sha256"]:
         raise LdmError(
-            f"picture {number} is there twice and not the same: {there / known['path']} and {path}.",
+            f"picture {place[1]} is there twice and not the same: {there / known['path']} and {path}.",
             hint="Other versions, threads or processors draw other pixels; delete one of the two.",
         )
     if path != there / known["path"]:

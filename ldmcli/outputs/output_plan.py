@@ -1,7 +1,6 @@
 """Where pictures go: written whole or not at all, never over something else."""
 
 import dataclasses
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
 from ldmcli.runtime.ending import undisturbed
-from ldmcli.runtime.files import temporary_name
+from ldmcli.runtime.files import claim_name, temporary_name
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def write_new(
             os.replace(temporary, path)
             return Written(path, plan.first + number)
         planned = path.name
-        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
+        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not claim_name(temporary, path):
             if plan.file is not None:
                 raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
             if resumed and path.is_file() and path.read_bytes() == body:
@@ -130,7 +129,7 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
         if replace:
             os.replace(temporary, path)
             return path
-        while not _claim(temporary, free):
+        while not claim_name(temporary, free):
             copy += 1
             free = path.with_stem(f"{path.stem}-{copy}")
         return free
@@ -158,24 +157,3 @@ def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
     if plan.file is not None or plan.progressive is None or resumed:
         return False
     return os.path.lexists(progress_target(plan.progressive, path))
-
-
-def _claim(temporary: Path, path: Path) -> bool:
-    """Give the finished file its name unless that is taken: a link fails where a rename would replace."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
-            raise
-        try:  # a file system without links
-            with path.open("xb") as file:
-                try:
-                    file.write(temporary.read_bytes())
-                except OSError:
-                    path.unlink()
-                    raise
-        except FileExistsError:
-            return False
-    return True

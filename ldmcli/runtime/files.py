@@ -1,5 +1,6 @@
 """The one writer of files that a user keeps: a file is there whole, as it was, or not at all."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -13,10 +14,32 @@ def temporary_name() -> str:
     return f".ldm-{secrets.token_hex(8)}.tmp"
 
 
-def replace_file(path: Path, body: bytes | str) -> Path:
+def claim_name(temporary: Path, path: Path) -> bool:
+    """Give a finished file another name unless that is taken: a link fails where a rename would replace. Raises OSError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
+            raise
+        try:  # a file system without links
+            with path.open("xb") as file:
+                try:
+                    file.write(temporary.read_bytes())
+                except OSError:
+                    path.unlink()
+                    raise
+        except FileExistsError:
+            return False
+    return True
+
+
+def replace_file(path: Path, body: bytes | str, *, overwrite: bool = True) -> Path:
     """Write beside it, bring that to the disk, give it the name; a link of that name is replaced, never followed. Raises OSError.
 
-    Text becomes UTF-8. Signals that end the process wait until it is over, so that nothing is left beside it.
+    overwrite: otherwise FileExistsError where the name is taken. Text becomes UTF-8. Signals that end the process wait until it is over,
+    so that nothing is left beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(temporary_name())
@@ -26,15 +49,20 @@ def replace_file(path: Path, body: bytes | str) -> Path:
                 file.write(body.encode() if isinstance(body, str) else body)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            if overwrite:
+                os.replace(temporary, path)
+            elif not claim_name(temporary, path):
+                raise FileExistsError(errno.EEXIST, "another process wrote it meanwhile")
         finally:
             temporary.unlink(missing_ok=True)
     return path
 
 
-def write_file(path: Path, body: bytes | str) -> Path:
+def write_file(path: Path, body: bytes | str, *, overwrite: bool = True) -> Path:
     """`replace_file`. Raises LdmError for what the system refuses."""
     try:
-        return replace_file(path, body)
+        return replace_file(path, body, overwrite=overwrite)
+    except FileExistsError as error:
+        raise LdmError(f"{path}: {error.strerror}; nothing was replaced.", hint="Name another file, or add --overwrite.") from error
     except OSError as error:
         raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full, or the folder not writable?") from error

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError, PartlyFailed, UsageError
 from ldmcli.outputs.joining import Joined, copy_new, join, ranges
-from ldmcli.outputs.manifest import RECORD_KEYS, checksum
+from ldmcli.outputs.manifest import RECORD_KEYS, checksum, planned_number
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.pictures import ImageRecord
@@ -26,6 +27,7 @@ def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
         raise UsageError(f"-o {output}: a file of this name is in the way.")
     sources = [folder for folder in dict.fromkeys(folders) if not (target.exists() and folder.samefile(target))]
     joined = join([*([target] if (target / "manifest.jsonl").is_file() else []), *sources])
+    check_numbers(joined)
     if not joined.pictures:
         raise LdmError(f"none of {counted(len(folders), 'folder')} holds a finished picture.")
     names = [row["path"] for _, row in joined.pictures.values()]
@@ -35,8 +37,7 @@ def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LdmError(f"cannot make the folder {target}: {error.strerror}.") from error
-    for number in sorted(joined.pictures):
-        folder, row = joined.pictures[number]
+    for folder, row in sorted(joined.pictures.values(), key=lambda picture: planned_number(picture[1])):
         _copy(folder, target, row)
         yield _record(target, row)
     write_file(target / "manifest.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(joined)))
@@ -49,17 +50,27 @@ def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
         )
 
 
+def check_numbers(joined: Joined) -> None:
+    """Raise LdmError where two commands, or the same one drawn twice, claim the same numbers or number the same pictures."""
+    for one, other in combinations(joined.starts, 2):
+        if one[2] < other[2] + other[3] and other[2] < one[2] + one[3]:
+            raise LdmError("the folders hold pictures of different commands under the same numbers.", hint="Merge each command by itself.")
+        if one[:2] == other[:2]:
+            hint = "Draw the parts into new folders."
+            raise LdmError(f"the folders hold the same command twice, numbered from {one[2]} and from {other[2]}.", hint=hint)
+
+
 def rows_of(joined: Joined) -> list[dict[str, Any]]:
     """What began, then the pictures and failures by number."""
-    by_number = {number: row for number, (_, row) in joined.pictures.items()} | joined.failed
-    return [*joined.starts.values(), *(by_number[number] for number in sorted(by_number))]
+    rows = [*(row for _, row in joined.pictures.values()), *joined.failed.values()]
+    return [*joined.starts.values(), *sorted(rows, key=planned_number)]
 
 
 def _copy(folder: Path, target: Path, row: dict[str, Any]) -> None:
     """The picture and what lies beside it, unless they are there. Raises LdmError where another file has the name."""
     for name in filter(None, (row["path"], row["progress"])):
         source, copy = folder / name, target / name
-        if folder == target:
+        if folder == target or source.is_symlink():  # nothing is read through a link
             continue
         if not copy.exists() and not copy.is_symlink():
             copy_new(source, copy)

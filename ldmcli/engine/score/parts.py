@@ -24,6 +24,6 @@ def without_doubles(inputs: Sequence[Path], pairs: Pairs) -> tuple[Pairs, list[N
         notes.append(Note(f"{counted(len(joined.twice), 'picture')} there more than once, and equal; scored once"))
     if joined.missing:
         notes.append(Note(f"{counted(len(joined.missing), 'picture')} of the job missing: {ranges(joined.missing)}", warning=True))
-    place = {folder / row["path"]: number for number, (folder, row) in joined.pictures.items()}
+    place = {folder / row["path"]: number for (_, number), (folder, row) in joined.pictures.items()}
     once = sorted((pair for pair in pairs.pairs if pair.path not in joined.twice), key=lambda pair: place.get(pair.path, MOST_NUMBERS))
     return replace(pairs, pairs=tuple(once)), notes

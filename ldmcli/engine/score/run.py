@@ -73,7 +73,7 @@ def run_clipscore(team: Team, config: ClipScoreConfig) -> Iterator[Event]:
     if any("<|endoftext|>" in pair.caption for pair in embedded.pairs):
         yield Note("a caption spells out <|endoftext|>; CLIP reads nothing after it.", warning=True)
     if config.output is not None:
-        write_pair_scores(config.output, report.items)
+        write_pair_scores(config.output, report.items, overwrite=config.overwrite)
     yield report
     if embedded.unreadable:
         path, why = next(iter(embedded.unreadable.items()))

@@ -198,6 +198,15 @@ def test_doubles_must_be_equal(command, tmp_path, ldm):
     assert code == 1 and "is there twice and not the same" in err and not (tmp_path / "other").exists()
 
 
+def test_the_same_command_under_other_numbers_is_not_merged(command, tmp_path, ldm):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "00004_seed1.png").write_text("mine")
+    for number, folder in enumerate("ab", 1):
+        assert ldm(*command, f"{tmp_path}/{folder}/", "--shard", f"{number}/8")[0] == 0
+    code, _, err = ldm("generate", "--merge", tmp_path / "a", tmp_path / "b", "-o", f"{tmp_path}/out/")
+    assert code == 1 and "under the same numbers" in err and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -53,8 +53,8 @@ def join(folders: Sequence[Path]) -> Joined:
         for number, row in newest.items():
             _note_picture(joined, (_owner(own, number, folder), number), folder, row)
         for row in manifest.rows:
-            if row.get("status") == "failed" and isinstance(number := row.get("number"), int):
-                joined.failed[_owner(own, number, folder), number] = row
+            if row.get("status") == "failed" and isinstance(place := row.get("number"), int):
+                joined.failed[_owner(own, place, folder), place] = row
     joined.failed = {place: row for place, row in joined.failed.items() if place not in joined.pictures}
     return joined
 

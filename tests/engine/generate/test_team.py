@@ -8,6 +8,7 @@ import pytest
 import torch.distributed.rendezvous  # noqa: F401  # for the forks
 from children import ldm_together
 from forks import ended, fork
+from launch import by_launcher
 from outputs import pictures, rows_of
 
 from ldmcli.cli import main
@@ -64,6 +65,14 @@ def test_processes_draw_what_one_draws_and_the_first_alone_speaks(command, whole
     assert len(rows_of(tmp_path / "out")) == 5 * COUNT + 1  # every picture once
     assert sorted(told[0][1].split()) == sorted(f"{tmp_path}/out/{name}" for name in pictures(whole))
     assert all((out, err) == ("", "") for _, out, err in told[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_started_by_a_launcher(command, whole, tmp_path, launcher):
+    done = by_launcher(launcher, *command, f"{tmp_path}/out/")
+    assert done.returncode == 0, done.stderr
+    assert same(tmp_path / "out", whole) and len(done.stdout.split()) == 5 * COUNT
 
 
 def test_one_report_for_all(command, tmp_path):

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -15,6 +16,8 @@ from ldmcli.errors import LdmError
 from ldmcli.records.pictures import ImageRecord
 
 RECORD_KEYS = frozenset(field.name for field in fields(ImageRecord))
+
+NAME = "manifest.jsonl"
 
 MOST_NUMBERS = 10**12
 """Beyond it nothing counts as a number of ours."""
@@ -30,7 +33,7 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "manifest.jsonl"
+        self.path = folder / NAME
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -88,12 +91,24 @@ class Manifest:
     def _open(self) -> Iterator[IO[bytes]]:
         """For this process alone, where the file system has locks. Raises LdmError for what the system refuses."""
         try:
-            with self.path.open("ab+", buffering=0) as file:
+            with open(self.path, "ab+", buffering=0, opener=_not_through_a_link) as file:
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
                 yield file
         except OSError as error:
             raise LdmError(f"cannot write {self.path}: {error.strerror}.", hint="Is the disk full?") from error
+
+
+def check_manifest(folder: Path) -> None:
+    """Raise LdmError where something stands in the place of the manifest that nothing may be added to."""
+    path = folder / NAME
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        what = "a link to somewhere else" if path.is_symlink() else "no plain file"
+        raise LdmError(f"{path} is {what}; nothing is added to it.", hint="Move it, or name another folder.")
+
+
+def _not_through_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def checksum(path: Path) -> str:
@@ -102,9 +117,14 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+INCIDENTAL = frozenset({"instruction_set"})
+"""Of a picture's facts, what moves pixels by 1 of 255 at most: a batch goes on with what another processor drew, or nobody knows which."""
+
+
 def identity(facts: dict[str, Any]) -> str:
     """Names a picture by everything that decides it. 16 hex digits."""
-    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
+    deciding = {key: value for key, value in facts.items() if key not in INCIDENTAL}
+    return hashlib.blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def planned_number(row: dict[str, Any]) -> int:
@@ -114,15 +134,20 @@ def planned_number(row: dict[str, Any]) -> int:
 
 
 def _append(file: IO[bytes], row: dict[str, Any]) -> None:
-    """One line, on the disk when this returns; the last one may have no end, because its writer was killed."""
-    cut_short = False
-    if file.seek(0, os.SEEK_END):
+    """One line, on the disk when this returns, or none of it; the last one may have no end, because its writer was killed."""
+    cut_short, end = False, file.seek(0, os.SEEK_END)
+    if end:
         file.seek(-1, os.SEEK_END)
         cut_short = file.read(1) != b"\n"
-    body = memoryview(b"\n" * cut_short + json.dumps(row, ensure_ascii=False).encode() + b"\n")
-    while body:
-        body = body[file.write(body) :]
-    os.fsync(file.fileno())
+    body = memoryview(b"\n" * cut_short + json.dumps(row, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
+    try:
+        while body:
+            body = body[file.write(body) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(end)
+        raise
 
 
 def _newest_start(rows: list[dict[str, Any]], command: str, seed: int | None) -> dict[str, Any] | None:

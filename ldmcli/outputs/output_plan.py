@@ -10,9 +10,14 @@ from typing import Any, NamedTuple
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import LdmError, UsageError
+from ldmcli.outputs.claims import is_sheet
+from ldmcli.outputs.manifest import check_manifest
 from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
-from ldmcli.runtime.ending import undisturbed
-from ldmcli.runtime.files import claim_name, temporary_name
+from ldmcli.runtime.files import beside, claim_name, flush, write_exclusively
+from ldmcli.runtime.room import check_room
+
+LEAST_BYTES, PIXELS_PER_BYTE = 4096, 8
+"""What every file takes on a disk; of a picture that nothing happens in."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,16 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
     except OSError as error:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise LdmError(f"cannot write in {folder}.")
+    check_room(folder, count * _least_bytes(config))
+    if target.file is None:
+        check_manifest(folder)
     return OutputPlan(target, 0, config.overwrite, config.progressive)
+
+
+def _least_bytes(config: GenerateConfig) -> int:
+    """Of a picture on the disk: what the most even one still takes."""
+    pixels = (config.width or 0) * (config.height or 0) * config.upscale**2
+    return max(LEAST_BYTES, pixels // PIXELS_PER_BYTE)
 
 
 class Written(NamedTuple):
@@ -123,10 +135,13 @@ def write_new(
 
 
 def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
-    """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
+    """Write a file of a command that is no picture of its own, under its name or with -2, -3 ... at its end until one is free.
+
+    replace: a sheet or animation of ours that has the name may go.
+    """
     free, copy = path, 1
     with _temporary(body, path.parent, path) as temporary:
-        if replace:
+        if replace and is_sheet(path):
             os.replace(temporary, path)
             return path
         while not claim_name(temporary, free):
@@ -137,23 +152,22 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
 
 @contextmanager
 def _temporary(body: bytes, folder: Path, where: object) -> Iterator[Path]:
-    """A file with these bytes, to be given its name in the block; what is left of it goes. Signals that end the process wait for that.
+    """A file with these bytes, on the disk, to be given its name in the block; what is left of it goes.
 
     Raises LdmError for what the system refuses. where: what could not be written.
     """
-    path = folder / temporary_name()
-    with undisturbed():
-        try:
-            path.write_bytes(body)
+    try:
+        with beside(folder / "picture") as path:
+            write_exclusively(path, body)
+            flush(path)
             yield path
-        except OSError as error:
-            raise LdmError(f"cannot write {where}: {error.strerror}.", hint="Is the disk full?") from error
-        finally:
-            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LdmError(f"cannot write {where}: {error.strerror or error}.", hint="Is the disk full?") from error
 
 
 def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
     """What --progressive would write belongs to a picture with another ending."""
-    if plan.file is not None or plan.progressive is None or resumed:
+    if plan.file is not None or plan.progressive is None:
         return False
-    return os.path.lexists(progress_target(plan.progressive, path))
+    there = progress_target(plan.progressive, path)
+    return os.path.lexists(there) and not (resumed and (is_sheet(there) or (there.is_dir() and not there.is_symlink())))

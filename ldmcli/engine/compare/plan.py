@@ -11,6 +11,7 @@ from ldmcli.config.measuring import CompareConfig
 from ldmcli.diffusion import catalogue
 from ldmcli.diffusion.catalogue import Scheduler
 from ldmcli.errors import LdmError, UsageError
+from ldmcli.runtime.files import open_lock
 
 WRITTEN = ("results.json", "results.csv", "grid.png", "report.html")
 
@@ -56,7 +57,7 @@ def claimed_folder(config: CompareConfig) -> Iterator[Path]:
     folder = config.output.expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = open_lock(folder / ".lock")
     except OSError as error:
         raise LdmError(f"cannot write in {folder}: {error.strerror}.") from error
     with lock:

@@ -20,25 +20,35 @@ from ldmcli.models.source import Source
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
+from ldmcli.records.pictures import FailedItem
 from ldmcli.records.words import counted
 from ldmcli.reports.comparison import write_comparison
 from ldmcli.runtime.device import select_runtime, set_threads
+from ldmcli.runtime.room import check_room
 from ldmcli.runtime.team import Team
 from ldmcli.runtime.teamwork import in_a_sentence, own_device, run_as_team
 
+SAID = 5
+"""Lines that cannot be used and are named before anything is drawn."""
+
 
 @run_as_team
-def run_comparison(team: Team, config: CompareConfig, source: Source, prompts: Sequence[str]) -> Iterator[Event]:
+def run_comparison(
+    team: Team, config: CompareConfig, source: Source, prompts: Sequence[str], unusable: Sequence[FailedItem] = ()
+) -> Iterator[Event]:
     """Yield notes, progress, a ComparedRow per scheduler and step count, and the report. A cell that fails is a row with its error.
 
-    Raises PartlyFailed after the report when some cells failed, or what stopped the first when all did.
+    unusable: lines of a prompts file. Raises PartlyFailed after the report when there are some, or some cells failed, or what stopped
+    the first when all did.
     """
     cells, drawing = plan_cells(config), config.drawing
     plan_folder(config)
+    check_room(config.output or Path("outputs"))
     threads, runtime = set_threads(), select_runtime(own_device(drawing.device), drawing.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
     scorer, scorer_note = open_scorer(config.clip_model, source, runtime.device) if team.main else (None, "")
     yield Note(scorer_note, warning=scorer is None and config.clip_model != "none")
+    yield from (Note(f"left out: line {item.line}: {item.error}", warning=True) for item in unusable[:SAID])
     seed = team.agree("seed", secrets.randbelow(2**32) if drawing.seed is None else drawing.seed)
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
@@ -59,15 +69,22 @@ def run_comparison(team: Team, config: CompareConfig, source: Source, prompts: S
             rows=rows,
             verdicts=verdicts(rows),
             differences=differences(rows, [job.prompt for job in jobs]),
+            failed=[*unusable],
         )
         yield replace(report, files=write_comparison(folder, report, bench.shown))
-    failed = [row for row in rows if row.error]
-    if first_error and len(failed) == len(rows):
+    if first_error and all(row.error for row in rows):
         raise first_error
+    if said := what_failed(rows, unusable):
+        raise PartlyFailed(said)
+
+
+def what_failed(rows: Sequence[ComparedRow], unusable: Sequence[FailedItem]) -> str:
+    """How many lines and configurations came to nothing, the first of each with its reason; "" if none did."""
+    failed = [row for row in rows if row.error]
+    said = [f"{counted(len(unusable), 'prompt')} could not be used: line {unusable[0].line}: {unusable[0].error}"] if unusable else []
     if failed:
-        raise PartlyFailed(
-            f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
-        )
+        said.append(f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}")
+    return "; ".join(said)
 
 
 def _measure_all(bench: Comparison, cells: Sequence[Cell]) -> Generator[Event, None, tuple[list[ComparedRow], LdmError | None]]:

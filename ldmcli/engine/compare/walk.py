@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ldmcli.diffusion.loop import DenoiseStep
@@ -20,8 +21,9 @@ from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Place, Progress
+from ldmcli.records.notes import Note, Place, Progress
 from ldmcli.records.words import counted
+from ldmcli.runtime.files import write_file
 from ldmcli.runtime.memory import memory
 from ldmcli.runtime.team import Team
 from ldmcli.runtime.teamwork import share_out
@@ -113,22 +115,24 @@ def reference_latents(
 ) -> Generator[Event, None, tuple[Tensor, bool] | None]:  # fmt: skip
     """(N, C, h, w) of the reference walk, and whether all of it was on disk. facts: what decides each picture, and so names its file.
 
-    A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there. Returns None in all
-    processes but the first.
+    A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there. A damaged file is told.
+    Returns None in all processes but the first. Raises LdmError where a file cannot be written.
     """
     paths = [folder / f"{hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).hexdigest()[:32]}.safetensors" for fact in facts]
     shape = session.latent_shape(settings.width, settings.height)
 
     def work(number: int) -> Generator[Event, None, tuple[Tensor, bool]]:
         part = slice(number * batch_size, (number + 1) * batch_size)
-        kept = [one for path in paths[part] if (one := _read(path, shape)) is not None]
-        if len(kept) == len(paths[part]):
+        read = [_read(path, shape) for path in paths[part]]
+        kept = [one for one in read if one is not None]
+        if len(kept) == len(read):
             return torch.stack(kept), True
+        for path in (path for path, one in zip(paths[part], read, strict=True) if one is None and os.path.lexists(path)):
+            yield Note(f"{path} is damaged, and drawn again", warning=True)
         stage = f"reference {part.start + 1}-{min(part.stop, len(jobs))} of {len(jobs)}"
         walked = yield from walk(session, settings, jobs[part], stage)
-        folder.mkdir(parents=True, exist_ok=True)
         for path, one in zip(paths[part], walked.latents, strict=True):
-            save_file({"latents": one.contiguous()}, path)
+            write_file(path, save({"latents": one.contiguous()}))
         return walked.latents, False
 
     found = yield from share_out(team, "reference", -(-len(jobs) // batch_size), work)
@@ -136,7 +140,8 @@ def reference_latents(
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> Tensor | None:
-    with suppress(OSError, SafetensorError, KeyError):  # absent or damaged: it is drawn again
-        latents = load_file(path)["latents"]
-        return latents if latents.shape == shape else None
+    with suppress(OSError, SafetensorError, KeyError, ValueError):  # absent or damaged: it is drawn again
+        latents = load_file(path)["latents"] if path.is_file() else torch.empty(0)
+        if (latents.shape, latents.dtype) == (shape, torch.float32) and latents.isfinite().all():
+            return latents
     return None

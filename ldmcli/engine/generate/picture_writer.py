@@ -13,6 +13,7 @@ from ldmcli.engine.sampling.batch import DecodedPicture
 from ldmcli.engine.sampling.metadata import other_settings, recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
+from ldmcli.outputs.claims import is_free, is_picture_of
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import INDEX, progress_target
@@ -84,6 +85,7 @@ class PictureWriter:
         assert drawn.picture is not None
         picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
         texts = recorded_texts(facts, settings, retried=drawn.retried) if self.config.metadata else None
+        before = before if before and self._may_replace(before["path"], facts) else None
         written = self._write_picture(job, settings, picture, texts, before)
         path, number = written.path, before["number"] if before else written.number
         progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
@@ -120,11 +122,16 @@ class PictureWriter:
             copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=before["path"] if before else None,
         )  # fmt: skip
 
+    def _may_replace(self, name: str, facts: dict[str, Any]) -> bool:
+        """Whether a file that the manifest names is a picture by its name and by what it says itself, or is gone."""
+        path = self.outputs.folder / name
+        return path.suffix == self.outputs.target.ending and (is_free(path) or is_picture_of(path, facts))
+
     def _write_progress(self, kind: str, drawn: DecodedPicture, path: Path) -> Path:
         """Beside the picture. kind: as --progressive names it."""
         progress = progress_target(kind, path)
         frames = [(t, enlarge(frame, self.config.upscale, self.config.resample)) for t, frame in drawn.frames]
-        save_progress(kind, frames, progress)
+        save_progress(kind, frames, progress, provenance=self.config.metadata)
         return progress
 
     def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
@@ -138,7 +145,8 @@ class PictureWriter:
         """The sheet of --grid, named by the numbers of the command."""
         first = self.outputs.first
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
-        return write_beside(encode_picture(sheet, "png", sheet_texts("grid")), target, replace=self.resumed)
+        body = encode_picture(sheet, "png", sheet_texts("grid"), provenance=self.config.metadata)
+        return write_beside(body, target, replace=self.resumed)
 
     def write_index(self) -> Path | None:
         """The page of --index, from all that the folder's manifest knows by now."""

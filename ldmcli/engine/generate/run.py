@@ -28,6 +28,7 @@ from ldmcli.records.words import counted
 from ldmcli.runtime import signals
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.room import check_room
 from ldmcli.runtime.team import Team
 from ldmcli.runtime.teamwork import own_device, run_as_team
 
@@ -45,6 +46,8 @@ def run_generate(
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
     check_shared(config, requests, team)
     outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
+    if config.trace is not None:
+        check_room(config.trace)
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(own_device(config.device), config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
@@ -116,7 +119,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         index = run.writer.write_index()
     frames = None
     if run.config.frames_as:
-        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
+        how = {"resumed": run.writer.resumed, "provenance": run.config.metadata}
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, **how)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)

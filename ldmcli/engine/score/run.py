@@ -25,8 +25,12 @@ from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
 from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
+from ldmcli.runtime.room import check_room
 from ldmcli.runtime.team import Team
 from ldmcli.runtime.teamwork import own_device, run_as_team
+
+SAID = 5
+"""Captions that cannot be used and are named before anything is scored."""
 
 # N pairs, P pictures, C captions, D width of the vectors
 
@@ -34,19 +38,17 @@ from ldmcli.runtime.teamwork import own_device, run_as_team
 @run_as_team
 def run_clipscore(team: Team, config: ClipScoreConfig) -> Iterator[Event]:
     """Yields notes and progress, and the report last. Raises PartlyFailed after it when some pictures could not be read."""
+    if config.output is not None:
+        check_room(config.output.parent)
     sets = [find_pairs(config.inputs, captions=config.captions, data=config.data, limit=config.limit)]
     sets[0], notes = without_doubles(config.inputs, sets[0])
     if config.compare is not None:
         sets.append(find_pairs((config.compare,), captions=config.captions, data=config.data if config.inputs else None))
-    if config.baseline is not None and len({pair.caption for pair in sets[0].pairs}) < 2:
-        raise UsageError("--baseline shuffled needs at least two different captions.")
-    if config.fid is not None:
-        if any(pair.member for pair in sets[0].pairs):
-            raise UsageError("--fid opens files, and these pictures lie in tar shards.", hint="Unpack the shards first.")
-        check_distance([pair.path for pair in sets[0].pairs], config.fid)
+    check_sets(config, sets[0])
     references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
     yield from (Note(text) for each in sets for text in each.notes)
+    yield from (Note(f"left out: {text}", warning=True) for each in sets for text in each.failed[:SAID])
     yield from notes
     if found:
         yield Note(found)
@@ -75,9 +77,27 @@ def run_clipscore(team: Team, config: ClipScoreConfig) -> Iterator[Event]:
     if config.output is not None:
         write_pair_scores(config.output, report.items, overwrite=config.overwrite)
     yield report
-    if embedded.unreadable:
-        path, why = next(iter(embedded.unreadable.items()))
-        raise PartlyFailed(f"{counted(len(embedded.unreadable), 'picture')} could not be read: {path}: {why}")
+    if failed := what_failed([reason for each in sets for reason in each.failed], embedded.unreadable):
+        raise PartlyFailed(failed)
+
+
+def what_failed(captions: Sequence[str], unreadable: dict[Path, str]) -> str:
+    """How many captions and pictures could not be used, the first of each with its reason; "" if all could."""
+    said = [f"{counted(len(captions), 'caption')} could not be used: {captions[0]}"] if captions else []
+    if unreadable:
+        path, why = next(iter(unreadable.items()))
+        said.append(f"{counted(len(unreadable), 'picture')} could not be read: {path}: {why}")
+    return "; ".join(said)
+
+
+def check_sets(config: ClipScoreConfig, pairs: Pairs) -> None:
+    """Raise UsageError for what these pictures cannot be asked."""
+    if config.baseline is not None and len({pair.caption for pair in pairs.pairs}) < 2:
+        raise UsageError("--baseline shuffled needs at least two different captions.")
+    if config.fid is not None:
+        if any(pair.member for pair in pairs.pairs):
+            raise UsageError("--fid opens files, and these pictures lie in tar shards.", hint="Unpack the shards first.")
+        check_distance([pair.path for pair in pairs.pairs], config.fid)
 
 
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:

@@ -79,7 +79,7 @@ def _embed_pictures(
         yield Progress("score", min((number + 1) * size, len(paths)), len(paths))
         return found, bad
 
-    parts = yield from share_out(team, f"{name} pictures", -(-len(paths) // size), work)
+    parts = yield from share_out(team, f"pictures of {name}", -(-len(paths) // size), work)
     vectors: dict[Path, Tensor] = {}
     unreadable: dict[Path, str] = {}
     for found, bad in parts or []:
@@ -96,5 +96,5 @@ def _embed_captions(team: Team, scorer: Scorer, captions: Sequence[str], name: s
         yield from ()
         return scorer.embed_captions(captions[number * size : (number + 1) * size])
 
-    parts = yield from share_out(team, f"{name} captions", -(-len(captions) // size), work)
+    parts = yield from share_out(team, f"captions of {name}", -(-len(captions) // size), work)
     return None if parts is None else torch.cat(parts)

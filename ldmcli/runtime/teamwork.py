@@ -94,16 +94,16 @@ def in_a_sentence(error: Exception) -> LdmError:
 
 
 def _lead(team: Team, events: Iterator[Event]) -> Iterator[Event]:
-    """The events of process 0; the others learn how it ended."""
-    code = 1
+    """The events of process 0; the others learn how it ended, and after a signal have to hurry."""
+    code, patience = 1, POLL_S
     try:
         yield from events
-        code = 0
+        code, patience = 0, PARTING_S
     except LdmError as error:
-        code = error.exit_code
+        code, patience = error.exit_code, POLL_S if isinstance(error, Stopped) else PARTING_S
         raise
     finally:
-        team.end(code, PARTING_S if code in (0, 3) else POLL_S)
+        team.end(code, patience)
 
 
 def _follow(team: Team, events: Iterator[Event]) -> None:
@@ -127,9 +127,9 @@ def _follow(team: Team, events: Iterator[Event]) -> None:
         with suppress(PeerLost):
             team.send("", Failure(in_a_sentence(error).message, 1))
         raise
-    code = _end_of_the_first(team) or code
-    if code:
-        raise ToldElsewhere(code)
+    ended = _end_of_the_first(team)
+    if code or ended:
+        raise ToldElsewhere(code or ended)
 
 
 def _end_of_the_first(team: Team) -> int:

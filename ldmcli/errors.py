@@ -61,8 +61,8 @@ class Agreed(LdmError):
 class PeerLost(Agreed):
     """Another process of the same run has ended, or answers no more."""
 
-    def __init__(self, detail: str) -> None:
-        hint = "Its own message or the launcher's says why. Go on with --resume auto."
+    def __init__(self, detail: str, *, hint: str = "Go on with --resume auto.") -> None:
+        hint = f"Its own message or the launcher's says why. {hint}"
         super().__init__(f"another process of this run has ended: {detail}", exit_code=1, hint=hint)
 
 

@@ -12,6 +12,7 @@ from ldmcli.console import output
 from ldmcli.engine.jobs import Request, changed, check_trace
 from ldmcli.errors import UsageError
 from ldmcli.outputs.naming import find_target
+from ldmcli.runtime.launcher import process_count
 
 
 def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify: bool) -> None:
@@ -23,6 +24,8 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
+    if verify and process_count() > 1:
+        raise UsageError("--verify compares one picture.", hint="Start it without the launcher.")
     from ldmcli.engine.generate.picture_record import FILES, check_size, read_record
     from ldmcli.engine.generate.replay_source import find_files, find_recorded
 

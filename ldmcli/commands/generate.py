@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.from_image import replay
@@ -13,6 +14,7 @@ from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.console import output
+from ldmcli.console.merged import show_merged
 from ldmcli.console.prompt_input import ask_prompt, on_terminal
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import check_trace, swept_names
@@ -21,6 +23,7 @@ from ldmcli.models import listing
 from ldmcli.models.examples import example_prompts
 from ldmcli.models.source import find_source, holds_vae_alone
 from ldmcli.outputs.naming import find_target
+from ldmcli.runtime.launcher import process_count
 
 
 @command(
@@ -41,6 +44,8 @@ def generate(invocation: Invocation) -> None:
     if invocation.given(GenerateConfig).get("preview"):
         check_preview(quiet=report.quiet)
     typed = [*request.prompts, *request.more_prompts]
+    if request.merge:
+        return merge(request, invocation, report)
     if request.from_image is not None:
         if typed or request.prompts_file is not None or request.sweep:
             raise UsageError("--from-image draws that picture's own prompt.", hint="Leave out the prompts, --prompts-file and --sweep.")
@@ -48,7 +53,8 @@ def generate(invocation: Invocation) -> None:
     if request.verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = checked(invocation, request, report)
-    if not typed and request.prompts_file is None and not (report.as_json or report.quiet) and on_terminal():
+    asked = process_count() == 1 and not (report.as_json or report.quiet)
+    if not typed and request.prompts_file is None and asked and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)
@@ -60,6 +66,19 @@ def generate(invocation: Invocation) -> None:
     from ldmcli.engine.generate.run import run_generate
 
     output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=report.as_json, quiet=report.quiet)
+
+
+def merge(request: RequestOptions, invocation: Invocation, report: ReportOptions) -> None:
+    """--merge: a shell makes `out-*/` several words, of which all but the first look like prompts. Raises UsageError."""
+    from ldmcli.engine.generate.merging import merge_folders
+
+    others = sorted({*invocation.typed} - {"merge", "prompts", "output", "as_json", "quiet"})
+    if others:
+        raise UsageError(f"--merge draws nothing; {', '.join(others)} cannot be given.", hint="Try: ldm generate --merge out-*/ -o out/")
+    if "output" not in invocation.typed:
+        raise UsageError("--merge needs a folder to write to.", hint="Name it: -o out/")
+    folders = [*request.merge, *map(Path, request.prompts)]
+    show_merged(merge_folders(folders, invocation.given(GenerateConfig)["output"]), as_json=report.as_json, quiet=report.quiet)
 
 
 def checked(invocation: Invocation, request: RequestOptions, report: ReportOptions) -> GenerateConfig:

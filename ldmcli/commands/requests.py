@@ -12,6 +12,7 @@ from ldmcli.engine.jobs import Request, changed, expand_sweep
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note
 from ldmcli.records.pictures import FailedItem
+from ldmcli.runtime.launcher import process_count
 
 STDIN = "-"
 
@@ -33,6 +34,7 @@ def collect_requests(
     if not typed and prompts_file is None and piped:
         prompts_file = STDIN
     named = [*typed, *([prompts_file] if prompts_file else [])].count(STDIN)
+    check(not named or process_count() == 1, "standard input cannot be read by several processes.", "Put the prompts in a file: -f FILE.")
     check(named < 2, "standard input is named twice, and can be read once.", "Leave out one -.")
     requests: list[Request] = []
     unusable: list[FailedItem] = []

@@ -9,6 +9,7 @@ from ldmcli.config.option import Conflict, option
 from ldmcli.config.options import Options
 from ldmcli.config.sampling import SamplingOptions, SizeOptions
 from ldmcli.config.shared import Dtype, ModelOptions, RuntimeOptions, TypedPrompts, short_dtype
+from ldmcli.config.sharing import check_shard
 from ldmcli.config.starting import StartOptions
 
 TILED_ABOVE = 1024 * 1024
@@ -95,6 +96,18 @@ class OutputOptions(Options, group="Output"):
             Conflict(lambda options: options.overwrite, "--resume keeps what is finished and --overwrite replaces it."),
         ),
     )  # fmt: skip
+    shard: str | None = option(
+        None, "--shard", metavar="I/N|auto", convert=check_shard, suggest=("auto",), group="Prompts",
+        help="Draw this part of the job alone, from 1/N to N/N; auto asks the array of jobs that this is one of.", conflicts=(
+            Conflict(
+                lambda options: options.grid or options.trace is not None or options.frames_as is not None,
+                "--shard draws a part, and --grid, --frames-as and --trace show the whole.", "Leave them out.",
+            ),
+            Conflict(
+                lambda options: options.overwrite, "--overwrite replaces one named file, and --shard draws into a folder.",
+            ),
+        ),
+    )  # fmt: skip
     metadata: bool = option(True, "--metadata/--no-metadata", help="Settings inside the file.")
     strict: bool = option(False, "--strict", help="A prompt or line that cannot be used as it is, is an error.", group="Prompts")
 
@@ -163,6 +176,9 @@ class RequestOptions(TypedPrompts, group="Prompts"):
         (), "--sweep", metavar="NAME=A,B", repeat=True, help="Such as cfg=3,5,7.5; repeat for every combination."
     )
     from_image: Path | None = option(None, "--from-image", metavar="PICTURE", help="Draw again what a picture of ours records.")
+    merge: tuple[Path, ...] = option(
+        (), "--merge", metavar="DIR...", repeat=True, group="Output", help="Draw nothing: join folders that hold parts of one job into -o."
+    )
     verify: bool = option(False, "--verify", help="With --from-image: compare the pixels, write nothing.")
 
 

@@ -123,11 +123,13 @@ def generated_json(report: GenerateReport) -> dict[str, Any]:
     for key in ("grid", "index", "trace", "measured", "frames", "round_trips"):
         if body[key] is None:
             del body[key]
-    for image in body["images"]:
-        for key in ("progress", "guided_calls", "vae_retried_in_fp32"):
-            if image[key] is None:
-                del image[key]
-    return body
+    return {**body, "images": [image_json(image) for image in report.images]}
+
+
+def image_json(image: ImageRecord) -> dict[str, Any]:
+    """An entry of `images`."""
+    optional = ("progress", "guided_calls", "vae_retried_in_fp32")
+    return {key: value for key, value in dataclasses.asdict(image).items() if value is not None or key not in optional}
 
 
 def show_comparison(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

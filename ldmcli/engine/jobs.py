@@ -28,8 +28,10 @@ DIGESTED = (
 """The settings that name a command in the manifests of earlier versions, in this order. Later ones join where they are not what those
 versions did, so that those manifests stay readable."""
 
-UNDIGESTED = {"output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline",
-              "force"}  # fmt: skip
+UNDIGESTED = {
+    "output", "overwrite", "resume", "strict", "seed", "preview", "grid", "index", "trace", "measure", "low_memory", "offline", "shard",
+    "force",
+}  # fmt: skip
 """What may differ when a command is resumed."""
 
 

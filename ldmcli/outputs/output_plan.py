@@ -1,7 +1,6 @@
 """Where pictures go: written whole or not at all, never over something else."""
 
 import dataclasses
-import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from ldmcli.errors import LdmError, UsageError
 from ldmcli.outputs.claims import is_sheet
 from ldmcli.outputs.manifest import check_manifest
 from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
-from ldmcli.runtime.files import beside, flush, write_exclusively
+from ldmcli.runtime.files import beside, claim_name, flush, write_exclusively
 from ldmcli.runtime.room import check_room
 
 LEAST_BYTES, PIXELS_PER_BYTE = 4096, 8
@@ -125,7 +124,7 @@ def write_new(
             os.replace(temporary, path)
             return Written(path, plan.first + number)
         planned = path.name
-        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
+        while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not claim_name(temporary, path):
             if plan.file is not None:
                 raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
             if resumed and path.is_file() and path.read_bytes() == body:
@@ -145,7 +144,7 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
         if replace and is_sheet(path):
             os.replace(temporary, path)
             return path
-        while not _claim(temporary, free):
+        while not claim_name(temporary, free):
             copy += 1
             free = path.with_stem(f"{path.stem}-{copy}")
         return free
@@ -172,20 +171,3 @@ def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
         return False
     there = progress_target(plan.progressive, path)
     return os.path.lexists(there) and not (resumed and (is_sheet(there) or (there.is_dir() and not there.is_symlink())))
-
-
-def _claim(temporary: Path, path: Path) -> bool:
-    """Give the finished file its name unless that is taken: a link fails where a rename would replace."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
-            raise
-        try:  # a file system without links: the name first, then what it stands for
-            write_exclusively(path, b"")
-        except FileExistsError:
-            return False
-        os.replace(temporary, path)
-    return True

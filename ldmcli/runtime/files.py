@@ -1,5 +1,6 @@
 """The one writer of files that a user keeps: a file is there whole, as it was, or not at all."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -44,10 +45,35 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
 
 
-def replace_file(path: Path, body: bytes | str) -> Path:
-    """Write beside it, bring that to the disk, give it the name. Text becomes UTF-8. Raises OSError."""
-    with replacing(path) as temporary:
+def claim_name(temporary: Path, path: Path) -> bool:
+    """Give a finished file another name unless that is taken: a link fails where a rename would replace. Raises OSError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
+            raise
+        try:  # a file system without links: the name first, then what it stands for
+            write_exclusively(path, b"")
+        except FileExistsError:
+            return False
+        os.replace(temporary, path)
+    return True
+
+
+def replace_file(path: Path, body: bytes | str, *, overwrite: bool = True) -> Path:
+    """Write beside it, bring that to the disk, give it the name. Text becomes UTF-8. Raises OSError.
+
+    overwrite: otherwise FileExistsError where the name is taken.
+    """
+    with beside(path) as temporary:
         write_exclusively(temporary, body)
+        flush(temporary)
+        if overwrite:
+            os.replace(temporary, path)
+        elif not claim_name(temporary, path):
+            raise FileExistsError(errno.EEXIST, "another process wrote it meanwhile")
     return path
 
 
@@ -57,10 +83,12 @@ def copy_file(source: Path, path: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def write_file(path: Path, body: bytes | str) -> Path:
+def write_file(path: Path, body: bytes | str, *, overwrite: bool = True) -> Path:
     """`replace_file`. Raises LdmError for what the system refuses."""
     try:
-        return replace_file(path, body)
+        return replace_file(path, body, overwrite=overwrite)
+    except FileExistsError as error:
+        raise LdmError(f"{path}: {error.strerror}; nothing was replaced.", hint="Name another file, or add --overwrite.") from error
     except OSError as error:
         raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full, or the folder not writable?") from error
 

@@ -4,17 +4,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
-from ldmcli.runtime.launcher import process_count
+from ldmcli.runtime.launcher import WAIT, process_count
 
-WAIT = timedelta(minutes=30)
-"""For a process that neither answers nor has closed its connections; one that has ended is noticed at once."""
 LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
 """What gloo says of a peer that is gone; it has no type of its own for it."""
 

@@ -61,7 +61,7 @@ SMALL = {
 ALONE = ("bench", "compare-schedulers", "train-vae", "train-unet", "help")
 """Run once, however many pages have it: nothing that follows looks at what it leaves, but for runs, which all pages share."""
 
-AS_TYPED = re.compile("--from-image|--list-|-o pics/|--sweep steps")
+AS_TYPED = re.compile("--from-image|--merge|--list-|-o pics/|--sweep steps")
 """Of what prints figures, or has its own steps."""
 
 ABOUT = 0.1

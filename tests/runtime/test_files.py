@@ -133,3 +133,11 @@ def test_nothing_else_writes_what_a_user_keeps():
         if any(map(writes, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
     }
     assert found <= ELSEWHERE and "outputs/manifest.py" in found
+
+
+def test_of_two_that_write_one_name_without_overwriting_one_is_told(tmp_path):
+    path = tmp_path / "scores.csv"
+    assert write_file(path, "mine", overwrite=False) == path
+    with pytest.raises(LdmError, match="scores.csv: another process wrote it meanwhile; nothing was replaced"):
+        write_file(path, "theirs", overwrite=False)
+    assert path.read_text() == "mine" and os.listdir(tmp_path) == [path.name]

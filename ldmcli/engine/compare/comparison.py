@@ -17,19 +17,17 @@ from ldmcli.config.measuring import CompareConfig
 from ldmcli.config.sampling import Spacing
 from ldmcli.engine.compare.plan import Cell
 from ldmcli.engine.compare.statistics import interval
-from ldmcli.engine.compare.walk import reference_latents, walk
+from ldmcli.engine.compare.walk import reference_latents, walk, walk_all
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import Latents, decoded
 from ldmcli.engine.sampling.metadata import recorded_texts
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.open_model import OpenModel
 from ldmcli.engine.sampling.settings import SamplingSettings
-from ldmcli.engine.session import Session
 from ldmcli.metrics.psnr import psnr
 from ldmcli.metrics.rmse import rmse
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.scorer import Scorer
-from ldmcli.models.source import Source
 from ldmcli.outputs.picture_files import encode_picture
 from ldmcli.prompts.weighting import words
 from ldmcli.records.comparison import ComparedRow
@@ -37,8 +35,8 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
 from ldmcli.records.words import counted
 from ldmcli.reports.comparison_grid import Shown
-from ldmcli.runtime.device import Runtime
 from ldmcli.runtime.files import write_file
+from ldmcli.runtime.team import Team
 
 WARM_UP_CALLS = 2
 
@@ -46,15 +44,12 @@ WARM_UP_CALLS = 2
 class Comparison:
     """What every cell shares: the model, the jobs, the reference and its pictures."""
 
-    def __init__(
-        self, config: CompareConfig, source: Source, session: Session, runtime: Runtime, threads: int, jobs: list[Job],
-        scorer: Scorer | None,
-    ) -> None:  # fmt: skip
-        """config.output: the folder, which is there."""
+    def __init__(self, config: CompareConfig, model: OpenModel, threads: int, jobs: list[Job], scorer: Scorer | None, team: Team) -> None:
+        """config.output: the folder, which is there. team: its first process works out what all have drawn."""
         assert config.output is not None
-        self.config, self.source, self.session, self.runtime, self.threads = config, source, session, runtime, threads
+        self.config, self.model, self.threads, self.team = config, model, threads, team
+        self.source, self.session, self.runtime = model.source, model.session, model.runtime
         self.folder, self.jobs, self.scorer = config.output, jobs, scorer
-        self.model = OpenModel(source, session, runtime)
         self.shown = Shown(prompts=[job.prompt for job in jobs], seeds=[job.seed for job in jobs], cells={}, reference=[])
         self.truth = torch.empty(0)
         self.deviation = 0.0
@@ -69,20 +64,28 @@ class Comparison:
         facts = [{**self.model.facts(job, settings, self.threads), "text_encoder_sha256": text_sha256} for job in self.jobs]
         began = time.perf_counter()
         kept = self.folder / "references"
-        self.truth, found = yield from reference_latents(self.session, settings, self.jobs, drawing.batch_size, facts, kept)
+        first = self.jobs[: drawing.batch_size]
+        walked = yield from reference_latents(self.team, self.session, settings, self.jobs, drawing.batch_size, facts, kept)
+        if walked is None:
+            yield from walk(self.session, settings, first, "warm-up", calls=WARM_UP_CALLS)
+            return
+        self.truth, found = walked
         took = "read from disk" if found else f"walked in {time.perf_counter() - began:.1f} s"
         yield Note(f"reference: ddim at {counted(settings.steps, 'step')}, {took}")
         self.deviation = float(self.truth.double().std())
         self.shown.reference.extend(self._pictures(self.truth))
         scores = self._cosines(self.shown.reference)
-        yield from walk(self.session, settings, self.jobs[: drawing.batch_size], drawing.batch_size, "warm-up", calls=WARM_UP_CALLS)
+        yield from walk(self.session, settings, first, "warm-up", calls=WARM_UP_CALLS)
         self.env = self._environment(settings, scores)
 
-    def measure(self, cell: Cell, place: Place) -> Generator[Event, None, ComparedRow]:
-        """Draw every job by this solver, save the pictures, work out the row. Yields progress."""
+    def measure(self, cell: Cell, place: Place) -> Generator[Event, None, ComparedRow | None]:
+        """Draw every job by this solver, save the pictures, work out the row, which is None in all processes but the first. Yields
+        progress."""
         settings = self._settings(cell.scheduler.name, cell.steps, spacing=self.config.drawing.spacing)
         stage = f"{cell.scheduler.name} {cell.steps}"
-        walked = yield from walk(self.session, settings, self.jobs, self.config.drawing.batch_size, stage, place=place)
+        walked = yield from walk_all(self.team, self.session, settings, self.jobs, self.config.drawing.batch_size, stage, place)
+        if walked is None:
+            return None
         pictures = self._pictures(walked.latents)
         cosines = self._cosines(pictures)
         items: dict[str, list[float]] = {} if cosines is None else {"cosine": cosines.tolist()}

@@ -25,6 +25,8 @@ from ldmcli.records.notes import Note, Place, Progress
 from ldmcli.records.words import counted
 from ldmcli.runtime.files import write_file
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.team import Team
+from ldmcli.runtime.teamwork import share_out
 
 # N pictures, C latent channels, h w latent size
 
@@ -40,16 +42,15 @@ class WalkResult:
 
 
 def walk(
-    session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, stage: str, *, calls: int | None = None,
-    place: Place | None = None,
+    session: Session, settings: SamplingSettings, jobs: Sequence[Job], stage: str, *, calls: int | None = None,
+    part: tuple[int, int] = (0, 1), place: Place | None = None,
 ) -> Generator[Event, None, WalkResult]:  # fmt: skip
-    """Denoise every job. Yields progress, which is not timed. Raises NonFinite.
+    """Denoise one batch. Yields progress, which is not timed. Raises NonFinite.
 
-    calls: stop each batch after so many, to warm up; the latents are then those of the last call's input. place: in the whole
-    comparison, before this.
+    calls: stop after so many, to warm up; the latents are then those of the last call's input. part: which batch of the stage this is, from
+    0, and how many it has; place: of the stage in the whole comparison.
     """
-    latents, seconds, seen = [], 0.0, 0
-    parts = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
+    seconds, seen, total = 0.0, 0, part[1] * settings.solver.num_calls
 
     def count(*_: Any) -> None:
         nonlocal seen
@@ -57,27 +58,38 @@ def walk(
 
     hook = session.unet.register_forward_hook(count)
     try:
-        for number, part in enumerate(parts):
-            shape = session.latent_shape(settings.width, settings.height)
-            negatives = [job.config.negative_prompt for job in part]
-            context = session.encode_prompts([job.prompt for job in part], negatives, guided=settings.cfg > 1)
-            seeds, rescale = [job.seed for job in part], part[0].config.cfg_rescale
-            steps = iter(session.denoise(context, seeds, shape, settings.solver, guidance=settings.cfg, rescale=rescale))
-            for i in range(min(calls or settings.solver.num_calls, settings.solver.num_calls)):
-                step, took = timed_next(steps, session.device)
-                seconds += took
-                done, total = number * step.total + i + 1, len(parts) * step.total
-                now = place and replace(place, done=place.done + done / total)
-                yield Progress(stage, done, total, memory(session.device), now)
-            final = step.latents if step.final is None else step.final
-            if not final.isfinite().all():
-                raise NonFinite(
-                    f"{settings.solver.name} at {counted(settings.steps, 'step')} gives NaN or infinity.", hint="Try --dtype fp32."
-                )
-            latents.append(final.float().cpu())
+        shape = session.latent_shape(settings.width, settings.height)
+        negatives = [job.config.negative_prompt for job in jobs]
+        context = session.encode_prompts([job.prompt for job in jobs], negatives, guided=settings.cfg > 1)
+        seeds, rescale = [job.seed for job in jobs], jobs[0].config.cfg_rescale
+        steps = iter(session.denoise(context, seeds, shape, settings.solver, guidance=settings.cfg, rescale=rescale))
+        for i in range(min(calls or settings.solver.num_calls, settings.solver.num_calls)):
+            step, took = timed_next(steps, session.device)
+            seconds += took
+            done = part[0] * step.total + i + 1
+            now = place and replace(place, done=place.done + done / total)
+            yield Progress(stage, done, total, memory(session.device), now)
     finally:
         hook.remove()
-    return WalkResult(torch.cat(latents), seconds, seen // len(parts), len(parts))
+    final = step.latents if step.final is None else step.final
+    if not final.isfinite().all():
+        raise NonFinite(f"{settings.solver.name} at {counted(settings.steps, 'step')} gives NaN or infinity.", hint="Try --dtype fp32.")
+    return WalkResult(final.float().cpu(), seconds, seen, 1)
+
+
+def walk_all(
+    team: Team, session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, stage: str, place: Place
+) -> Generator[Event, None, WalkResult | None]:
+    """Every batch by whichever process asks for the next. Returns None in all processes but the first. Raises NonFinite there."""
+    parts = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
+
+    def work(number: int) -> Generator[Event, None, WalkResult]:
+        return walk(session, settings, parts[number], stage, part=(number, len(parts)), place=place)
+
+    walked = yield from share_out(team, stage, len(parts), work)
+    if walked is None:
+        return None
+    return WalkResult(torch.cat([one.latents for one in walked]), sum(one.seconds for one in walked), walked[0].calls, len(parts))
 
 
 def timed_next(steps: Any, device: torch.device) -> tuple[DenoiseStep, float]:
@@ -98,27 +110,33 @@ def synchronise(device: torch.device) -> None:
 
 
 def reference_latents(
-    session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, facts: Sequence[dict[str, Any]], folder: Path
-) -> Generator[Event, None, tuple[Tensor, bool]]:
+    team: Team, session: Session, settings: SamplingSettings, jobs: Sequence[Job], batch_size: int, facts: Sequence[dict[str, Any]],
+    folder: Path,
+) -> Generator[Event, None, tuple[Tensor, bool] | None]:  # fmt: skip
     """(N, C, h, w) of the reference walk, and whether all of it was on disk. facts: what decides each picture, and so names its file.
 
     A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there. A damaged file is told.
-    Raises LdmError where one cannot be written.
+    Returns None in all processes but the first. Raises LdmError where a file cannot be written.
     """
     paths = [folder / f"{hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).hexdigest()[:32]}.safetensors" for fact in facts]
     shape = session.latent_shape(settings.width, settings.height)
-    kept, found = [_read(path, shape) for path in paths], True
-    for path in (path for path, one in zip(paths, kept, strict=True) if one is None and os.path.lexists(path)):
-        yield Note(f"{path} is damaged, and drawn again", warning=True)
-    for first in range(0, len(jobs), batch_size):
-        part = slice(first, first + batch_size)
-        if any(one is None for one in kept[part]):
-            stage = f"reference {first + 1}-{min(first + batch_size, len(jobs))} of {len(jobs)}"
-            walked = yield from walk(session, settings, jobs[part], batch_size, stage)
-            for path, one in zip(paths[part], walked.latents, strict=True):
-                write_file(path, save({"latents": one.contiguous()}))
-            kept[part], found = list(walked.latents), False
-    return torch.stack([one for one in kept if one is not None]), found
+
+    def work(number: int) -> Generator[Event, None, tuple[Tensor, bool]]:
+        part = slice(number * batch_size, (number + 1) * batch_size)
+        read = [_read(path, shape) for path in paths[part]]
+        kept = [one for one in read if one is not None]
+        if len(kept) == len(read):
+            return torch.stack(kept), True
+        for path in (path for path, one in zip(paths[part], read, strict=True) if one is None and os.path.lexists(path)):
+            yield Note(f"{path} is damaged, and drawn again", warning=True)
+        stage = f"reference {part.start + 1}-{min(part.stop, len(jobs))} of {len(jobs)}"
+        walked = yield from walk(session, settings, jobs[part], stage)
+        for path, one in zip(paths[part], walked.latents, strict=True):
+            write_file(path, save({"latents": one.contiguous()}))
+        return walked.latents, False
+
+    found = yield from share_out(team, "reference", -(-len(jobs) // batch_size), work)
+    return None if found is None else (torch.cat([latents for latents, _ in found]), all(there for _, there in found))
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> Tensor | None:

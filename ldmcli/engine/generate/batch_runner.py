@@ -29,21 +29,22 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
 from ldmcli.records.pictures import FailedItem, ImageRecord, Preview, RoundTrip
 from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.team import POLL_S, Team
 
 
 class Run:
     """One command under way: what is loaded, where it writes, what has come of it so far."""
 
     def __init__(
-        self, config: GenerateConfig, source: Source, session: Session, runtime: Runtime, writer: PictureWriter, threads: int,
+        self, config: GenerateConfig, source: Source, session: Session, runtime: Runtime, writer: PictureWriter, threads: int, team: Team,
     ) -> None:  # fmt: skip
-        self.config, self.source, self.session, self.runtime = config, source, session, runtime
+        self.config, self.source, self.session, self.runtime, self.team = config, source, session, runtime, team
         self.writer, self.threads = writer, threads
         self.model = OpenModel(source, session, runtime)
         self.settings: dict[GenerateConfig, SamplingSettings] = {}
         self.refused: dict[GenerateConfig, LdmError] = {}
-        self.pictures, self.passed = 0, 0
-        """Of the whole command, and how many of them have had their turn."""
+        self.pictures = 0
+        """Of the whole command, or of this --shard."""
         self.done: dict[int, ImageRecord] = {}
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
@@ -54,7 +55,6 @@ class Run:
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
-        self.pictures = len(jobs)
         _ = self.model.unet_sha256  # takes its time now, and not when the first picture is drawn
         for config in dict.fromkeys(job.config for job in jobs):
             try:
@@ -78,10 +78,9 @@ class Run:
         ends = [job, replace(job, prompt=job.towards.prompt)] if job.towards and job.towards.prompt else [job]
         return max(len(self.tokens(each)) for each in ends)
 
-    def batch(self, jobs: list[Job]) -> Iterator[Event]:
-        """Draw, write and record one batch. A picture that fails is noted, and the others go on."""
-        place = Place(self.passed + 1, self.pictures, self.passed)
-        self.passed += len(jobs)
+    def batch(self, jobs: list[Job], passed: int) -> Iterator[Event]:
+        """Draw, write and record one batch. A picture that fails is noted, and the others go on. passed: how many had their turn before."""
+        place = Place(passed + 1, self.pictures, passed)
         if jobs[0].config in self.refused:
             for job in jobs:
                 yield from self.collect(
@@ -118,19 +117,39 @@ class Run:
             yield from self._measured(jobs, settings, pictures)
 
     def collect(self, results: Iterable[Finished]) -> Iterator[Event]:
-        """Keep count of what the other thread has finished, and pass its records on."""
+        """Pass on what the other thread has finished: in process 0 of a team its records, in the others to that one."""
         for job, record, error in results:
-            if record is not None:
-                self.done[job.number] = record
-                yield record
-                if job.number in self.round_trips:
-                    trip = self.round_trips[job.number] = replace(self.round_trips[job.number], image=record.path)
-                    yield Note(f"{trip.image}: through the VAE and back, PSNR {trip.psnr:.1f} dB")
-                if record.vae_retried_in_fp32:
-                    yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
-            elif error is not None:
-                self.failed.append(failed_item(job, error))
-                self.first_error = self.first_error or error
+            trip = self.round_trips.get(job.number)
+            self.first_error = self.first_error or error
+            self.team.send("pictures", (job.number, (record, error and failed_item(job, error), trip)))
+        if self.team.main:
+            yield from self.heard()
+
+    def heard(self) -> Iterator[Event]:
+        """Keep count of what any process has finished, in process 0."""
+        self.team.receive()
+        results = self.team.results["pictures"]
+        for number in list(results):
+            record, failed, trip = results.pop(number)
+            if failed is not None:
+                self.failed.append(failed)
+            if record is None:
+                continue
+            self.done[number] = record
+            yield record
+            if trip is not None:
+                trip = self.round_trips[number] = replace(trip, image=record.path)
+                yield Note(f"{trip.image}: through the VAE and back, PSNR {trip.psnr:.1f} dB")
+            if record.vae_retried_in_fp32:
+                yield Note(f"{record.path}: the VAE overflowed in {self.session.vae_dtype} and decoded again in fp32", warning=True)
+
+    def others(self) -> Iterator[Event]:
+        """Of process 0: wait for what the other processes have under way."""
+        self.team.send("pictures", None)
+        while self.team.main and self.team.working("pictures"):
+            time.sleep(POLL_S)
+            yield from self.heard()
+        yield from self.heard()
 
     def _finish(
         self,

@@ -48,11 +48,13 @@ class PictureWriter:
             self.outputs, copies = self.outputs.claiming(self._values(job, settings) for job, settings in jobs)
             self.copies = {job.number: copy for (job, _), copy in zip(jobs, copies, strict=True)}
 
-    def begin(self, command: str, seed: int, pictures: int, threads: int) -> None:
-        """Claim the numbers of a command that the folder does not know yet."""
+    def begin(self, command: str, seed: int, pictures: int, threads: int, *, join: bool) -> None:
+        """Claim the numbers of a command that the folder does not know yet. join: see `Manifest.claim`."""
         if self.manifest and not self.resumed:
-            row = self.manifest.claim(command, seed=seed, pictures=pictures, threads=threads, free=self.outputs.free_number)
+            free = self.outputs.free_number
+            row = self.manifest.claim(command, seed=seed, pictures=pictures, threads=threads, free=free, join=join)
             self.outputs = self.outputs.numbered_from(row["first"])
+            self.resumed = join
 
     def earlier(self, job: Job, facts: dict[str, Any]) -> dict[str, Any] | None:
         """What an earlier run of this command noted about this picture."""

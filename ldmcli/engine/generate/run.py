@@ -1,27 +1,26 @@
 """Draw the pictures of a `generate` command: plan, load, denoise batch by batch, write, keep the manifest."""
 
-import secrets
+import itertools
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.batch_runner import Run
+from ldmcli.engine.generate.command import begin, check_shared, find_command, parts_of
 from ldmcli.engine.generate.frames import write_frames
 from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import check_memory
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
-from ldmcli.engine.jobs import Job, Request, batches, digest, plan_jobs
+from ldmcli.engine.jobs import Job, Request, batches, plan_jobs
 from ldmcli.engine.sampling.metadata import by_copies
 from ldmcli.engine.sampling.open_model import open_networks
 from ldmcli.engine.sampling.settings import prompt_notes
 from ldmcli.engine.session import Session
 from ldmcli.engine.trace.recording import TracedSession
-from ldmcli.errors import PartlyFailed, Stopped
+from ldmcli.errors import Agreed, PartlyFailed, Stopped
 from ldmcli.models.source import Source
-from ldmcli.outputs.manifest import Manifest
-from ldmcli.outputs.output_plan import OutputPlan, plan_outputs
+from ldmcli.outputs.output_plan import plan_outputs
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress, Saved
 from ldmcli.records.pictures import FailedItem, GenerateReport
@@ -30,10 +29,13 @@ from ldmcli.runtime import signals
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
 from ldmcli.runtime.room import check_room
+from ldmcli.runtime.team import Team
+from ldmcli.runtime.teamwork import own_device, run_as_team
 
 
+@run_as_team
 def run_generate(
-    config: GenerateConfig, source: Source, requests: Sequence[Request] = (), unusable: Sequence[FailedItem] = ()
+    team: Team, config: GenerateConfig, source: Source, requests: Sequence[Request] = (), unusable: Sequence[FailedItem] = ()
 ) -> Iterator[Event]:
     """Yield notes, progress, a record per picture and the report. Every picture is on disk before its record is yielded.
 
@@ -42,65 +44,51 @@ def run_generate(
     stopped the first when none could.
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
+    check_shared(config, requests, team)
     outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
     if config.trace is not None:
         check_room(config.trace)
     started = time.perf_counter()
-    threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
+    threads, runtime = set_threads(), select_runtime(own_device(config.device), config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
     if unusable:
         yield Note(f"left out: {in_words(unusable)}", warning=True)
-    command = yield from _find_command(config, outputs, requests)
+    command = yield from find_command(team, config, outputs, requests, threads)
     config = command.config
     jobs = plan_jobs(command.requests, command.seed)
     session = yield from _open(config, source, runtime)
     yield from prompt_notes(jobs, session, strict=config.strict)
     writer = PictureWriter(config, source.name, command.outputs, command.manifest, resumed=command.resumed)
-    run = Run(config, source, session, runtime, writer, threads)
+    run = Run(config, source, session, runtime, writer, command.threads, team)
     yield from run.settle(jobs)
     yield from check_memory(session, list(run.settings.values()), min(config.batch_size, len(jobs)), force=config.force)
     if run.settings:
-        writer.begin(command.digest, command.seed, len(jobs), threads)
+        begin(command, writer, team, len(jobs))
+    parts = yield from parts_of(config, list(batches(jobs, config.batch_size, run.windows)))
+    run.pictures = sum(map(len, parts))
     run.timing["load_s"] = time.perf_counter() - started
-    yield from _draw_all(run, jobs, resumable=command.manifest is not None)
+    yield from _draw_all(run, parts, resumable=command.manifest is not None)
+    if not team.main:
+        return
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
     yield from _report(run, jobs, failed, started)
+    _raise_what_failed(run, failed, run.pictures + len(unusable))
+
+
+def _raise_what_failed(run: Run, failed: Sequence[FailedItem], count: int) -> None:
+    """After the report. count: pictures and unusable lines."""
+    left, why = run.pictures - len(run.done) - len(run.failed), [f"process {n}: {text}" for n, text in sorted(run.team.away.items())]
+    if run.team.count > 1 and left > 0:
+        raise PartlyFailed(
+            f"{left} of {counted(run.pictures, 'picture')} {'is' if left == 1 else 'are'} left: {'; '.join(why).rstrip('.')}.",
+            hint="--resume goes on, with any number of processes.",
+        )
     if failed and run.done:
-        raise PartlyFailed(f"{len(failed)} of {len(jobs) + len(unusable)} could not be drawn: {in_words(failed)}")
+        raise PartlyFailed(f"{len(failed)} of {count} could not be drawn: {in_words(failed)}")
     if run.first_error:
         raise run.first_error
-
-
-@dataclass(frozen=True)
-class Command:
-    """What a command draws and writes to. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
-
-    config: GenerateConfig
-    requests: Sequence[Request]
-    outputs: OutputPlan
-    manifest: Manifest | None
-    digest: str
-    seed: int
-    resumed: bool
-
-
-def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequence[Request]) -> Generator[Event, None, Command]:
-    """Ask the folder's manifest for the same command, for --resume, and draw a seed where none was named."""
-    manifest = Manifest(outputs.folder) if outputs.file is None else None
-    name = digest(requests)
-    before = manifest.started(name, config.seed) if manifest and config.resume else None
-    if manifest and config.resume and config.fuse and not before:
-        plain = [replace(request, config=replace(request.config, fuse=False)) for request in requests]
-        if before := manifest.started(digest(plain), config.seed):
-            yield Note(f"{outputs.folder} was begun with --no-fuse, or before there was --fuse, and goes on so")
-            config, requests, name = replace(config, fuse=False), plain, digest(plain)
-    if config.resume and not before:
-        yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
-    seed = before["seed"] if before else secrets.randbelow(2**32) if config.seed is None else config.seed
-    if config.seed is None and any(request.seed is None for request in requests):
-        yield Note(f"seed {seed} ({'as before' if before else 'drawn'})")
-    outputs = outputs.numbered_from(before["first"]) if before else outputs
-    return Command(config, requests, outputs, manifest, name, seed, resumed=before is not None)
+    if run.failed:
+        raise Agreed(run.failed[0].error, exit_code=run.failed[0].exit_code)
 
 
 def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator[Event, None, Session]:
@@ -155,21 +143,23 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
     )
 
 
-def _draw_all(run: Run, jobs: Sequence[Job], *, resumable: bool) -> Iterator[Event]:
+def _draw_all(run: Run, parts: Sequence[Sequence[Job]], *, resumable: bool) -> Iterator[Event]:
     """Draw and write everything. Raises Stopped after a signal, when what had been drawn by then is written."""
     hint = "--resume goes on." if resumable else ""
+    passed = [0, *itertools.accumulate(map(len, parts))]
     with signals.interruptible(hint):
         try:
             with run.background:
-                for batch in batches(jobs, run.config.batch_size, run.windows):
-                    for event in run.batch(batch):
+                for number in run.team.pieces("batches", len(parts)):
+                    for event in run.batch(list(parts[number]), passed[number]):
                         yield event
                         if isinstance(event, Progress):
                             yield from run.collect(run.background.completed())
                 yield from run.collect(run.background.drain())
+            yield from run.others()
         except signals.Interrupted as stop:
             yield from run.collect(run.background.drain())
-            done = f"{len(run.done)} of {counted(len(jobs), 'picture')} {'is' if len(jobs) == 1 else 'are'} finished"
+            done = f"{len(run.done)} of {counted(run.pictures, 'picture')} {'is' if run.pictures == 1 else 'are'} finished"
             raise Stopped(f"stopped by {stop.signal.name}; {done}.", exit_code=stop.exit_code, hint=hint) from None
 
 

@@ -1,32 +1,33 @@
 """`ldm clipscore`: how well captions fit pictures, with how sure that is."""
 
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ldmcli.config.measuring import ClipScoreConfig
-from ldmcli.data.picture_captions import Pair, Pairs, find_pairs, read_references
-from ldmcli.data.pictures import read_captioned, read_picture
+from ldmcli.data.picture_captions import Pairs, find_pairs, read_references
+from ldmcli.engine.score.embedding import PairEmbeddings, embed
 from ldmcli.engine.score.fid import check_distance, measure_distance
-from ldmcli.errors import LdmError, PartlyFailed, UsageError
+from ldmcli.engine.score.parts import without_doubles
+from ldmcli.errors import PartlyFailed, UsageError
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_value, ref_clip_score
 from ldmcli.metrics.clusters import cluster_values
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.models.scorer_source import ScorerSource, find_scorer, scorer_for
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Note, Progress
+from ldmcli.records.notes import Note
 from ldmcli.records.scores import ClipScoreReport, ScoreDifference, ScoredPair
 from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
-from ldmcli.runtime.pictures import BadPicture
 from ldmcli.runtime.room import check_room
+from ldmcli.runtime.team import Team
+from ldmcli.runtime.teamwork import own_device, run_as_team
 
 SAID = 5
 """Captions that cannot be used and are named before anything is scored."""
@@ -34,54 +35,38 @@ SAID = 5
 # N pairs, P pictures, C captions, D width of the vectors
 
 
-@dataclass
-class PairEmbeddings:
-    """A set of pairs as unit vectors: each picture and each caption once. rows: (N, 2), which picture and which caption."""
-
-    pairs: list[Pair]
-    paths: list[Path]
-    captions: list[str]
-    picture_vectors: Tensor
-    caption_vectors: Tensor
-    rows: Tensor
-    unreadable: dict[Path, str]
-
-    @property
-    def cosine(self) -> Tensor:
-        """(N,) of the pairs."""
-        return (self.picture_vectors[self.rows[:, 0]] * self.caption_vectors[self.rows[:, 1]]).sum(dim=1)
-
-
-def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
+@run_as_team
+def run_clipscore(team: Team, config: ClipScoreConfig) -> Iterator[Event]:
     """Yields notes and progress, and the report last. Raises PartlyFailed after it when some pictures could not be read."""
     if config.output is not None:
         check_room(config.output.parent)
     sets = [find_pairs(config.inputs, captions=config.captions, data=config.data, limit=config.limit)]
+    sets[0], notes = without_doubles(config.inputs, sets[0])
     if config.compare is not None:
         sets.append(find_pairs((config.compare,), captions=config.captions, data=config.data if config.inputs else None))
-    if config.baseline is not None and len({pair.caption for pair in sets[0].pairs}) < 2:
-        raise UsageError("--baseline shuffled needs at least two different captions.")
-    if config.fid is not None:
-        if any(pair.member for pair in sets[0].pairs):
-            raise UsageError("--fid opens files, and these pictures lie in tar shards.", hint="Unpack the shards first.")
-        check_distance([pair.path for pair in sets[0].pairs], config.fid)
+    check_sets(config, sets[0])
     references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
     yield from (Note(text) for each in sets for text in each.notes)
     yield from (Note(f"left out: {text}", warning=True) for each in sets for text in each.failed[:SAID])
+    yield from notes
     if found:
         yield Note(found)
-    device, reason = select_device(config.device)
+    device, reason = select_device(own_device(config.device))
     set_threads()
     yield Note(f"device {device} ({reason}); scorer {source.name}, fp32")
     if source.name == "bundled":
         yield Note("the bundled scorer was trained on the emoji of the bundled model: its scores compare only among themselves.")
     scorer = load_scorer(source, device, batch_size=config.batch_size)
 
-    embedded = yield from embed(scorer, sets[0].pairs, config.caption_start)
+    found_by_set = []
+    for number, each in enumerate(sets):
+        found_by_set.append((yield from embed(team, scorer, each.pairs, config.caption_start, f"set {number}")))
+    if not team.main:
+        return
+    embedded, *others = [found for found in found_by_set if found is not None]
     report = report_on(scorer, embedded, config, references)
-    if config.compare is not None:
-        other = yield from embed(scorer, sets[1].pairs, config.caption_start)
+    for other in others:
         report = replace(report, compare=difference(embedded, other, str(config.compare), config.seed))
         embedded.unreadable |= other.unreadable
     if config.fid is not None:
@@ -90,7 +75,7 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     if any("<|endoftext|>" in pair.caption for pair in embedded.pairs):
         yield Note("a caption spells out <|endoftext|>; CLIP reads nothing after it.", warning=True)
     if config.output is not None:
-        write_pair_scores(config.output, report.items)
+        write_pair_scores(config.output, report.items, overwrite=config.overwrite)
     yield report
     if failed := what_failed([reason for each in sets for reason in each.failed], embedded.unreadable):
         raise PartlyFailed(failed)
@@ -105,38 +90,21 @@ def what_failed(captions: Sequence[str], unreadable: dict[Path, str]) -> str:
     return "; ".join(said)
 
 
+def check_sets(config: ClipScoreConfig, pairs: Pairs) -> None:
+    """Raise UsageError for what these pictures cannot be asked."""
+    if config.baseline is not None and len({pair.caption for pair in pairs.pairs}) < 2:
+        raise UsageError("--baseline shuffled needs at least two different captions.")
+    if config.fid is not None:
+        if any(pair.member for pair in pairs.pairs):
+            raise UsageError("--fid opens files, and these pictures lie in tar shards.", hint="Unpack the shards first.")
+        check_distance([pair.path for pair in pairs.pairs], config.fid)
+
+
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:
     """The one that was asked for; else the bundled one when every picture says that the bundled model drew it."""
     models = {each.model for each in sets}
     name = config.clip_model or scorer_for(models.pop() if len(models) == 1 else None)
     return find_scorer(name, offline=config.offline)
-
-
-def embed(scorer: Scorer, pairs: Sequence[Pair], prefix: str) -> Generator[Progress, None, PairEmbeddings]:
-    """Returns what the pairs look like to the scorer, as the value of `yield from`. Raises LdmError when no picture can be read."""
-    vectors: dict[Path, Tensor] = {}
-    unreadable: dict[Path, str] = {}
-    members = {pair.path: pair.member for pair in pairs}
-    paths = list(members)
-    for first in range(0, len(paths), scorer.batch_size):
-        batch: dict[Path, Image.Image] = {}
-        for path in paths[first : first + scorer.batch_size]:
-            try:
-                member = members[path]
-                batch[path] = read_picture(path) if member is None else read_captioned(member)
-            except BadPicture as error:
-                unreadable[path] = str(error)
-        if batch:
-            vectors |= dict(zip(batch, scorer.embed_pictures(list(batch.values())), strict=True))
-        yield Progress("score", min(first + scorer.batch_size, len(paths)), len(paths))
-    if not vectors:
-        raise LdmError(f"no picture could be read: {paths[0]}: {unreadable[paths[0]]}")
-    kept = [pair for pair in pairs if pair.path in vectors]
-    captions = list(dict.fromkeys(pair.caption for pair in kept))
-    pictures, texts = ({key: place for place, key in enumerate(keys)} for keys in (vectors, captions))
-    rows = torch.tensor([(pictures[pair.path], texts[pair.caption]) for pair in kept])
-    caption_vectors = scorer.embed_captions([prefix + caption for caption in captions])
-    return PairEmbeddings(kept, list(vectors), captions, torch.stack(list(vectors.values())), caption_vectors, rows, unreadable)
 
 
 def report_on(

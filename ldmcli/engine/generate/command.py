@@ -1,0 +1,104 @@
+"""A `generate` command among others: what the folder's manifest knows of it, its numbers, and the part of it that is drawn here."""
+
+import secrets
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ldmcli.config.checks import check
+from ldmcli.config.generation import GenerateConfig
+from ldmcli.config.sharing import find_shard
+from ldmcli.engine.generate.picture_writer import PictureWriter
+from ldmcli.engine.jobs import Job, Request, digest
+from ldmcli.errors import LdmError
+from ldmcli.outputs.manifest import Manifest
+from ldmcli.outputs.output_plan import OutputPlan
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.records.words import counted
+from ldmcli.runtime.device import use_threads
+from ldmcli.runtime.team import Team
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command draws and writes to. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
+
+    config: GenerateConfig
+    requests: Sequence[Request]
+    outputs: OutputPlan
+    manifest: Manifest | None
+    digest: str
+    seed: int
+    threads: int
+    resumed: bool
+
+
+def check_shared(config: GenerateConfig, requests: Sequence[Request], team: Team) -> None:
+    """Raise UsageError for what several processes, or machines that know nothing of each other, cannot do."""
+    if team.count > 1:
+        check(config.trace is None, "--trace takes one picture apart.", "Start it without the launcher.")
+        check(not config.measure, "--measure draws in two ways, one after the other.", "Start it without the launcher.")
+    if config.shard is not None:
+        same = config.seed is not None or all(request.seed is not None for request in requests)
+        check(same, "--shard: each part would draw another seed.", "Name one for all: --seed 1.")
+
+
+def find_command(
+    team: Team, config: GenerateConfig, outputs: OutputPlan, requests: Sequence[Request], threads: int
+) -> Generator[Event, None, Command]:
+    """Ask the folder's manifest for the same command, for --resume and --shard, and draw a seed where none was named.
+
+    Process 0 asks, and all do what it finds. What was begun goes on with as many threads, since they are part of how pixels are rounded.
+    """
+    manifest = Manifest(outputs.folder) if outputs.file is None else None
+    name, before, fuse = digest(requests), None, config.fuse
+    if team.main and manifest and (config.resume or config.shard):
+        before = manifest.started(name, config.seed)
+        if config.fuse and not before and (before := manifest.started(digest(without_copies(requests)), config.seed)):
+            yield Note(f"{outputs.folder} was begun with --no-fuse, or before there was --fuse, and goes on so")
+            fuse = False
+    if config.resume and not before:
+        yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
+    drawn = secrets.randbelow(2**32) if config.seed is None else config.seed
+    known: dict[str, Any] = {"seed": drawn, "threads": threads, "first": 0, **(before or {})}
+    known, fuse, resumed = team.agree("command", (known, fuse, before is not None))
+    if config.seed is None and any(request.seed is None for request in requests):
+        yield Note(f"seed {known['seed']} ({'as before' if resumed else 'drawn'})")
+    if config.fuse and not fuse:
+        config, requests = replace(config, fuse=False), without_copies(requests)
+        name = digest(requests)
+    if known["threads"] != threads and isinstance(known["threads"], int) and 1 <= known["threads"] <= 1024:
+        threads = known["threads"]
+        yield Note(f"{outputs.folder} was begun with {counted(threads, 'thread')}, and goes on so")
+        use_threads(threads)
+    return Command(config, requests, outputs.numbered_from(known["first"]), manifest, name, known["seed"], threads, resumed)
+
+
+def without_copies(requests: Sequence[Request]) -> list[Request]:
+    """The same with --no-fuse."""
+    return [replace(request, config=replace(request.config, fuse=False)) for request in requests]
+
+
+def begin(command: Command, writer: PictureWriter, team: Team, pictures: int) -> None:
+    """Claim the numbers of the command, in process 0 for all. Raises LdmError where another one does not see the same folder."""
+    if team.main:
+        writer.begin(command.digest, command.seed, pictures, command.threads, join=command.config.shard is not None)
+    first, resumed = team.agree("first", (writer.outputs.first, writer.resumed))
+    writer.outputs, writer.resumed = writer.outputs.numbered_from(first), resumed
+    if not team.main and command.manifest and not Manifest(writer.outputs.folder).started(command.digest, command.seed):
+        raise LdmError(
+            f"{writer.outputs.folder} of process {team.index} is not that of process 0.",
+            hint="Put it on a disk that all machines share, or use --shard and --merge.",
+        )
+
+
+def parts_of(config: GenerateConfig, batches: list[list[Job]]) -> Generator[Event, None, list[list[Job]]]:
+    """Of the batches of the whole command, which are cut as on one machine, those of --shard."""
+    if config.shard is None:
+        return batches
+    shard = find_shard(config.shard)
+    parts = [batch for number, batch in enumerate(batches) if number in shard]
+    of = f"{sum(map(len, parts))} of {counted(sum(map(len, batches)), 'picture')}"
+    yield Note(f"part {shard.number} of {shard.count} ({shard.told_by}): {of}")
+    return parts

@@ -1,0 +1,156 @@
+"""A command as the processes of a team run it: process 0 speaks, the others work, and all end together."""
+
+import functools
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from typing import Concatenate, ParamSpec, TypeVar
+
+import torch
+
+from ldmcli.errors import LdmError, PeerLost, Stopped, ToldElsewhere, UsageError
+from ldmcli.records.events import Event
+from ldmcli.records.notes import Note
+from ldmcli.runtime.launcher import WAIT, local_index, process_count
+from ldmcli.runtime.team import POLL_S, Failure, Team
+
+PARTING_S = 5.0
+"""How long process 0 waits at the end until all have heard how it went."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def run_as_team(run: Callable[Concatenate[Team, P], Iterator[Event]]) -> Callable[P, Iterator[Event]]:
+    """`run` without its first argument: the processes that a launcher started find each other, and the first one speaks for all."""
+
+    @functools.wraps(run)
+    def together(*arguments: P.args, **options: P.kwargs) -> Iterator[Event]:
+        if process_count() == 1:
+            yield from run(Team(), *arguments, **options)
+            return
+        team = _join()
+        with team.showing_life():
+            events = run(team, *arguments, **options)
+            if team.main:
+                yield Note(f"{team.count} processes share the work")
+                yield from _lead(team, events)
+            else:
+                _follow(team, events)
+
+    return together  # type: ignore[return-value]  # it keeps what functools.wraps hides
+
+
+def own_device(name: str) -> str:
+    """--device for this process: of several GPUs one of its own. Raises UsageError where one is named for all."""
+    if process_count() == 1:
+        return name
+    if ":" in name:
+        raise UsageError(f"--device {name} with several processes.", hint="Use --device cuda: each process takes a GPU of its own.")
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{local_index() % torch.cuda.device_count()}"
+    return name
+
+
+def share_out(
+    team: Team, name: str, count: int, work: Callable[[int], Generator[Event, None, T]]
+) -> Generator[Event, None, list[T] | None]:
+    """Every piece once, by whichever process asks first. Returns the results in order in process 0, None in the others.
+
+    The error of a piece is raised, as an LdmError, in process 0, once all are done. What a process that has ended leaves undone, process 0
+    does itself.
+    """
+
+    def attempt(number: int) -> Generator[Event, None, T | LdmError]:
+        try:
+            return (yield from work(number))
+        except (LdmError, RuntimeError, MemoryError) as error:  # torch's out-of-memory error is a RuntimeError
+            if team.count == 1:
+                raise
+            return in_a_sentence(error)
+
+    for number in team.pieces(name, count):
+        result = yield from attempt(number)
+        team.send(name, (number, result))
+        team.receive()
+    if not team.main:
+        return None
+    while team.working(name):
+        time.sleep(POLL_S)
+        team.receive()
+    team.receive()
+    found = team.results.pop(name, {})
+    for number in sorted(set(range(count)) - found.keys()):
+        found[number] = yield from attempt(number)
+    for error in found.values():
+        if isinstance(error, LdmError):
+            raise error
+    return [found[number] for number in range(count)]
+
+
+def in_a_sentence(error: Exception) -> LdmError:
+    """The same as an LdmError."""
+    return error if isinstance(error, LdmError) else LdmError(str(error).splitlines()[0] if str(error) else repr(error))
+
+
+def _lead(team: Team, events: Iterator[Event]) -> Iterator[Event]:
+    """The events of process 0; the others learn how it ended, and after a signal have to hurry."""
+    code, patience = 1, POLL_S
+    try:
+        yield from events
+        code, patience = 0, PARTING_S
+    except LdmError as error:
+        code, patience = error.exit_code, POLL_S if isinstance(error, Stopped) else PARTING_S
+        raise
+    finally:
+        team.end(code, patience)
+
+
+def _follow(team: Team, events: Iterator[Event]) -> None:
+    """Go through the events of another process, which says nothing. It ends after process 0. Raises ToldElsewhere unless all went well."""
+    code = 0
+    try:
+        for _ in events:
+            pass
+    except ToldElsewhere:
+        team.part()
+        raise
+    except PeerLost as error:
+        raise ToldElsewhere(error.exit_code) from error
+    except LdmError as error:
+        code = error.exit_code
+        with suppress(PeerLost):
+            team.send("", Failure(error.message, code))
+        if isinstance(error, Stopped):  # there is no time to wait
+            raise ToldElsewhere(code) from error
+    except Exception as error:
+        with suppress(PeerLost):
+            team.send("", Failure(in_a_sentence(error).message, 1))
+        raise
+    ended = _end_of_the_first(team)
+    if code or ended:
+        raise ToldElsewhere(code or ended)
+
+
+def _end_of_the_first(team: Team) -> int:
+    """Its exit code, once it is over."""
+    try:
+        while True:
+            team.look_at_the_first()
+            time.sleep(POLL_S)
+    except ToldElsewhere as told:
+        team.part()
+        return told.exit_code
+    except PeerLost as error:
+        return error.exit_code
+
+
+def _join() -> Team:
+    """Wait for all processes of the job. Raises LdmError when they do not find each other."""
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        store, index, count = next(iter(rendezvous("env://", timeout=WAIT)))
+    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
+        raise LdmError(f"the processes of this job did not find each other: {error}", hint="Start them with torchrun.") from error
+    return Team(index, count, store)

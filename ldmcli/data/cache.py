@@ -4,7 +4,6 @@ Every entry is a folder named after a hash of what it was made from, so a stale 
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
 from ldmcli.records.notes import Progress
+from ldmcli.runtime.remote_cache import size_and_time
 
 CHUNK = 64
 """Pictures that are decoded side by side."""
@@ -34,21 +34,21 @@ def fingerprint(*parts: object) -> str:
 def data_fingerprint(data: CaptionedImages) -> str:
     """Changes when a picture's name, its size in bytes, its place or a caption changes, and not with the time of a file: a fresh copy on
     another machine is the same data."""
-    return _fingerprint(data, lambda status: status.st_size)
+    return _fingerprint(data, lambda path: size_and_time(path)[0])
 
 
 def timed_fingerprint(data: CaptionedImages) -> str:
     """As data_fingerprint, and changes with the time of a file too: a cache must not outlive a picture that was painted over."""
-    return _fingerprint(data, lambda status: (status.st_size, status.st_mtime_ns))
+    return _fingerprint(data, size_and_time)
 
 
-def _fingerprint(data: CaptionedImages, of_file: Callable[[os.stat_result], object]) -> str:
+def _fingerprint(data: CaptionedImages, of_file: Callable[[Path], object]) -> str:
     """A shard is asked once for what it is."""
     stats: dict[Path, object] = {}
 
     def of(image: CaptionedImage) -> tuple[object, ...]:
-        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, of_file(image.path.stat()))
-        return (image.path.name, stat, image.captions, *((image.span,) if image.span else ()))
+        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, of_file(image.path))
+        return (image.path.name, stat, image.captions, *((image.span or image.cell,) if image.in_shard else ()))
 
     return fingerprint(*map(of, data.images))
 

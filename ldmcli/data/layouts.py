@@ -71,7 +71,7 @@ def _load_local(root: Path, split: str, keys: Keys, *, limit: int | None, allow_
 
 
 def _load_found(root: Path, split: str, keys: Keys, *, limit: int | None, allow_missing: bool) -> CaptionedImages:
-    """In this order: COCO, metadata.jsonl or .csv, a Karpathy split, tar shards, Parquet, .txt beside the pictures, metadata in folders below."""
+    """In this order: COCO, metadata.jsonl or .csv, Karpathy, tar shards, Parquet, .txt beside the pictures, metadata in folders below."""
     if root.is_file() and root.suffix not in SHARDS:
         raise UsageError(
             f"--data {root} is a file; a folder is needed.", hint="A COCO file goes with its pictures: --images DIR --captions FILE."

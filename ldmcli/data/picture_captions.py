@@ -17,7 +17,7 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
 from ldmcli.records.words import counted
 from ldmcli.runtime.remote import shown
-from ldmcli.runtime.remote_cache import local_file
+from ldmcli.runtime.remote_cache import local_copy
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,9 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
 
 def _from_file(path: Path, files: Sequence[Path]) -> Paired:
     """What a captions file says about these pictures: by their names, or line by line in their order."""
-    file = read_caption_file(path)
+    file = read_caption_file(local_copy(path))
     if file.lines is None:
-        return pair_names(file.rows, files, str(path))
+        return pair_names(file.rows, files, shown(path))
     if len(file.lines) != len(files):
         counts = f"{counted(len(file.lines), 'line')} without names for {counted(len(files), 'picture')}"
         raise LdmError(f"{path} cannot be read as captions: {counts}", hint=WHAT_FITS)

@@ -69,5 +69,7 @@ def _present(url: str, names: list[str]) -> list[str]:
     there = {file.url for file in files_below(folder)}
     gone = [name for name in names if name not in there]
     if gone:
-        raise NotFound(f"--data {url}: {len(gone)} of {counted(len(names), 'shard')} not there, {gone[0]} for one.", hint="Correct the range.")
+        raise NotFound(
+            f"--data {url}: {len(gone)} of {counted(len(names), 'shard')} not there, {gone[0]} for one.", hint="Correct the range."
+        )
     return names

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.runtime.remote import shown
+from ldmcli.runtime.remote_cache import opened
 
 MARKS = (
     (codecs.BOM_UTF32_LE, ""),
@@ -27,14 +29,15 @@ LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without its byte order mark. Raises NotFound and LdmError."""
+    """The text of a file, which may be a URL, without its byte order mark. Raises NotFound and LdmError."""
     try:
-        raw = path.read_bytes()
+        with opened(path) as file:
+            raw = file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: no such file.") from error
     except OSError as error:
         raise LdmError(f"{path} cannot be read: {error.strerror}.") from error
-    return decoded(raw, str(path))
+    return decoded(raw, shown(path))
 
 
 def read_json(path: Path) -> Any:

@@ -57,16 +57,19 @@ def offline() -> bool:
 
 def look_up(url: str) -> RemoteFile:
     """What a file is now. Raises NotFound and LdmError."""
-    return _described(url, _asked(url, "info"))
+    info = _asked(url, "info")
+    if info.get("type") == "directory":
+        raise NotFound(f"{url} is a folder; a file is needed.")
+    return _described(url, info)
 
 
-def list_files(url: str) -> list[RemoteFile]:
-    """All files in a folder and below it, in the order of their names. Raises NotFound where there is none."""
+def list_files(url: str, *, empty: bool = False) -> list[RemoteFile]:
+    """All files in a folder and below it, in the order of their names. Raises NotFound where there is none, unless `empty`."""
     root = url.rstrip("/")
     scheme, start = root.partition("://")[0], _system(root)[1].rstrip("/") + "/"
     found = _asked(f"{root}/", "find", detail=True)
     names = {name: info for name, info in found.items() if name.startswith(start) and name != start and info.get("type") != "directory"}
-    if not names:
+    if not names and not empty:
         raise NotFound(f"{url}: no such folder, or nothing in it.")
     if scheme in ("http", "https"):  # a page of links, which says nothing of the files
         return [look_up(name) for name in sorted(names)]
@@ -120,6 +123,8 @@ def _is_piece(start: int, size: int) -> Callable[[bytes], bool]:
 def _described(url: str, info: dict[str, Any]) -> RemoteFile:
     size = info.get("size")
     tag = next((str(info[name]) for name in TAGS if info.get(name)), "")
+    if size is None and not tag:  # nothing tells one version from another: never taken for an earlier one
+        tag = str(time.time_ns())
     return RemoteFile(url, None if size is None else int(size), tag)
 
 
@@ -162,11 +167,14 @@ def _once(system: Any, what: str, arguments: tuple[Any, ...], more: dict[str, An
 
 def _final(url: str, error: Exception) -> LdmError | None:
     """What is to be said of an error that another try would not change; None for all others."""
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else None  # of any failure, where it is one over HTTP
+    error = cause if isinstance(cause, Exception) and type(cause).__module__.startswith(("aiohttp", "asyncio", "builtins")) else error
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         return NotFound(f"{url}: no such file or folder.")
     if isinstance(error, PermissionError) or "Credentials" in type(error).__name__ or status in (401, 403):
-        return LdmError(f"{url}: access is refused.", hint="Give the credentials that its own tools take; FSSPEC_S3_ANON=true asks without.")
+        hint = "Give the credentials that its own tools take; FSSPEC_S3_ANON=true asks without."
+        return LdmError(f"{url}: access is refused.", hint=hint)
     if isinstance(error, ValueError | TypeError | NotImplementedError | ImportError) or (status and 400 <= status < 500 and status != 429):
         return LdmError(f"{url}: {str(error).strip() or type(error).__name__}")
     return None

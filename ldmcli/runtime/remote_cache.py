@@ -5,34 +5,25 @@ shares the lock until the process ends. A file that was opened can be read to it
 """
 
 import fcntl
-import hashlib
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote
-from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.remote import RemoteFile, url_of
+from ldmcli.runtime.remote_versions import cache_folder, digest, files_below, note_of, version_of
 
 CACHE_GB = 20.0
 """Where LDM_REMOTE_CACHE_GB does not say otherwise."""
 WAIT_S, POLL_S = 1800.0, 0.05
 """For another process that gets the same file."""
 
-_known: dict[str, RemoteFile] = {}
 _held: dict[str, IO[str]] = {}
 """Locks that this process keeps until its end, by entry."""
-
-
-def cache_folder() -> Path:
-    """LDM_REMOTE_CACHE, else ldm/remote in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("LDM_REMOTE_CACHE") or f"{home}/ldm/remote").expanduser()
 
 
 def cache_bytes() -> int:
@@ -58,6 +49,18 @@ def opened(path: Path) -> BinaryIO:
             continue
 
 
+def fetch_into(file: RemoteFile, path: Path) -> None:
+    """Get a file to a place of its own, whole or not at all. Raises LdmError."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        remote.fetch(file, part)
+        os.replace(part, path)
+    except OSError as error:
+        raise LdmError(f"cannot write {path}: {error.strerror or error}.", hint="Is the disk full?") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def size_and_time(path: Path) -> tuple[int, object]:
     """Of a file wherever it lies: its bytes, and what changes when it is written anew. Raises OSError, LdmError."""
     url = url_of(path)
@@ -77,6 +80,19 @@ def local_file(path: Path) -> Path:
     return _copied([file], [_name(file)], hold=True) / _name(file)
 
 
+def local_copy(name: str | Path) -> Path:
+    """As local_file; of a folder, copies of all that is in it."""
+    url = url_of(name)
+    if url is None:
+        return Path(name)
+    try:
+        return local_file(Path(url))
+    except NotFound:
+        if remote.offline() and not note_of("folder", url).is_file():
+            raise
+        return local_folder(url, files_below(url))
+
+
 def local_folder(url: str, files: Sequence[RemoteFile]) -> Path:
     """Copies of these files below `url`, in folders as there, which stay until this process ends. Raises LdmError."""
     start = len(url.rstrip("/")) + 1
@@ -86,32 +102,9 @@ def local_folder(url: str, files: Sequence[RemoteFile]) -> Path:
     return _copied(files, names, hold=True)
 
 
-def version_of(url: str) -> RemoteFile:
-    """What a file is, asked once a process; offline what it was when it was asked last. Raises NotFound, LdmError."""
-    if url not in _known:
-        (_known[url],) = _remembered(url, "file", lambda: [remote.look_up(url)])
-    return _known[url]
-
-
-def files_below(url: str) -> list[RemoteFile]:
-    """See remote.list_files; offline what was there when it was asked last."""
-    found = _remembered(url, "folder", lambda: remote.list_files(url))
-    _known.update({file.url: file for file in found})
-    return found
-
-
-def _remembered(url: str, what: str, ask: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
-    note = cache_folder() / "known" / f"{_digest(what, url)}.json"
-    if remote.offline() and note.is_file():
-        return [RemoteFile(*row) for row in json.loads(note.read_text(encoding="utf-8"))]
-    found = ask()
-    replace_file(note, json.dumps([(file.url, file.size, file.tag) for file in found]))
-    return found
-
-
 def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) -> Path:
     """The entry with these files. hold: until the process ends."""
-    key = _digest(*((file.url, file.size, file.tag) for file in files))
+    key = digest(*((file.url, file.size, file.tag) for file in files))
     entry = cache_folder() / "entries" / key
     if key in _held:
         return entry
@@ -202,7 +195,3 @@ def _until_got(lock: IO[str], how: int, url: str) -> None:
 def _name(file: RemoteFile) -> str:
     """Of the copy: the last part of the URL, whose ending tells what it is."""
     return file.url.partition("?")[0].rstrip("/").rpartition("/")[2] or "file"
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()

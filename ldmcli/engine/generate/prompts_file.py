@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ldmcli.config.generation import GenerateConfig
@@ -16,6 +17,7 @@ from ldmcli.engine.jobs import Request, changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
 from ldmcli.records.pictures import FailedItem
+from ldmcli.runtime.remote_cache import opened
 
 PROMPT = Option(flags=(), field="prompt", help="What to draw.")
 KEYS = ("prompt", *(name for name, each in declared(GenerateConfig).items() if each.per_prompt))
@@ -106,7 +108,7 @@ def _lines(name: str) -> list[bytes]:
 def _read(name: str) -> bytes:
     try:
         if name != "-":
-            with open(os.path.expanduser(name), "rb") as file:
+            with opened(Path(os.path.expanduser(name))) as file:
                 return file.read()
         return sys.stdin.buffer.read() if sys.stdin is not None else b""  # None when it is closed
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -102,11 +102,11 @@ def s3_server():
 
 @pytest.fixture
 def bucket(s3_server, online, monkeypatch):
-    """The bucket for one test: its server is up, and breaks nothing off."""
+    """The bucket for one test. Its server breaks nothing off, unless the test says so."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    s3_server.proxy.drop_every = 0
-    return s3_server
+    yield s3_server
+    s3_server.proxy.drop_every, s3_server.proxy.falls_after = 0, None
 
 
 @pytest.fixture

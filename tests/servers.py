@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import logging
 import os
 import socket
 import socketserver
@@ -12,13 +13,20 @@ from pathlib import Path
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
+FALLEN_S = 0.7
+
 
 class Proxy:
-    """Passes bytes on to a port of this machine. One of `drop_every` connections, the first one first, is cut after `drop_after` bytes of the answer."""
+    """Passes bytes on to a port of this machine. One of `drop_every` connections, the first one first, is cut after `drop_after` bytes
+    of the answer.
+
+    After `falls_after` bytes in all it is gone for FALLEN_S seconds.
+    """
 
     def __init__(self, port: int) -> None:
         self.behind, self.drop_every, self.drop_after = port, 0, 0
-        self.connections, self.dropped = 0, 0
+        self.connections, self.dropped, self.passed, self.falls = 0, 0, 0, 0
+        self.falls_after: int | None = None
         self.open: set[socket.socket] = set()
         self.port = 0
         self.up()
@@ -43,18 +51,25 @@ class Proxy:
             except OSError:
                 return
             self.connections += 1
-            cut = self.drop_every and self.connections % self.drop_every == 1 % self.drop_every
+            short = self.drop_every and self.connections % self.drop_every == 1 % self.drop_every
             server = socket.create_connection(("127.0.0.1", self.behind), timeout=30)
             server.settimeout(30)
             client.settimeout(30)
             self.open |= {client, server}
             threading.Thread(target=self._pass_on, args=(client, server, None), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(server, client, self.drop_after if cut else None), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(server, client, self.drop_after if short else None), daemon=True).start()
 
     def _pass_on(self, one: socket.socket, other: socket.socket, left: int | None) -> None:
         """left: bytes until both ends are closed."""
         try:
             while body := one.recv(65536):
+                self.passed += len(body)
+                if self.falls_after is not None and self.passed > self.falls_after:
+                    self.falls_after = None
+                    self.falls += 1
+                    self.down()
+                    threading.Timer(FALLEN_S, self.up).start()
+                    break
                 other.sendall(body if left is None else body[:left])
                 if left is not None and (left := left - len(body)) <= 0:
                     self.dropped += 1
@@ -76,7 +91,7 @@ def cut(end: socket.socket) -> None:
 class Files(http.server.SimpleHTTPRequestHandler):
     """A folder over HTTP, with pieces (RFC 9110, section 14), unless the server says otherwise, and with a tag of every version."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
     def log_message(self, *words: object) -> None:
         """Nothing: stderr is the tests'."""
@@ -137,6 +152,7 @@ class Bucket:
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
 
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
         self.proxy = Proxy(self.server.get_host_and_port()[1])

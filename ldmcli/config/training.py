@@ -148,6 +148,10 @@ class TrainUNetConfig(TrainConfig, ObjectiveOptions, UNetParts, group="Network")
         )  # fmt: skip
         check(self.lora_alpha is None or self.lora_rank is not None, "--lora-alpha scales what --lora-rank adds.", "Add --lora-rank 4.")
         check(
+            not (self.stream and self.train_text_encoder), "--stream reads captions as they come; --train-text-encoder cuts all before.",
+            "Leave out one of the two.",
+        )  # fmt: skip
+        check(
             self.text_encoder_lr is None or self.train_text_encoder,
             "--text-encoder-lr is for a text encoder that trains.", "Add --train-text-encoder.",
         )  # fmt: skip

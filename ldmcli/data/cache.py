@@ -19,6 +19,7 @@ from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
+from ldmcli.data.streamed import ShardImages
 from ldmcli.records.notes import Progress
 from ldmcli.runtime.remote_cache import size_and_time
 
@@ -43,7 +44,10 @@ def timed_fingerprint(data: CaptionedImages) -> str:
 
 
 def _fingerprint(data: CaptionedImages, of_file: Callable[[Path], object]) -> str:
-    """A shard is asked once for what it is."""
+    """A shard is asked once for what it is; of those that are streamed the captions are not known."""
+    if isinstance(data.images, ShardImages):
+        shards = zip(data.images.shards, data.images.counts, strict=True)
+        return fingerprint(*((path.name, of_file(path), count) for path, count in shards))
     stats: dict[Path, object] = {}
 
     def of(image: CaptionedImage) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class CaptionedImages:
     """The usable pictures in a fixed order, and what was left out: sentences, one per kind of problem, and each picture of them."""
 
     source: str
-    images: tuple[CaptionedImage, ...]
+    images: Sequence[CaptionedImage]
     problems: tuple[str, ...] = field(default=())
     layout: str = "COCO"
     skipped: tuple[Skipped, ...] = field(default=())

@@ -15,7 +15,8 @@ from ldmcli.data.shards import BRACES, Keys, find_shards, load_shards
 from ldmcli.data.survey import survey
 from ldmcli.errors import NotFound, UsageError
 from ldmcli.runtime.remote import url_of
-from ldmcli.runtime.remote_cache import files_below, local_file, local_folder
+from ldmcli.runtime.remote_cache import local_file, local_folder
+from ldmcli.runtime.remote_versions import files_below
 
 TABLES, SHARDS = (".jsonl", ".csv"), (".tar", ".parquet")
 

@@ -161,7 +161,7 @@ def _manifest(folder: Path) -> dict[str, str]:
     return prompts
 
 
-def _captioned(data: Path) -> tuple[CaptionedImage, ...]:
+def _captioned(data: Path) -> Sequence[CaptionedImage]:
     """The pictures of the data in any layout; the validation split if it is there. Raises LdmError."""
     try:
         return load_captioned(data, split="val").images

@@ -8,7 +8,8 @@ from ldmcli.data.parquet import of_split
 from ldmcli.data.shards import BRACES, expanded
 from ldmcli.errors import NotFound
 from ldmcli.records.words import counted
-from ldmcli.runtime.remote_cache import files_below, local_folder, version_of
+from ldmcli.runtime.remote_cache import local_folder
+from ldmcli.runtime.remote_versions import files_below, version_of
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,10 @@ class RemoteData:
     folder: Path | None = None
 
 
-def find_remote(url: str, split: str) -> RemoteData:
+def find_remote(url: str, split: str, *, copy: bool = True) -> RemoteData:
     """What is there: a shard, a range of shards, a folder with shards where a local one may have them, or another layout.
+
+    copy: of a folder without shards; else nothing is found there.
 
     Raises NotFound for what is not there, LdmError for a folder that is larger than the cache.
     """
@@ -31,7 +34,7 @@ def find_remote(url: str, split: str) -> RemoteData:
         version_of(url)
         return _shards([url])
     root = url.rstrip("/")
-    if root.endswith((".jsonl", ".csv")):  # the pictures lie beside it
+    if copy and root.endswith((".jsonl", ".csv")):  # the pictures lie beside it
         folder, _, name = root.rpartition("/")
         return RemoteData(folder=local_folder(folder, files_below(folder)) / name)
     files = files_below(root)
@@ -40,7 +43,7 @@ def find_remote(url: str, split: str) -> RemoteData:
     parquet = _in_folders(names, (root, f"{root}/data", f"{root}/{split}"), ".parquet")
     if tars or parquet:
         return RemoteData(_paths(tars), [] if tars else of_split(_paths(parquet), split))
-    return RemoteData(folder=local_folder(root, files))
+    return RemoteData(folder=local_folder(root, files) if copy else None)
 
 
 def _shards(urls: Sequence[str]) -> RemoteData:

@@ -10,13 +10,18 @@ neighbours in the training order that come from one shard.
 """
 
 import argparse
+import json
 import os
 import random
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import torch
 
+from ldmcli.data.cache import data_fingerprint, timed_fingerprint
+from ldmcli.data.streamed import ShardImages, load_streamed
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.order import SampleOrder
 
@@ -51,6 +56,25 @@ def apart(order: BlockOrder, per_shard: int) -> float:
     return total / pairs / (order.count / 3)
 
 
+def start(shards: int, per_shard: int) -> None:
+    """What a run with --stream does before its first batch, on a folder of as many empty files, whose counts stand beside them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"{number:05}.tar" for number in range(shards)]
+        for shard in names:
+            (folder / shard).touch()
+        (folder / "sizes.json").write_text(json.dumps(dict.fromkeys(names, per_shard)))
+        before, started = rss(), time.perf_counter()
+        data = load_streamed(folder, kept=18)
+        assert isinstance(data.images, ShardImages)
+        listed = time.perf_counter() - started
+        data_fingerprint(data), timed_fingerprint(data)
+        known = time.perf_counter() - started
+        BlockOrder(data.images.counts, 0, 8).batch(0, BATCH)
+        first = time.perf_counter() - started
+        print(f"start    : listed after {listed:.2f} s, fingerprints {known:.2f} s, first batch {first:.2f} s, {rss() - before:.1f} MiB more")
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -59,6 +83,7 @@ def main() -> None:
     parser.add_argument("--blocks", default="1,4,8,16,64")
     parser.add_argument("--full", action="store_true", help="also the full shuffle, which needs 8 bytes a picture twice")
     options = parser.parse_args()
+    start(options.shards, options.pictures)
     counts, before = [options.pictures] * options.shards, rss()
     print(f"{options.shards:,} shards, {sum(counts):,} pictures; {before:,.0f} MiB before")
     for block in map(int, options.blocks.split(",")):
@@ -75,7 +100,7 @@ def main() -> None:
         each, more = (time.perf_counter() - started) / 20, rss() - before
         sources, runs = quality(order, options.pictures)
         print(
-            f"block {block:3}: first batch {1e3 * first:.1f} ms, going on in the middle {1e3 * going_on:.1f} ms, a batch {1e3 * each:.2f} ms,"
+            f"block {block:3}: first batch {1e3 * first:.1f} ms, from the middle {1e3 * going_on:.1f} ms, a batch {1e3 * each:.2f} ms,"
             f" {more:.1f} MiB more; sources {sources:.1f} of {BATCH}, runs {runs:.4f}, apart {apart(order, options.pictures):.4f}"
         )
     if options.full:

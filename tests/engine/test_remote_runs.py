@@ -14,6 +14,8 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_squares
 from ldmcli.runtime import remote
 
+NOT_THE_SAME = ("seconds", "images_per_s", "command", "model")
+"""What a clock measured, and what a model is called."""
 STEPS = {"max_steps": 4, "save_every": 2, "val_every": 2, "sample_every": 2, "batch_size": 4, "lr_schedule": "constant"}
 
 
@@ -54,7 +56,7 @@ def run(ldm, *argv):
 
 def lines(body: bytes) -> list[dict]:
     """log.jsonl or manifest.jsonl without what a clock measured."""
-    return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "images_per_s")} for line in body.splitlines()]
+    return [{k: v for k, v in json.loads(line).items() if k not in NOT_THE_SAME} for line in body.splitlines()]
 
 
 def assert_same(there: dict[str, bytes], here: Path, *, but: tuple[str, ...] = ()):

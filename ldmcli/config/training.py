@@ -18,7 +18,10 @@ class TrainConfig(TrainingDevice, DeviceOptions, CheckpointOptions, OptimizerOpt
     """What train-vae and train-unet share."""
 
     data: Path = option(
-        MISSING, "--data", metavar="DIR", help="Captioned pictures: COCO, Karpathy, metadata.jsonl, .txt captions or tar shards."
+        MISSING,
+        "--data",
+        metavar="DIR",
+        help="Captioned pictures, here or at a URL: COCO, Karpathy, metadata.jsonl, .txt captions, tar or Parquet shards.",
     )
     output: Path = option(MISSING, "-o", "--output", "--output-dir", metavar="RUN", group="Output", help="Run folder.",
                           default_is="runs/COMMAND-N")  # fmt: skip

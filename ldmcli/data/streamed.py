@@ -31,7 +31,8 @@ class ShardImages(Sequence[CaptionedImage]):
         self.shards, self.counts, self.keys, self.kept = list(shards), list(counts), keys, kept
         self.first = [0, *accumulate(self.counts)]
         self._members: OrderedDict[int, Sequence[CaptionedImage]] = OrderedDict()
-        self._reading = threading.Lock()
+        self._looking = threading.Lock()
+        self._reading: dict[int, threading.Lock] = {}
 
     def __len__(self) -> int:
         return self.first[-1]
@@ -51,13 +52,20 @@ class ShardImages(Sequence[CaptionedImage]):
 
     def members(self, shard: int) -> Sequence[CaptionedImage]:
         """The usable pictures of a shard, which is got and read if it is not remembered. Raises LdmError for one without any."""
-        with self._reading:
-            if shard not in self._members:
-                self._members[shard] = read_shard(self.shards[shard], self.keys)
+        with self._looking:
+            if shard in self._members:
+                self._members.move_to_end(shard)
+                return self._members[shard]
+            reading = self._reading.setdefault(shard, threading.Lock())
+        with reading:  # of this shard alone: one that is got ahead keeps nobody waiting
+            found = self._members.get(shard) or read_shard(self.shards[shard], self.keys)
+        with self._looking:
+            self._reading.pop(shard, None)
+            self._members[shard] = found
             self._members.move_to_end(shard)
             while len(self._members) > self.kept:
                 self._members.popitem(last=False)
-            return self._members[shard]
+        return found
 
 
 def read_shard(path: Path, keys: Keys) -> Sequence[CaptionedImage]:

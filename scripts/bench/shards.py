@@ -72,7 +72,9 @@ def start(shards: int, per_shard: int) -> None:
         known = time.perf_counter() - started
         BlockOrder(data.images.counts, 0, 8).batch(0, BATCH)
         first = time.perf_counter() - started
-        print(f"start    : listed after {listed:.2f} s, fingerprints {known:.2f} s, first batch {first:.2f} s, {rss() - before:.1f} MiB more")
+        print(
+            f"start    : listed after {listed:.2f} s, fingerprints {known:.2f} s, first batch {first:.2f} s, {rss() - before:.1f} MiB more"
+        )
 
 
 def main() -> None:

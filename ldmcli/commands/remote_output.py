@@ -14,8 +14,8 @@ from ldmcli.records.pictures import GenerateReport, ImageRecord
 from ldmcli.records.training import TrainDone
 from ldmcli.runtime.remote import url_of
 
-MANIFEST_EVERY = 32
-"""Pictures: the manifest says of all before it that they are there, and is sent as a whole."""
+MANIFEST_EVERY, GROWN = 32, 1.1
+"""The manifest is sent as a whole, so after so many pictures at least, and when it has grown by a tenth."""
 
 
 class RemotePath(PosixPath):
@@ -52,14 +52,15 @@ class RemoteOutput:
         if self.folder is None:
             yield from events
             return
-        heard, pictures = False, 0
+        heard, pictures, due = False, 0, MANIFEST_EVERY
         try:
             for event in events:
                 heard = True
                 if isinstance(event, ImageRecord) and event.path.startswith(f"{self.folder.local}/"):
                     pictures += 1
-                    due = pictures % MANIFEST_EVERY == 0
-                    self.folder.put(None if due or event.progress else [Path(event.path)])
+                    manifest = [self.folder.manifest] if pictures >= due and self.folder.manifest.is_file() else []
+                    self.folder.put(None if event.progress else [Path(event.path), *manifest])
+                    due = max(pictures + MANIFEST_EVERY, int(GROWN * pictures)) if pictures >= due else due
                 elif isinstance(event, GenerateReport | TrainDone) or (isinstance(event, Saved) and event.what == "model"):
                     self.folder.put()
                 yield self._there(event)

@@ -18,7 +18,8 @@ from ldmcli.runtime.remote_cache import fetch_into
 from ldmcli.runtime.remote_versions import cache_folder, digest
 
 LIST = ".ldm-sent.jsonl"
-LAST = ("model_index.json", "config.toml", "manifest.json", "manifest.jsonl")
+MANIFEST = "manifest.jsonl"
+LAST = ("model_index.json", "config.toml", "manifest.json", MANIFEST)
 """Names of files that say of others that they are there."""
 KEPT_HERE = ("cache",)
 """Folders that are of use to this machine alone."""
@@ -45,6 +46,11 @@ class RemoteFolder:
         self.local = cache_folder() / "outputs" / digest(self.url) / (self.url.rpartition("/")[2] or "out")
         self.sent: dict[str, Sent] = {}
 
+    @property
+    def manifest(self) -> Path:
+        """Of pictures."""
+        return self.local / MANIFEST
+
     def get(self, *, whole: bool) -> None:
         """Bring the folder here up to date. whole: with all files; else with their names, and the manifest. Raises LdmError."""
         self.local.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ class RemoteFolder:
                 (self.local / name).unlink(missing_ok=True)
                 del self.sent[name]
             for name, file in there.items():
-                before, content = self.sent.get(name), whole or name == "manifest.jsonl"
+                before, content = self.sent.get(name), whole or name == MANIFEST
                 if before is not None and before.tag == file.tag and (not content or not before.empty):
                     continue  # as we left it, or ahead of it by what was not sent any more
                 path = self.local / name

@@ -146,6 +146,21 @@ def test_train_and_draw_from_a_bucket_to_a_bucket(bucket, online, shards, model,
     assert {Path(name).name[:5] for name in said.split()} == {"00006", "00007"}
 
 
+def test_shards_are_streamed_from_a_bucket(bucket, shards, model, ldm, monkeypatch, tmp_path):
+    """With room for two of the three shards at a time."""
+    size = max(path.stat().st_size for path in shards.glob("*.tar"))
+    url, streamed = bucket.put(shards), {**STEPS, "max_steps": 6, "stream": True, "shuffle_block": 1}
+    run(ldm, *argv_for("vae", shards, model, tmp_path / "local", **streamed))
+    monkeypatch.setenv("LDM_REMOTE_CACHE_GB", str(2.5 * size / 1e9))
+    cache = tmp_path / "first-machine"
+    bucket.proxy.drop_every, bucket.proxy.drop_after = 1, 120_000
+    bucket.proxy.falls_after = bucket.proxy.passed + size
+    run(ldm, *argv_for("vae", url, model, tmp_path / "there", **streamed))
+    assert sum(path.stat().st_size for path in (cache / "entries").rglob("*.tar")) <= 2.5 * size
+    there = {str(path.relative_to(tmp_path / "there")): path.read_bytes() for path in (tmp_path / "there").rglob("*") if path.is_file()}
+    assert_same({name: body for name, body in there.items() if not Path(name).name.startswith(".")}, tmp_path / "local")
+
+
 def test_what_was_made_is_kept_where_it_cannot_be_sent(bucket, generate, monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE_S", 0.5)
     url, original = bucket.empty(), remote.store

@@ -108,7 +108,7 @@ def test_train_and_draw_from_a_bucket_to_a_bucket(bucket, online, shards, model,
     prompts.write_text("a dog\na red line\ncircle\n")
     bucket.client.put_object(Bucket="tests", Key=f"{url[11:]}/p/prompts.txt", Body=prompts.read_bytes())
     vae, unet, out = (f"{bucket.empty()}/{name}" for name in ("vae", "unet", "out"))
-    bucket.proxy.drop_every, bucket.proxy.drop_after = 1, 120_000
+    bucket.proxy.drop_every, bucket.proxy.drop_after = 3, 20_000
 
     falls, dropped = bucket.proxy.falls, bucket.proxy.dropped
 
@@ -153,7 +153,7 @@ def test_shards_are_streamed_from_a_bucket(bucket, shards, model, ldm, monkeypat
     run(ldm, *argv_for("vae", shards, model, tmp_path / "local", **streamed))
     monkeypatch.setenv("LDM_REMOTE_CACHE_GB", str(2.5 * size / 1e9))
     cache = tmp_path / "first-machine"
-    bucket.proxy.drop_every, bucket.proxy.drop_after = 1, 120_000
+    bucket.proxy.drop_every, bucket.proxy.drop_after = 3, 20_000
     bucket.proxy.falls_after = bucket.proxy.passed + size
     run(ldm, *argv_for("vae", url, model, tmp_path / "there", **streamed))
     assert sum(path.stat().st_size for path in (cache / "entries").rglob("*.tar")) <= 2.5 * size

@@ -65,3 +65,59 @@ def clip(tmp_path_factory) -> Path:
     from tiny_clip import write_clip
 
     return write_clip(tmp_path_factory.mktemp("clip") / "tiny-clip")
+
+
+@pytest.fixture
+def online(monkeypatch, tmp_path):
+    """A machine with a network and an empty cache. Returns a function that makes it another one: the name of its cache."""
+    from ldmcli.runtime import remote, remote_cache, remote_versions
+
+    def machine(name: str) -> Path:
+        monkeypatch.setenv("LDM_REMOTE_CACHE", str(tmp_path / name))
+        remote_versions._known.clear()
+        for lock in remote_cache._held.values():
+            lock.close()
+        remote_cache._held.clear()
+        remote._connected.cache_clear()
+        return tmp_path / name
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    machine("first-machine")
+    yield machine
+    machine("last-machine")  # locks of this test's files are given back
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server of this process, with a bucket; see servers.py."""
+    for package in ("s3fs", "moto", "flask", "flask_cors"):
+        pytest.importorskip(package, reason=f"pip install {package}")
+    from servers import Bucket
+
+    bucket = Bucket()
+    _ = bucket.client
+    yield bucket
+    bucket.server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, online, monkeypatch):
+    """The bucket for one test. Its server breaks nothing off, unless the test says so."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield s3_server
+    s3_server.proxy.drop_every, s3_server.proxy.falls_after = 0, None
+
+
+@pytest.fixture
+def web(online, tmp_path):
+    """A server of files and its folder; `url` is where they are."""
+    pytest.importorskip("aiohttp", reason="pip install aiohttp")
+    from servers import Server, serving
+
+    folder = tmp_path / "web"
+    folder.mkdir()
+    server = Server(folder)
+    server.folder, server.url = folder, f"http://127.0.0.1:{server.server_address[1]}"  # type: ignore[attr-defined]
+    with serving(server):
+        yield server

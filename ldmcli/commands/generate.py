@@ -65,7 +65,8 @@ def generate(invocation: Invocation) -> None:
 
     from ldmcli.engine.generate.run import run_generate
 
-    output.show_generated(chain(notes, run_generate(config, source, requests, unusable)), as_json=report.as_json, quiet=report.quiet)
+    drawing = invocation.remote.sent(run_generate(config, source, requests, unusable))
+    output.show_generated(chain(notes, drawing), as_json=report.as_json, quiet=report.quiet)
 
 
 def merge(request: RequestOptions, invocation: Invocation, report: ReportOptions) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from ldmcli.commands.remote_output import RemoteOutput
 from ldmcli.commands.resume import over, read_files
 from ldmcli.config.options import Options, declared
 from ldmcli.config.reading import fields_of, read_environment, read_flags
@@ -25,7 +26,14 @@ class Invocation:
         self.model_said: set[str] = set()
         flags = read_flags(kinds, typed)
         environment = read_environment(kinds)
+        self.remote = RemoteOutput(command, {**environment, **flags})
+        for said in (environment, flags):
+            if "output" in said:
+                said["output"] = self.remote.output
         record, file = read_files(kinds, {**environment, **flags}, command)
+        if self.remote.folder is None and "output" in file:
+            self.remote = RemoteOutput(command, {**file, **environment, **flags})
+            file["output"] = self.remote.output if self.remote.folder else file["output"]
         self.values = {"record": record, "file": file, "environment": environment, "flag": flags}
 
     @property

@@ -31,4 +31,4 @@ def train_unet(invocation: Invocation) -> None:
 
     from ldmcli.engine.train import unet as engine
 
-    output.show_training(engine.train_unet(config), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(invocation.remote.sent(engine.train_unet(config)), as_json=report.as_json, quiet=report.quiet)

@@ -24,4 +24,4 @@ def train_vae(invocation: Invocation) -> None:
 
     from ldmcli.engine.train import vae as engine
 
-    output.show_training(engine.train_vae(config), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(invocation.remote.sent(engine.train_vae(config)), as_json=report.as_json, quiet=report.quiet)

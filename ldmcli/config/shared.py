@@ -50,7 +50,7 @@ class ModelOptions(OfflineOptions, group="Model"):
 
     model: str = option(
         "bundled", "-m", "--model", metavar="MODEL", how=True, suggest=("bundled",),
-        help="bundled, a training run, a diffusers folder, a .safetensors file or a hub id.",
+        help="bundled, a training run, a diffusers folder, a .safetensors file, a hub id or a URL.",
     )  # fmt: skip
     vae: str | None = option(
         None, "--vae", metavar="MODEL", how=True, default_is="the model's", help="Another VAE: a model, its vae/ or a file.",

@@ -18,7 +18,10 @@ class TrainConfig(TrainingDevice, DeviceOptions, CheckpointOptions, OptimizerOpt
     """What train-vae and train-unet share."""
 
     data: Path = option(
-        MISSING, "--data", metavar="DIR", help="Captioned pictures: COCO, Karpathy, metadata.jsonl, .txt captions or tar shards."
+        MISSING,
+        "--data",
+        metavar="DIR",
+        help="Captioned pictures, here or at a URL: COCO, Karpathy, metadata.jsonl, .txt captions, tar or Parquet shards.",
     )
     output: Path = option(MISSING, "-o", "--output", "--output-dir", metavar="RUN", group="Output", help="Run folder.",
                           default_is="runs/COMMAND-N")  # fmt: skip
@@ -147,6 +150,10 @@ class TrainUNetConfig(TrainConfig, ObjectiveOptions, UNetParts, group="Network")
             "Name it with --init, or leave out --lora-rank to train from scratch.",
         )  # fmt: skip
         check(self.lora_alpha is None or self.lora_rank is not None, "--lora-alpha scales what --lora-rank adds.", "Add --lora-rank 4.")
+        check(
+            not (self.stream and self.train_text_encoder), "--stream reads captions as they come; --train-text-encoder cuts all before.",
+            "Leave out one of the two.",
+        )  # fmt: skip
         check(
             self.text_encoder_lr is None or self.train_text_encoder,
             "--text-encoder-lr is for a text encoder that trains.", "Add --train-text-encoder.",

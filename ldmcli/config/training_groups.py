@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ldmcli.config.checks import check
 from ldmcli.config.data import CaptionedOptions
 from ldmcli.config.kinds import Kind, from_text
-from ldmcli.config.option import option
+from ldmcli.config.option import Conflict, option
 from ldmcli.config.options import Options
 from ldmcli.config.shared import SEED
 
@@ -41,10 +41,14 @@ class TrainingData(CaptionedOptions, group="Data"):
     )
     allow_missing: bool = option(False, "--allow-missing", help="Leave out pictures that are missing, be it over 1 %, and texts no UTF-8.")
     image_key: str | None = option(
-        None, "--image-key", metavar="ENDING", help="Of the pictures in WebDataset shards: jpg, target.png, ...", default_is="any"
+        None,
+        "--image-key",
+        metavar="ENDING",
+        help="Of the pictures in WebDataset shards: jpg, target.png, ...; or a Parquet column.",
+        default_is="any",
     )
     caption_key: str | None = option(
-        None, "--caption-key", metavar="ENDING", help="Of the captions there: txt, prompt.json, ...",
+        None, "--caption-key", metavar="ENDING", help="Of the captions there: txt, prompt.json, ...; or a column.",
         default_is="txt, text or caption, else json",
     )  # fmt: skip
     size: int = option(
@@ -62,12 +66,24 @@ class TrainingData(CaptionedOptions, group="Data"):
         None, "--cache", metavar="DIR", help="Where decoded pictures and encoded data are kept.", default_is="the run"
     )
     no_cache: bool = option(False, "--no-cache", help="Keep nothing on disk; decode and encode at every step (slow).")
+    stream: bool = option(
+        False, "--stream", stands_for=lambda value: {"stream": value, "no_cache": value},
+        help="Read tar or Parquet shards as they come, with no index and no cache; shuffled by blocks.",
+    )  # fmt: skip
+    shuffle_block: int = option(
+        8, "--shuffle-block", metavar="SHARDS", help="With --stream: how many are shuffled together, and got before.", at_least=1
+    )
     workers: int = option(
         0, "--workers", "--dataloader-num-workers", metavar="N", help="Processes that read pictures; 0: threads.", at_least=0, at_most=256
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check(self.no_cache or not self.stream, "--stream caches nothing.", "Leave out one of the two.")
+        check(
+            not (self.stream and (self.crop == "random" or self.captions or self.images)),
+            "--stream has no --crop random, and reads shards, which hold their captions.", "Leave out one of the two.",
+        )  # fmt: skip
         check(not (self.cache and self.no_cache), "--cache names a folder and --no-cache wants none.", "Leave one out.")
 
 
@@ -122,6 +138,11 @@ class CheckpointOptions(Options, group="Checkpoints and logs"):
         None, "--tracker", "--report-to", help="tensorboard: curves and sample sheets in RUN/tensorboard."
     )
     dry_run: bool = option(False, "--dry-run", help="Say what the run would need, from three real steps, and end.")
+    planned_processes: int = option(
+        1, "--processes", metavar="N", help="With --dry-run: plan for N processes; only one is started.", at_least=1, conflicts=(
+            Conflict(lambda options: not options.dry_run, "--processes plans, and a launcher starts: torchrun.", "Add --dry-run."),
+        ),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

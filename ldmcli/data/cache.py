@@ -20,7 +20,9 @@ from ldmcli.data.finished_entry import open_entry as open_entry
 from ldmcli.data.finished_entry import open_shared_entry
 from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
+from ldmcli.data.streamed import ShardImages
 from ldmcli.records.notes import Note, Progress
+from ldmcli.runtime.remote_cache import size_and_time
 
 CHUNK = 64
 """Pictures that are decoded side by side."""
@@ -34,21 +36,24 @@ def fingerprint(*parts: object) -> str:
 def data_fingerprint(data: CaptionedImages) -> str:
     """Changes when a picture's name, its size in bytes, its place or a caption changes, and not with the time of a file: a fresh copy on
     another machine is the same data."""
-    return _fingerprint(data, lambda status: status.st_size)
+    return _fingerprint(data, lambda path: size_and_time(path)[0])
 
 
 def timed_fingerprint(data: CaptionedImages) -> str:
     """As data_fingerprint, and changes with the time of a file too: a cache must not outlive a picture that was painted over."""
-    return _fingerprint(data, lambda status: (status.st_size, status.st_mtime_ns))
+    return _fingerprint(data, size_and_time)
 
 
-def _fingerprint(data: CaptionedImages, of_file: Callable[[os.stat_result], object]) -> str:
-    """A shard is asked once for what it is."""
+def _fingerprint(data: CaptionedImages, of_file: Callable[[Path], object]) -> str:
+    """A shard is asked once for what it is; of those that are streamed the captions are not known."""
+    if isinstance(data.images, ShardImages):
+        shards = zip(data.images.shards, data.images.counts, strict=True)
+        return fingerprint(*((path.name, of_file(path), count) for path, count in shards))
     stats: dict[Path, object] = {}
 
     def of(image: CaptionedImage) -> tuple[object, ...]:
-        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, of_file(image.path.stat()))
-        return (image.path.name, stat, image.captions, *((image.span,) if image.span else ()))
+        stat = stats[image.path] if image.path in stats else stats.setdefault(image.path, of_file(image.path))
+        return (image.path.name, stat, image.captions, *((image.span or image.cell,) if image.in_shard else ()))
 
     return fingerprint(*map(of, data.images))
 

@@ -4,8 +4,8 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
@@ -20,12 +20,22 @@ MAX_CAPTION_CHARS = 10_000
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One picture and its captions (at least one). span: (first byte, bytes) within `path` if that is a tar shard."""
+    """One picture and its captions (at least one). path: of its file, or of the shard that holds it, which may be a URL.
+
+    span: (first byte, bytes) within a tar shard. cell: (row group, row of it) within a Parquet file, in `column`.
+    """
 
     id: str
     path: Path
     captions: tuple[str, ...]
     span: tuple[int, int] | None = None
+    cell: tuple[int, int] | None = None
+    column: str = ""
+
+    @property
+    def in_shard(self) -> bool:
+        """Whether `path` holds other pictures too."""
+        return self.span is not None or self.cell is not None
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class CaptionedImages:
     """The usable pictures in a fixed order, and what was left out: sentences, one per kind of problem, and each picture of them."""
 
     source: str
-    images: tuple[CaptionedImage, ...]
+    images: Sequence[CaptionedImage]
     problems: tuple[str, ...] = field(default=())
     layout: str = "COCO"
     skipped: tuple[Skipped, ...] = field(default=())
@@ -63,9 +73,14 @@ class Collector:
 
     def add(self, name: str, path: Path, captions: Iterable[object], span: tuple[int, int] | None = None) -> None:
         """One picture. captions: as they were read, so anything may be among them."""
+        self.add_image(CaptionedImage(name, path, (), span), captions)
+
+    def add_image(self, image: CaptionedImage, captions: Iterable[object] | None = None) -> None:
+        """See add. captions: where they are not those of the image."""
+        name, path = image.id, image.path
         self.seen += 1
         texts = []
-        for caption in captions:
+        for caption in image.captions if captions is None else captions:
             text = clean_caption(caption)
             if text is None:
                 self.dropped["unusable caption"] += 1
@@ -73,11 +88,11 @@ class Collector:
                 texts.append(text)
         if not texts:
             self.skip(name, path, "picture without a caption")
-        elif span is None and not os.path.isfile(path):  # unlike Path.is_file, also answers for a name that is too long
+        elif not image.in_shard and not os.path.isfile(path):  # unlike Path.is_file, also answers for a name that is too long
             self.missing.append(path)
             self.skip(name, path, "missing picture")
         else:
-            self.images.append(CaptionedImage(name, path, tuple(texts), span))
+            self.images.append(replace(image, captions=tuple(texts)))
 
     def skip(self, name: str, path: Path, reason: str, detail: str = "") -> None:
         """A picture that is of no use. They are counted by their reasons; detail: what only the list says."""

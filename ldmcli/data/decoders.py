@@ -98,7 +98,7 @@ def squares(picture: CaptionedImage, size: int, crop: str) -> Squares:
     try:
         return read_squares(picture, size, crop)
     except BadPicture as error:
-        return f"{picture.path.name if picture.span is None else picture.id}: {error}"
+        return f"{picture.id if picture.in_shard else picture.path.name}: {error}"
 
 
 def _live_no_longer_than_the_trainer() -> None:

@@ -9,11 +9,16 @@ from ldmcli.data.coco import find_coco, load_coco
 from ldmcli.data.endings import ending_of
 from ldmcli.data.folders import find_metadata, load_metadata, load_metadata_below, load_sidecars, metadata_of
 from ldmcli.data.karpathy import find_karpathy, is_karpathy, load_karpathy
+from ldmcli.data.parquet import find_parquet, load_parquet
+from ldmcli.data.remote_data import find_remote
 from ldmcli.data.shards import BRACES, Keys, find_shards, load_shards
 from ldmcli.data.survey import survey
 from ldmcli.errors import NotFound, UsageError
+from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote_cache import local_file, local_folder
+from ldmcli.runtime.remote_versions import files_below
 
-TABLES = (".jsonl", ".csv")
+TABLES, SHARDS = (".jsonl", ".csv"), (".tar", ".parquet")
 
 
 def load_captioned(
@@ -32,27 +37,47 @@ def load_captioned(
     that do not fit the layout.
     """
     if captions and images:
-        data = _load_named(captions, images, split=split, limit=limit, allow_missing=allow_missing)
+        folder = url_of(images)
+        images = images if folder is None else local_folder(folder, files_below(folder))
+        data = _load_named(local_file(captions), images, split=split, limit=limit, allow_missing=allow_missing)
     elif captions or images:
         raise UsageError("--images and --captions go together: the folder of pictures and the COCO captions file.")
-    elif root.is_file() and ending_of(root.name) in TABLES:
-        data = load_metadata(root, root.parent, limit=limit, allow_missing=allow_missing)
+    elif url := url_of(root):
+        data = _load_remote(url, split, keys or Keys(), limit=limit, allow_missing=allow_missing)
     else:
-        data = _load_found(root, split, keys or Keys(), limit=limit, allow_missing=allow_missing)
-    if keys and data.images[0].span is None:
+        data = _load_local(root, split, keys or Keys(), limit=limit, allow_missing=allow_missing)
+    if keys and not data.images[0].in_shard:
         raise UsageError(
-            f"--image-key and --caption-key are for WebDataset shards; {data.source} is {data.layout}.", hint="Leave them out."
+            f"--image-key and --caption-key are for WebDataset shards and Parquet files; {data.source} is {data.layout}.",
+            hint="Leave them out.",
         )
     return data
 
 
+def _load_remote(url: str, split: str, keys: Keys, *, limit: int | None, allow_missing: bool) -> CaptionedImages:
+    """Shards where they lie, any other layout from a copy."""
+    found = find_remote(url, split)
+    if found.tars:
+        return load_shards(Path(url), found.tars, keys=keys, limit=limit)
+    if found.parquet:
+        return load_parquet(Path(url), found.parquet, keys=keys, limit=limit)
+    assert found.folder is not None
+    return replace(_load_local(found.folder, split, keys, limit=limit, allow_missing=allow_missing), source=url)
+
+
+def _load_local(root: Path, split: str, keys: Keys, *, limit: int | None, allow_missing: bool) -> CaptionedImages:
+    if root.is_file() and ending_of(root.name) in TABLES:
+        return load_metadata(root, root.parent, limit=limit, allow_missing=allow_missing)
+    return _load_found(root, split, keys, limit=limit, allow_missing=allow_missing)
+
+
 def _load_found(root: Path, split: str, keys: Keys, *, limit: int | None, allow_missing: bool) -> CaptionedImages:
-    """In this order: COCO, metadata.jsonl or .csv, a Karpathy split, tar shards, .txt beside the pictures, metadata in folders below."""
-    if root.is_file() and root.suffix != ".tar":
+    """In this order: COCO, metadata.jsonl or .csv, Karpathy, tar shards, Parquet, .txt beside the pictures, metadata in folders below."""
+    if root.is_file() and root.suffix not in SHARDS:
         raise UsageError(
             f"--data {root} is a file; a folder is needed.", hint="A COCO file goes with its pictures: --images DIR --captions FILE."
         )
-    if not root.is_dir() and root.suffix != ".tar" and not BRACES.search(str(root)):
+    if not root.is_dir() and root.suffix not in SHARDS and not BRACES.search(str(root)):
         raise NotFound(f"--data {root}: no such folder.", hint="Pass a folder with COCO pictures and annotations.")
     if found := find_coco(root, split):
         return load_coco(*found, limit=limit, allow_missing=allow_missing)
@@ -62,7 +87,10 @@ def _load_found(root: Path, split: str, keys: Keys, *, limit: int | None, allow_
     if karpathy := find_karpathy(root):
         return load_karpathy(karpathy, root, split=split, limit=limit, allow_missing=allow_missing)
     if shards := find_shards(root, split):
-        return load_shards(root, shards, keys=keys, limit=limit)
+        load = load_parquet if shards[0].suffix == ".parquet" else load_shards
+        return load(root, shards, keys=keys, limit=limit)
+    if parquet := find_parquet(root, split):
+        return load_parquet(root, parquet, keys=keys, limit=limit)
     seen = survey(root)
     if seen.captioned:
         return _told(load_sidecars(root, seen, limit=limit, allow_missing=allow_missing), seen.metadata, ".txt captions")
@@ -72,7 +100,7 @@ def _load_found(root: Path, split: str, keys: Keys, *, limit: int | None, allow_
     raise NotFound(
         f"--data {root}: no COCO captions found. Tried annotations/captions_{split}{{2017,2014}}.json, "
         "annotations_trainval*/annotations/ and the folder itself; then metadata.jsonl, metadata.csv, dataset*.json (Karpathy), "
-        "*.tar (WebDataset) and .txt files beside pictures.",
+        "*.tar (WebDataset), *.parquet and .txt files beside pictures.",
         hint="Pass --images DIR --captions FILE for another layout.",
     )
 

@@ -16,6 +16,8 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
 from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
+from ldmcli.runtime.remote import shown
+from ldmcli.runtime.remote_cache import local_copy
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,15 @@ def find_pairs(inputs: Sequence[Path], *, captions: Path | None = None, data: Pa
     if data is not None and not inputs:
         own = {_place(image): image for image in _captioned(data)}
         known = {path: list(image.captions) for path, image in own.items()}
-        found = _joined(Pictures(list(known), []), Paired(known, Counter()), str(data), set(), limit)
-        inside = {path: image for path, image in own.items() if image.span is not None}
+        found = _joined(Pictures(list(known), []), Paired(known, Counter()), shown(data), set(), limit)
+        inside = {path: image for path, image in own.items() if image.in_shard}
         return replace(found, pairs=tuple(replace(pair, member=inside.get(pair.path)) for pair in found.pairs))
     pictures = find_pictures(inputs)
     paired: Paired | None
     if data is not None:
         captioned = _captioned(data)
-        if any(image.span is not None for image in captioned):
-            raise UsageError(f"--data {data}: tar shards hold pictures of their own.", hint="Leave out the others.")
+        if any(image.in_shard for image in captioned):
+            raise UsageError(f"--data {shown(data)}: shards hold pictures of their own.", hint="Leave out the others.")
         paired = pair_names({str(image.path): list(image.captions) for image in captioned}.items(), pictures.files, str(data))
     else:
         paired = None if captions is None else _from_file(captions, pictures.files)
@@ -166,7 +168,7 @@ def _manifest(folder: Path) -> dict[str, str]:
     return prompts
 
 
-def _captioned(data: Path) -> tuple[CaptionedImage, ...]:
+def _captioned(data: Path) -> Sequence[CaptionedImage]:
     """The pictures of the data in any layout; the validation split if it is there. Raises LdmError."""
     try:
         return load_captioned(data, split="val").images
@@ -176,7 +178,7 @@ def _captioned(data: Path) -> tuple[CaptionedImage, ...]:
 
 def _place(image: CaptionedImage) -> Path:
     """What names a picture: its path, or the shard's with its key: shards/000.tar/7."""
-    return image.path if image.span is None else image.path / image.id.partition("/")[2]
+    return image.path / image.id.partition("/")[2] if image.in_shard else image.path
 
 
 def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], str]:
@@ -192,9 +194,10 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
 
 def _from_file(path: Path, files: Sequence[Path]) -> Paired:
     """What a captions file says about these pictures: by their names, or line by line in their order."""
-    file = read_caption_file(path)
+    file = read_caption_file(local_copy(path))
     if file.lines is None:
-        return replace(pair_names(file.rows, files, str(path)), failed=tuple(f"{path}, {reason}" for reason in file.failed))
+        named = pair_names(file.rows, files, shown(path))
+        return replace(named, failed=tuple(f"{shown(path)}, {reason}" for reason in file.failed))
     if len(file.lines) != len(files):
         counts = f"{counted(len(file.lines), 'line')} without names for {counted(len(files), 'picture')}"
         raise LdmError(f"{path} cannot be read as captions: {counts}", hint=WHAT_FITS)

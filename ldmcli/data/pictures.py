@@ -5,15 +5,19 @@ Processes that only read pictures import this without torch, so that they start 
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ldmcli.data.captioned import CaptionedImage
+from ldmcli.data.parquet import read_cell
+from ldmcli.errors import LdmError
 from ldmcli.runtime.pictures import MAX_BYTES, BadPicture, open_picture
+from ldmcli.runtime.remote_cache import opened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +30,7 @@ DECODING = 1
 
 def read_squares(picture: CaptionedImage, size: int, crop: str) -> NDArray[np.uint8]:
     """The squares of a picture that `crop` names, (V, 3, size, size). Raises BadPicture."""
-    image = _read(picture.path, picture.span, at_least=2 * size)
+    image = _read(_body(picture), at_least=2 * size)
     return np.stack([_square(image, size, crop, place) for place in CROPS[crop]])
 
 
@@ -53,33 +57,41 @@ def read_picture(path: Path, *, at_least: int | None = None) -> Image.Image:
 
     Raises BadPicture.
     """
-    return _read(path, None, at_least=at_least)
+    return _read(lambda: path, at_least=at_least)
 
 
 def read_captioned(picture: CaptionedImage) -> Image.Image:
     """See read_picture; of a file or a shard's member."""
-    return _read(picture.path, picture.span, at_least=None)
+    return _read(_body(picture), at_least=None)
 
 
-def _read(path: Path, span: tuple[int, int] | None, *, at_least: int | None) -> Image.Image:
-    """See read_picture. span: (first byte, bytes) of the picture within the file."""
+def _read(body: Callable[[], Path | BinaryIO], *, at_least: int | None) -> Image.Image:
+    """See read_picture. body: where the picture lies, or its bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
-            with open_picture(path if span is None else io.BytesIO(_bytes(path, span))) as file:
+            with open_picture(body()) as file:
                 if at_least is not None:
                     file.draft("RGB", (at_least, at_least))  # JPEG: at 1/2, 1/4 or 1/8, never below
                 return on_white(ImageOps.exif_transpose(file))
-    except BadPicture:
+    except (BadPicture, LdmError):  # LdmError: of a shard that cannot be had, which is no fault of the picture
         raise
     except Exception as error:  # damaged files make Pillow raise almost anything, struct.error and RuntimeError among it
         raise BadPicture(str(error) or type(error).__name__) from error
 
 
+def _body(picture: CaptionedImage) -> Callable[[], Path | BinaryIO]:
+    """What `_read` takes."""
+    if picture.cell is not None:
+        return lambda: io.BytesIO(read_cell(picture))
+    span = picture.span
+    return (lambda: picture.path) if span is None else (lambda: io.BytesIO(_bytes(picture.path, span)))
+
+
 def _bytes(path: Path, span: tuple[int, int]) -> bytes:
     if span[1] > MAX_BYTES:
         raise BadPicture(f"{span[1]} bytes, more than {MAX_BYTES}")
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(span[0])
         return file.read(span[1])
 

@@ -1,6 +1,9 @@
 """Rows of numbers that training draws from, whether they lie in a cache or are computed when they are asked for; and views of pictures."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -10,6 +13,9 @@ from torch import Tensor
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.pictures import CROPS
+from ldmcli.data.streamed import ShardImages
+from ldmcli.errors import LdmError
+from ldmcli.runtime.remote import shown
 
 
 class RowSource(Protocol):
@@ -54,6 +60,65 @@ class DecodedOnDemand:
     def _view(self, picture: int, view: int, coming: Future[Squares]) -> Tensor:
         squares = self.decoders.result(coming, self.data.images[picture], self.size, self.crop)
         return torch.zeros(self.shape[1:], dtype=torch.uint8) if isinstance(squares, str) else torch.from_numpy(squares[view])
+
+
+class StreamedPictures(DecodedOnDemand):
+    """Pictures of shards that nobody has looked through: in the place of an unusable one comes the next usable one of its shard."""
+
+    def __init__(self, data: CaptionedImages, images: ShardImages, size: int, crop: str, decoders: Decoders, max_bad: int) -> None:
+        """max_bad: unusable pictures met that end the run."""
+        super().__init__(data, size, crop, decoders)
+        self.images, self.max_bad, self.bad, self.ahead = images, max_bad, 0, list[int]()
+
+    def get_ahead(self, shards: list[int]) -> None:
+        """Begin to get shards that will be asked for. What fails is told when they are."""
+        if shards == self.ahead:
+            return
+        self.ahead = shards
+
+        def get() -> None:
+            with contextlib.suppress(Exception):
+                for shard in shards:
+                    self.images.members(shard)
+
+        threading.Thread(target=get, daemon=True).start()
+
+    def _view(self, picture: int, view: int, coming: Future[Squares]) -> Tensor:
+        squares = self.decoders.result(coming, self.images[picture], self.size, self.crop)
+        shard = bisect_right(self.images.first, picture) - 1
+        members = self.images.members(shard)
+        for further in range(1, len(members)):
+            if not isinstance(squares, str):
+                break
+            self.bad += 1
+            if self.bad > self.max_bad:
+                raise LdmError(f"more than {self.max_bad} unusable pictures (--max-bad): {squares}")
+            following = members[(picture - self.images.first[shard] + further) % len(members)]
+            squares = self.decoders.read([following], self.size, self.crop)[0]
+        if isinstance(squares, str):
+            raise LdmError(f"{shown(self.images.shards[shard])} has no usable picture: {squares}")
+        return torch.from_numpy(squares[view])
+
+
+class CountedRows:
+    """The numbers from 0 to count - 1, as a Tensor of them would answer, without one."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, rows: slice | Tensor, /) -> Tensor:
+        return torch.arange(*rows.indices(self.count)) if isinstance(rows, slice) else rows
+
+
+Rows = Tensor | CountedRows
+
+
+def rows_of(numbers: Sequence[int]) -> Rows:
+    """Numbers of pictures, to be indexed by places; a range from 0 takes no memory."""
+    return CountedRows(len(numbers)) if isinstance(numbers, range) else torch.tensor(numbers)
 
 
 class Ragged:

@@ -4,6 +4,7 @@ What is a key and what an ending is as the `webdataset` library has it: of `dir/
 Only headers and captions are read to make the index; a picture is then a byte range of its shard, so nothing is ever unpacked.
 """
 
+import os
 import re
 import tarfile
 from collections import Counter
@@ -19,6 +20,8 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
 from ldmcli.runtime.pictures import MAX_BYTES
+from ldmcli.runtime.remote import shown
+from ldmcli.runtime.remote_cache import opened
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_TEXT_BYTES = 64 * MAX_CAPTION_CHARS
@@ -62,9 +65,12 @@ class Sample:
 
 
 def find_shards(root: Path, split: str) -> list[Path]:
-    """The .tar files that --data names: one, a range such as shards/{000..127}.tar, or those of a folder. Raises NotFound for gaps."""
+    """The .tar files that --data names: one, a range such as shards/{000..127}.tar (or .parquet), or those of a folder.
+
+    Raises NotFound for gaps.
+    """
     if BRACES.search(str(root)):
-        paths = [Path(name) for name in _expanded(str(root))]
+        paths = [Path(name) for name in expanded(str(root))]
         gone = [path for path in paths if not path.is_file()]
         if gone:
             raise NotFound(
@@ -96,11 +102,11 @@ def load_shards(root: Path, shards: list[Path], *, keys: Keys | None = None, lim
         listed = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(12))
         why = "; ".join(f"{count} x {reason}" for reason, count in found.dropped.items() if count)
         raise LdmError(
-            f"{root} has no picture with a usable caption ({why}). The members end in {listed}.",
+            f"{shown(root)} has no picture with a usable caption ({why}). The members end in {listed}.",
             hint="Name what is what: --image-key jpg --caption-key txt.",
         )
     what = "1 WebDataset shard" if len(shards) == 1 else f"{len(shards)} WebDataset shards"
-    data = found.result(root, what, root, allow_missing=True)
+    data = found.result(shown(root), what, root, allow_missing=True)
     return replace(data, problems=(*data.problems, *(_choice(kinds, count) for kinds, count in several.items() if count)))
 
 
@@ -123,8 +129,9 @@ def _add(found: Collector, shard: Path, sample: Sample) -> None:
 
 def samples_of(shard: Path, keys: Keys, found: Collector) -> list[Sample]:
     """The samples in the order of their first members. Those of one key belong together wherever they stand, as in an unsorted tar."""
-    size, samples = shard.stat().st_size, dict[str, Sample]()
-    with shard.open("rb") as file:
+    samples = dict[str, Sample]()
+    with opened(shard) as file:
+        size = os.fstat(file.fileno()).st_size
         for member in members(shard, file, found.dropped):
             match = NAME.fullmatch(member.name)
             if match is None or NO_SAMPLE.match(member.name):
@@ -176,11 +183,11 @@ def _plain(ending: str) -> str:
     return ending.removeprefix(".").lower()
 
 
-def _expanded(text: str) -> list[str]:
-    """ "a{08..10}" -> a08, a09, a10."""
+def expanded(text: str) -> list[str]:
+    """The names of a range: "a{08..10}" -> a08, a09, a10."""
     match = BRACES.search(text)
     if match is None:
         return [text]
     first, last = match.groups()
     numbers = range(int(first), int(last) + 1)
-    return [name for n in numbers for name in _expanded(f"{text[: match.start()]}{n:0{len(first)}d}{text[match.end() :]}")]
+    return [name for n in numbers for name in expanded(f"{text[: match.start()]}{n:0{len(first)}d}{text[match.end() :]}")]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ldmcli.errors import LdmError
+from ldmcli.runtime.remote import shown
 
 MAX_HEADER_BYTES = 2**20
 """Of a pax header or a long name; a usual one has 512."""
@@ -30,7 +31,7 @@ def members(shard: Path, file: BinaryIO, dropped: Counter[str]) -> Iterator[tarf
     """Headers of the plain files of a shard. Raises LdmError for what is no tar."""
     magic = file.read(6)
     if magic[:2] == b"\x1f\x8b" or magic[:3] in (b"BZh", b"\xfd7z") or magic[:4] == b"\x28\xb5\x2f\xfd":
-        raise LdmError(f"{shard} is compressed, so its pictures cannot be found by their place.", hint="Unpack it to a plain .tar first.")
+        raise LdmError(f"{shown(shard)} is compressed, so its pictures cannot be found by their place.", hint="Unpack it to a plain .tar first.")
     file.seek(0)
     try:
         with tarfile.open(fileobj=_Headers(file), mode="r:") as archive:  # type: ignore[call-overload]
@@ -42,5 +43,5 @@ def members(shard: Path, file: BinaryIO, dropped: Counter[str]) -> Iterator[tarf
                     yield member
     except (tarfile.TarError, ValueError, OverflowError, RecursionError, OSError) as error:
         if "unexpected end of data" not in str(error):
-            raise LdmError(f"{shard} is not a readable tar file: {error}") from error
+            raise LdmError(f"{shown(shard)} is not a readable tar file: {error}") from error
         dropped["shard that was cut short"] += 1

@@ -6,6 +6,7 @@ Imports no torch.
 
 import codecs
 import csv
+import errno
 import io
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.readers.json_text import DATA_BYTES, parse_json
+from ldmcli.runtime.remote import shown, url_of
+from ldmcli.runtime.remote_cache import opened
 
 MARKS = (
     (codecs.BOM_UTF32_LE, ""),
@@ -29,20 +32,28 @@ LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, without its byte order mark. Raises NotFound and LdmError."""
+    """The text of a file, which may be a URL, without its byte order mark. Raises NotFound and LdmError."""
     try:
-        found = os.stat(path)
-        if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-            raise LdmError(f"{path} is a device, and no file.")
-        if found.st_size > DATA_BYTES:
-            raise LdmError(f"{path} has {found.st_size} bytes; at most {DATA_BYTES} are read.", hint="Is it the right file?")
-        with path.open("rb") as file:
-            raw = file.read(DATA_BYTES)
+        if url_of(path) is None:
+            _check_kind(path)
+        with opened(path) as file:
+            raw = file.read(DATA_BYTES + 1)
+        if len(raw) > DATA_BYTES:
+            raise LdmError(f"{shown(path)} has more bytes than the {DATA_BYTES} that are read.", hint="Is it the right file?")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path}: no such file.") from error
     except OSError as error:
         raise LdmError(f"{path} cannot be read: {error.strerror}.") from error
-    return decoded(raw, str(path))
+    return decoded(raw, shown(path))
+
+
+def _check_kind(path: Path) -> None:
+    """Raises OSError for a FIFO, which would be waited for, and LdmError for a device."""
+    kind = os.stat(path).st_mode
+    if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+        raise LdmError(f"{path} is a device, and no file.")
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def read_json(path: Path) -> Any:

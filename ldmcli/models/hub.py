@@ -1,6 +1,5 @@
 """Models by their id on the hub: the cache first, then the network, and only the files that are read. Imports no torch."""
 
-import os
 import queue
 import re
 import threading
@@ -20,17 +19,13 @@ from ldmcli.models.layout import (
     shard_names,
     weight_files,
 )
+from ldmcli.runtime.remote import offline
 
 WITHOUT_NETWORK = "Pass a folder or a .safetensors file, or get it where there is a network: hf download {repo}"
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 ANSWER_S = 3.5
 """What is not reached in this time is not reached."""
-
-
-def offline() -> bool:
-    """--offline sets the variable before huggingface_hub is imported, which reads it once."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def hub_folder(repo: str, parts: Collection[str], **picking: Unpack[Picking]) -> Path:

@@ -14,6 +14,8 @@ from ldmcli.models.header import read_header
 from ldmcli.models.layout import is_pickle, is_safetensors
 from ldmcli.readers.json_text import parse_json
 from ldmcli.readers.tables import LORA, LORA_PARTS
+from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote_cache import local_copy
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name for it; a training run keeps its own in RUN/lora/."""
@@ -80,7 +82,7 @@ def read_settings(path: Path) -> dict[str, dict[str, Any]]:
 def find_lora(text: str) -> LoraSource:
     """FILE_OR_FOLDER, or FILE_OR_FOLDER:SCALE. Raises NotFound for what is not there, UsageError for a scale that is no number."""
     place, scale = _split(text)
-    path = Path(place).expanduser()
+    path = Path(place).expanduser() if url_of(place) is None else local_copy(place)
     if path.is_dir():
         return LoraSource(path.resolve().name, _in_folder(path), scale)
     if not path.is_file():

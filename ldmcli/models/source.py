@@ -17,6 +17,8 @@ from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
+from ldmcli.models.remote_model import remote_files, remote_model
+from ldmcli.runtime.remote import url_of
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -126,7 +128,8 @@ def holds_vae_alone(text: str) -> bool:
 def find_tokenizer(text: str | None) -> Path:
     """The folder with CLIP's tokenizer files: the one that is named, else one that is on this machine already."""
     if text is not None:
-        folder = Path(text).expanduser()
+        url = url_of(text)
+        folder = Path(text).expanduser() if url is None else remote_files(url, ("*.json", "*.txt"))
         if folder.name == OPEN_CLIP_VOCABULARY and folder.is_file():
             return folder
         if not folder.is_dir():
@@ -154,6 +157,8 @@ def _locate(text: str, parts: tuple[str, ...], **picking: Unpack[Picking]) -> tu
     """The name of a model and the folder or file it stands for."""
     if text == "bundled":
         return "bundled", BUNDLED
+    if url := url_of(text):
+        return remote_model(url, parts, **picking)
     try:
         path = Path(text).expanduser()
         exists = bool(text) and path.exists()

@@ -57,7 +57,7 @@ class Target:
 def find_target(config: GenerateConfig, count: int) -> Target:
     """What the options mean for so many pictures. Makes nothing. Raises UsageError for a target that cannot be."""
     typed, target = config.output, Path(os.path.expanduser(config.output))
-    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target) or _names_folder(target)
+    is_folder = typed.endswith(("/", os.sep)) or os.path.isdir(target) or names_folder(target)
     if any("{" + field in str(target if is_folder else target.parent) for field in FIELDS):
         hint = 'Such as -o "out/{prompt}-{seed}.png".'
         raise UsageError(f"-o {typed}: fields belong in the name of the file, not of a folder.", hint=hint)
@@ -110,7 +110,7 @@ def progress_target(kind: str, picture: Path) -> Path:
     return picture.with_name(picture.stem + {"strip": ".progress.png", "gif": ".progress.gif", "frames": ".progress"}[kind])
 
 
-def _names_folder(path: Path) -> bool:
+def names_folder(path: Path) -> bool:
     """What neither ends as a picture does nor holds a field of a template."""
     return path.suffix.lower() not in {*ENDINGS, *OTHERS} and "{" not in path.name
 

@@ -33,7 +33,8 @@ class TrainDone:
 class RunPlan:
     """What a training run would need: the answer to --dry-run. Sizes in bytes, times in seconds, of one step, validation and sample sheet.
 
-    tried, bad: pictures that were really decoded, and how many of them are unusable; problems: what the data set lacks.
+    tried, bad: pictures that were really decoded, and how many of them are unusable; problems: what the data set lacks;
+    processes: that would train together, pictures_per_step: of all of them; memory is of each.
     """
 
     source: str
@@ -53,3 +54,5 @@ class RunPlan:
     peak_vram_bytes: int | None
     disk_bytes: int
     disk_free_bytes: int
+    processes: int = 1
+    pictures_per_step: int = 0

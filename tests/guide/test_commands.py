@@ -30,6 +30,8 @@ ONLY_PARSED = {
     "--pixel-space": LONG,
     "--compare diffusers": LONG,
     "-m runs/style": "the model that it draws with comes from the network",
+    "s3://": "it needs a bucket; tests/engine/test_remote_runs.py has one",
+    "--stream": "it needs shards; tests/engine/train/test_streaming.py has them",
     "torchrun ": ANOTHER,
     "accelerate launch ": ANOTHER,
     "sbatch ": ANOTHER,

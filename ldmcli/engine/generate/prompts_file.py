@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ldmcli.config.generation import GenerateConfig
@@ -21,6 +22,7 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
 from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.records.pictures import FailedItem
+from ldmcli.runtime.remote_cache import opened
 
 MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
 """Of a file, which is a million prompts of 250 letters, and of a line; a longer one is taken for several."""
@@ -139,7 +141,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         if name == "-":
             yield sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
             return
-        with open(path, "rb") as file:
+        with opened(Path(path)) as file:
             kind = os.fstat(file.fileno()).st_mode
             if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not file.isatty()):
                 raise UsageError(f"--prompts-file {name} is a device, which has no end.", hint="Name a file, or - for standard input.")

@@ -1,6 +1,6 @@
 """What travels together through a training run: where it computes, which pictures it has, and how a step's batch is shared out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.runtime.processes import Processes
+from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.order import SampleOrder
 from ldmcli.training.signals import Requests
 
@@ -35,9 +36,9 @@ class DataSplit:
     """Which pictures of `data` train and which are held out, by their numbers, and the order in which the first are drawn."""
 
     data: CaptionedImages
-    train_rows: list[int]
+    train_rows: Sequence[int]
     val_rows: list[int]
-    order: SampleOrder
+    order: SampleOrder | BlockOrder
 
     def ids(self, per_step: int) -> Callable[[int], str]:
         """A function from a step to the ids of its pictures, for messages."""

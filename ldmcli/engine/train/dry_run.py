@@ -27,33 +27,35 @@ VALIDATED = WARMUP + 2
 
 
 def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], Iterator[Event]]) -> Iterator[Event]:
-    """Train four steps on just enough pictures, validate, save, sample, and scale what that took to the whole run. Ends with a RunPlan."""
+    """Train four steps on just enough pictures, validate, save, sample, and scale what that took to the whole run. Ends with a RunPlan.
+
+    For several processes, what one of them does in a step is measured; what they say to each other is not.
+    """
+    processes = config.planned_processes
     per_step = (MOST_ON_GPU if config.auto_batch else config.batch_size) * config.grad_accum
     if config.auto_batch:
         per_step = min(per_step, len(data))
     tried = min(len(data), round(1.25 * per_step / (1 - config.held_out)) + 8)  # some may be unusable, some are held out
-    check_enough(len(data), 0, config, processes=1)
+    check_enough(len(data), 0, config, processes)
     with tempfile.TemporaryDirectory(prefix="ldm-dry-run-") as folder:
         run, cache = Path(folder) / "run", Path(folder) / "cache"
-        trial = replace(
-            config, dry_run=False, output=run, cache=None if config.no_cache else cache, resume=None, limit=tried,
-            max_steps=WARMUP + MEASURED, max_hours=None, val_every=VALIDATED, sample_every=WARMUP + MEASURED,
-        )  # fmt: skip
-        watched = yield from _watched(train(trial))
-        per_step = tomllib.loads((run / "config.toml").read_text())["batch_size"] * config.grad_accum  # auto is a number now
+        watched = yield from _watched(train(_trial(config, tried, run, cache)))
+        per_step = tomllib.loads((run / "config.toml").read_text())["batch_size"] * config.grad_accum * processes  # auto is a number now
         bad, (parameters, disk) = _unusable(run, data), _sizes(run, cache, config.keep, len(data), tried)
     whole = round(len(data) * (1 - bad / tried))
     usable = max(whole - held_out_count(whole, config.held_out), 1)
     total = config.max_steps or max(round(config.epochs * usable / per_step), 1)
-    prepare_s, seconds = watched.prepare_s * len(data) / tried, statistics.median(step.seconds for step in watched.steps[WARMUP:])
+    prepare_s = watched.prepare_s * (1 if config.stream else len(data) / tried / processes)
+    seconds = statistics.median(step.seconds for step in watched.steps[WARMUP:])
     validate_s = watched.looking_s[VALIDATED - 1]
     sample_s = max(watched.looking_s[-1] - validate_s, 0.0)
     if isinstance(config, TrainVAEConfig):  # a U-Net's validation always has the same number of rows
         validate_s *= held_out_count(whole, config.held_out) / max(held_out_count(tried - bad, config.held_out), 1)
-    memory = watched.steps[-1].memory
-    assert memory is not None
+    assert (memory := watched.steps[-1].memory) is not None
     yield RunPlan(
         source=data.source,
+        processes=processes,
+        pictures_per_step=per_step,
         pictures=len(data),
         problems=data.problems,
         tried=tried,
@@ -71,6 +73,14 @@ def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], 
         disk_bytes=disk,
         disk_free_bytes=shutil.disk_usage(next(p for p in config.output.absolute().parents if p.exists())).free,
     )
+
+
+def _trial(config: TrainConfig, tried: int, run: Path, cache: Path) -> TrainConfig:
+    """The run that is watched."""
+    return replace(
+        config, dry_run=False, output=run, cache=None if config.no_cache else cache, resume=None, limit=tried,
+        planned_processes=1, max_steps=WARMUP + MEASURED, max_hours=None, val_every=VALIDATED, sample_every=WARMUP + MEASURED,
+    )  # fmt: skip
 
 
 @dataclass
@@ -106,8 +116,9 @@ def _watched(events: Iterator[Event]) -> Generator[Event, None, _Watched]:
 
 def _unusable(run: Path, data: CaptionedImages) -> int:
     """How many pictures the run skipped; those that the layout left out are among the data's problems already."""
-    named = {image.id for image in data.images}
-    return sum(json.loads(line)["id"] in named for line in (run / "skipped.jsonl").read_text().splitlines())
+    lines = (run / "skipped.jsonl").read_text().splitlines()
+    named = {image.id for image in data.images} if lines else set()
+    return sum(json.loads(line)["id"] in named for line in lines)
 
 
 def _sizes(run: Path, cache: Path, keep: int, pictures: int, tried: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from ldmcli.data.cache import Entry, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.data.row_sources import CountedRows, DecodedOnDemand, Rows, RowSource
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.events import Event
@@ -88,12 +88,14 @@ def held_out_squares(split: DataSplit, config: TrainConfig, context: RunContext)
     return Placed(squares, seen)
 
 
-def scale_rows(train_rows: Tensor) -> Tensor:
-    """The pictures whose latents are measured, from everywhere in the data."""
+def scale_rows(train_rows: Rows) -> Tensor:
+    """The pictures whose latents are measured, from everywhere in the data; of streamed shards the first ones, in few of them."""
+    if isinstance(train_rows, CountedRows):
+        return train_rows[:SCALE_OF]
     return train_rows[:: max(len(train_rows) // SCALE_OF, 1)][:SCALE_OF]
 
 
-def looked_at(train_rows: list[int], val_rows: list[int]) -> list[int]:
+def looked_at(train_rows: Sequence[int], val_rows: list[int]) -> list[int]:
     """Every picture that a VAE's run uses otherwise than to train on it."""
     return sorted({*val_rows, *train_rows[:MEAN_OF], *scale_rows(torch.tensor(train_rows)).tolist()})
 

@@ -9,8 +9,9 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
-from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.data.shards import Keys
+from ldmcli.data.streamed import ShardImages, load_streamed
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import check_enough, held_out_count
 from ldmcli.engine.train.run_folder import write_skipped
@@ -18,6 +19,7 @@ from ldmcli.errors import LdmError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
+from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.order import SampleOrder, generator_for
 
 SAID = 5
@@ -27,6 +29,8 @@ SAID = 5
 def captioned(config: TrainConfig) -> CaptionedImages:
     """The pictures and captions that the options name. Raises LdmError."""
     keys = Keys(config.image_key, config.caption_key) if config.image_key or config.caption_key else None
+    if config.stream:
+        return load_streamed(config.data, keys=keys, limit=config.limit, kept=2 * config.shuffle_block + 2)
     return load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
     )
@@ -34,11 +38,30 @@ def captioned(config: TrainConfig) -> CaptionedImages:
 
 def split_pictures(data: CaptionedImages, config: TrainConfig, context: RunContext) -> Generator[Event, None, tuple[RowSource, DataSplit]]:
     """Decode, and set aside what is held out. Returns pixels as `usable_pixels`, and the split. Raises UsageError for less than a batch."""
+    if isinstance(data.images, ShardImages):
+        return (yield from _streamed(data, data.images, config, context))
     pixels, usable = yield from usable_pixels(data, config, context)
     train_rows, val_rows = split(usable, config.seed, config.held_out)
     check_enough(len(train_rows), len(val_rows), config, context.processes.count)
     yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
     return pixels, DataSplit(data, train_rows, val_rows, SampleOrder(len(train_rows), config.seed))
+
+
+def _streamed(
+    data: CaptionedImages, images: ShardImages, config: TrainConfig, context: RunContext
+) -> Generator[Event, None, tuple[RowSource, DataSplit]]:
+    """Nothing is decoded before it is drawn. The last pictures of the last shards are held out."""
+    held_out = held_out_count(len(images), config.held_out)
+    train = len(images) - held_out
+    check_enough(train, held_out, config, context.processes.count)
+    counts = [max(min(count, train - first), 0) for count, first in zip(images.counts, images.first, strict=False)]
+    block = min(config.shuffle_block, len(counts))
+    shuffled = f"shuffled by blocks of {counted(block, 'shard')}"
+    yield Note(f"{counted(train, 'picture')} to train on, {shuffled}, {held_out} held out, from {data.source} ({data.layout})")
+    if context.processes.main:
+        write_skipped(config.output, data, {})
+    pixels = StreamedPictures(data, images, config.size, config.crop, context.decoders, config.max_bad)
+    return pixels, DataSplit(data, range(train), list(range(train, len(images))), BlockOrder(counts, config.seed, block))
 
 
 def usable_pixels(data: CaptionedImages, config: TrainConfig, context: RunContext) -> Generator[Event, None, tuple[RowSource, list[int]]]:

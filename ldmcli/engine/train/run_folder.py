@@ -35,6 +35,7 @@ MAY_CHANGE = {
     "cache",
     "device",
     "dry_run",
+    "planned_processes",
     "gradient_checkpointing",
     "max_bad",
     "workers",

@@ -12,7 +12,7 @@ from torch import nn
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.row_sources import DecodedOnDemand, RowSource
+from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
 from ldmcli.engine.train.held_out import check_enough
@@ -24,6 +24,7 @@ from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import half_on_cpu, select_device
 from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
+from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
 from ldmcli.training.state import TrainState
@@ -113,6 +114,8 @@ def prefetching(loss_of: Loss, pixels: RowSource, split: DataSplit, batch: Globa
 
     def loss(step: int, part: int) -> Terms:
         at = step * batch.grad_accum + part
+        if isinstance(pixels, StreamedPictures) and isinstance(split.order, BlockOrder):
+            pixels.get_ahead(split.order.shards_after(step * batch.per_step))
         pixels.prefetch([*pictures(at), *pictures(at + 1)])
         return loss_of(step, part)
 

@@ -32,10 +32,10 @@ class CachedData:
     mean: RowSource
     std: RowSource
     states: RowSource
-    mask: Tensor | None
-    caption_rows: Tensor
-    first: Tensor
-    counts: Tensor
+    mask: RowSource | None
+    caption_rows: RowSource
+    first: RowSource
+    counts: RowSource
     views: int = 1
 
 

@@ -12,10 +12,12 @@ from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_r
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource, flip_some
+from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.parts import make_codec
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import centre_squares
 from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.streamed_captions import streamed_captions
 from ldmcli.engine.train.text_cache import encode_captions, forward_progress, weights_fingerprint
 from ldmcli.engine.train.unet_batches import CachedData
 from ldmcli.models.tokenizer import Tokens
@@ -35,6 +37,10 @@ def build_caches(
     Returns CachedData as the generator's value.
     """
     device, processes = context.device, context.processes
+    if isinstance(data.images, ShardImages):
+        mean, std = yield from encoded_pictures(data, pixels, config.crop, frozen, config, device, processes)
+        frozen.text.encoder.to(device)
+        return streamed_captions(data.images, frozen.text, mean, std, flips_of(config))
     captions = [*dict.fromkeys(c for image in data.images for c in image.captions), ""]
     tokens = [frozen.text.tokens(caption) for caption in captions]
     yield from cut_captions(captions, tokens)
@@ -76,7 +82,8 @@ def held_out_caches(
         return None
     some, pixels = yield from centre_squares(split.data, val_rows, config, context.processes, context.decoders)
     mean, std = yield from encoded_pictures(some, pixels, "center", frozen, config, context.device, context.processes)
-    return replace(cached, mean=mean, std=std, first=cached.first[val_rows], counts=cached.counts[val_rows], views=flips_of(config))
+    rows = torch.tensor(val_rows)
+    return replace(cached, mean=mean, std=std, first=cached.first[rows], counts=cached.counts[rows], views=flips_of(config))
 
 
 def encoded_pictures(

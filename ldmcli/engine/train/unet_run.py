@@ -1,6 +1,6 @@
 """One U-Net training run from the inside: the loss of a step, validation, samples, saving."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.row_sources import rows_of
 from ldmcli.data.text_file import read_text, text_lines
 from ldmcli.diffusion.loop import last
 from ldmcli.diffusion.objective import (
@@ -66,7 +67,7 @@ class UNetRun:
         self.config, self.trainable, self.accelerator, self.schedule = config, trainable, accelerator, schedule
         self.network = torch.compile(prepared) if config.compile else prepared
         self.frozen, self.cached, self.order, self.batch = trainable.frozen, caches.train, split.order, GlobalBatch.of(config, accelerator)
-        self.train_rows = torch.tensor(split.train_rows)
+        self.train_rows = rows_of(split.train_rows)
         self.eval_data, self.val_rows = caches.train, torch.tensor(split.val_rows)
         if caches.held_out is not None:
             self.eval_data, self.val_rows = caches.held_out, torch.arange(len(split.val_rows))
@@ -179,7 +180,7 @@ class UNetRun:
         return [to_pillow(session.decode(latents[None]))[0] for latents in samples]
 
 
-def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: list[int]) -> list[str]:
+def sample_prompts(config: TrainUNetConfig, data: CaptionedImages, rows: Sequence[int]) -> list[str]:
     """--prompts FILE, one a line, or the first captions of eight pictures of the data."""
     if config.prompts is None:
         return [data.images[row].captions[0] for row in rows[:: max(len(rows) // 8, 1)][:8]]

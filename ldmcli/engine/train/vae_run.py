@@ -13,7 +13,7 @@ from ldmcli.autoencoder.losses import kl_per_channel, kl_to_standard_normal, rec
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.cache import to_unit_range
 from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import RowSource, draw_views, flip_some
+from ldmcli.data.row_sources import RowSource, draw_views, flip_some, rows_of
 from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.context import DataSplit, GlobalBatch
 from ldmcli.engine.train.held_out import MEAN_OF, mean_and_deviation, scale_rows
@@ -65,7 +65,7 @@ class VAERun:
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
         self.pixels, self.eval_data = squares.train, squares.train if squares.held_out is None else squares.held_out
         self.order, self.batch, self.views = split.order, GlobalBatch.of(config, accelerator), len(CROPS[config.crop])
-        self.train_rows, self.val_rows = torch.tensor(split.train_rows), torch.tensor(split.val_rows)
+        self.train_rows, self.val_rows = rows_of(split.train_rows), torch.tensor(split.val_rows)
         self.perceptual, self.adversary = extra.perceptual, extra.adversary
         self.validated: tuple[int, dict[str, float]] = (-1, {})
         """Of which step, and what was found."""

@@ -1,0 +1,175 @@
+"""The door to files of other machines: the same bytes through broken connections, an end to every wait, a cache with a size."""
+
+import threading
+import time
+
+import pytest
+from servers import Proxy
+
+from ldmcli.errors import LdmError, NotFound
+from ldmcli.runtime import remote, remote_cache
+from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote_cache import local_copy, local_file, local_folder, opened
+from ldmcli.runtime.remote_versions import _known, files_below, version_of
+
+BODY = bytes(range(256)) * 400
+"""102,400 bytes."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Pieces of 10,000 bytes, and two seconds in all."""
+    monkeypatch.setattr(remote, "PIECE", 10_000)
+    monkeypatch.setattr(remote, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(remote, "LONGEST_PAUSE_S", 0.2)
+
+
+@pytest.mark.parametrize(("text", "url"), [
+    ("s3://b/k", "s3://b/k"), ("s3:/b/k", "s3://b/k"), ("hf://datasets/a/b", "hf://datasets/a/b"), ("https:/h/a?x=1", "https://h/a?x=1"),
+    ("gs://b/{00..12}.tar", "gs://b/{00..12}.tar"), ("data/s3", None), ("C:/x", None), ("s3", None), ("./s3://b", None), ("a:0.5", None),
+])  # fmt: skip
+def test_what_is_a_url(text, url):
+    assert url_of(text) == url
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+def test_broken_connections_cost_a_piece(web, monkeypatch, pieces):
+    (web.folder / "a.bin").write_bytes(BODY)
+    proxy = Proxy(web.server_address[1])
+    web.pieces = pieces
+    proxy.drop_every, proxy.drop_after = (1, 15_000) if pieces else (2, 5000)
+    assert local_file(f"http://127.0.0.1:{proxy.port}/a.bin").read_bytes() == BODY
+    assert proxy.dropped >= 1
+    got = [piece for method, _, piece in web.asked if method == "GET"]
+    assert len(got) <= 22 if pieces else len(got) <= 4
+
+
+def test_s3_through_broken_connections(bucket, tmp_path):
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up/a b é.bin").write_bytes(BODY)
+    url = bucket.put(tmp_path / "up")
+    bucket.proxy.drop_every, bucket.proxy.drop_after = 1, 16_000
+    with opened(f"{url}/a b é.bin".replace("//", "/")) as file:
+        assert file.read() == BODY
+    assert [file.url for file in files_below(url)] == [f"{url}/a b é.bin"]
+
+
+@pytest.mark.parametrize(("name", "error", "said"), [
+    ("nothing.bin", NotFound, "no such file"), ("forbidden.bin", LdmError, "access is refused")
+])  # fmt: skip
+def test_what_will_not_change_is_said_at_once(web, name, error, said):
+    started = time.monotonic()
+    with pytest.raises(error, match=said) as refused:
+        local_file(f"{web.url}/{name}")
+    assert time.monotonic() - started < 1.5 and "\n" not in refused.value.message
+
+
+def test_a_server_that_is_gone_and_one_that_comes_back(bucket, tmp_path):
+    (tmp_path / "a.bin").write_bytes(BODY)
+    url = f"{bucket.empty()}/a.bin"
+    bucket.proxy.down()
+    back = threading.Timer(0.8, bucket.proxy.up)
+    back.start()
+    remote.store(tmp_path / "a.bin", url)
+    back.join()
+    assert local_file(url).read_bytes() == BODY
+    bucket.proxy.down()
+    try:
+        with pytest.raises(NotFound, match="tried for 2 seconds") as given_up:
+            version_of(f"{url}x")
+        assert "\n" not in given_up.value.message
+    finally:
+        bucket.proxy.up()
+
+
+def test_the_cache_keeps_to_its_size_and_forgets_what_was_used_longest_ago(web, online, monkeypatch):
+    monkeypatch.setenv("LDM_REMOTE_CACHE_GB", str(3.5 * len(BODY) / 1e9))
+    for name in "abcdef":
+        (web.folder / name).write_bytes(BODY)
+    kept = local_file(f"{web.url}/a")
+    handle = opened(f"{web.url}/b")
+    for name in "cdcef":
+        opened(f"{web.url}/{name}").close()
+        time.sleep(0.01)
+    there = [path.name for path in kept.parents[1].rglob("*") if path.is_file()]
+    assert sorted(there) == ["a", "e", "f"] and handle.read() == BODY  # what is held stays, what is open can be read
+    assert len([1 for method, path, _ in web.asked if (method, path) == ("GET", "/c")]) == 11  # once, in pieces
+    (web.folder / "large").write_bytes(BODY * 4)
+    with pytest.raises(LdmError, match="more than the cache"):
+        opened(f"{web.url}/large")
+
+
+def test_half_a_file_is_never_there(web, online, monkeypatch):
+    (web.folder / "a").write_bytes(BODY)
+    proxy = Proxy(web.server_address[1])
+    proxy.drop_every, proxy.drop_after = 0, 0
+    url = f"http://127.0.0.1:{proxy.port}/a"
+    version_of(url)
+    whole = remote.fetch
+
+    def cut(file, target):
+        target.write_bytes(BODY[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remote, "fetch", cut)
+    with pytest.raises(KeyboardInterrupt):
+        local_file(url)
+    entries = remote_cache.cache_folder() / "entries"
+    assert list(entries.iterdir()) == []
+    monkeypatch.setattr(remote, "fetch", whole)
+    assert local_file(url).read_bytes() == BODY
+
+
+def test_two_that_want_the_same_file_get_it_once(web):
+    (web.folder / "a").write_bytes(BODY)
+    got: list[bytes] = []
+
+    def get(hold):
+        url = f"{web.url}/a"
+        got.append(local_file(url).read_bytes() if hold else opened(url).read())
+
+    threads = [threading.Thread(target=get, args=(number % 2,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert got == [BODY] * 6
+    assert len([1 for method, _, _ in web.asked if method == "GET"]) == 11
+
+
+def test_a_changed_file_is_another_one_and_offline_stays_offline(web, online, monkeypatch):
+    (web.folder / "a").write_bytes(b"one")
+    url = f"{web.url}/a"
+    assert local_file(url).read_bytes() == b"one"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = len(web.asked)
+    _known.clear()
+    (web.folder / "a").write_bytes(b"two")
+    assert local_file(url).read_bytes() == b"one" and local_copy(url).read_bytes() == b"one"
+    with pytest.raises(NotFound, match="the network is not to be used"):
+        local_copy(f"{web.url}/b")
+    assert len(web.asked) == asked
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    _known.clear()
+    assert local_file(url).read_bytes() == b"two"
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(web, monkeypatch):
+    (web.folder / "a").write_bytes(BODY)
+    version_of(f"{web.url}/a")
+    (web.folder / "a").write_bytes(BODY[::-1])
+    with pytest.raises(LdmError, match="was changed while it was read"):
+        local_file(f"{web.url}/a")
+
+
+def test_folders_are_copied_with_their_names_and_stay_inside(web, bucket, tmp_path):
+    (web.folder / "deep/er").mkdir(parents=True)
+    (web.folder / "deep/er/a.txt").write_bytes(b"a")
+    (web.folder / "deep/b.txt").write_bytes(b"b")
+    for url in (bucket.put(web.folder), web.url):
+        copy = local_folder(f"{url}/deep", files_below(f"{url}/deep"))
+        assert {str(path.relative_to(copy)): path.read_bytes() for path in copy.rglob("*.txt")} == {"er/a.txt": b"a", "b.txt": b"b"}
+    with pytest.raises(LdmError, match="leads out of the folder"):
+        local_folder("s3://x", [remote.RemoteFile("s3://x/../y", 1, "t")])
+    with pytest.raises(NotFound, match="no such folder"):
+        files_below(bucket.empty())

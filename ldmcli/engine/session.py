@@ -25,10 +25,10 @@ from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
 from ldmcli.networks.openvino import check_openvino, openvino_unet
-from ldmcli.networks.unet import UNet
+from ldmcli.networks.unet import UNet, without_weights
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
-from ldmcli.runtime.memory import keep_freed_memory
+from ldmcli.runtime.memory import give_back, keep_freed_memory
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
 
@@ -155,6 +155,11 @@ class Session:
         vae = copy.deepcopy(self.vae).float() if in_fp32 else self.vae
         dtype = next(vae.parameters()).dtype
         return make_codec(vae, tiled=tiled).decode(latents.to(dtype)).float()
+
+    def end_denoising(self) -> None:
+        """Free the U-Net's weights, where only pictures are decoded from here on. Its config and precision stay known."""
+        self.unet = without_weights(self.unet)
+        give_back()
 
 
 def open_session(

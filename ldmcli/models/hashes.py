@@ -13,7 +13,6 @@ from ldmcli.models.layout import Picking, weight_files
 from ldmcli.models.source import Source
 from ldmcli.runtime.files import replace_file
 
-
 LARGE = 64 * 2**20
 """Bytes of a file from which its checksum is kept: those of smaller ones take no time."""
 

@@ -82,7 +82,10 @@ def main() -> None:
     set_threads()
     torch.manual_seed(0)
     x = torch.randn(1, 4, args.latent_side, args.latent_side).repeat(2, 1, 1, 1)
-    states, t = torch.randn(2, LENGTH, json.loads((args.model / "unet/config.json").read_text())["cross_attention_dim"]), torch.full((2,), 500.0)
+    states, t = (
+        torch.randn(2, LENGTH, json.loads((args.model / "unet/config.json").read_text())["cross_attention_dim"]),
+        torch.full((2,), 500.0),
+    )
     calls: dict[str, Call] = {}
     for name in args.ways.split(","):
         kind = of_openvino if name.startswith("openvino") else of_diffusers if name.startswith("diffusers") else of_ldm

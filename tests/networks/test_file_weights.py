@@ -42,7 +42,9 @@ def pages(path: Path) -> tuple[int, int]:
 def test_every_type_is_what_the_library_reads(kind, smallest, tmp_path, monkeypatch):
     monkeypatch.setattr(file_weights, "SMALLEST", smallest)
     path, values = tmp_path / "weights.safetensors", torch.arange(-12, 12).view(2, 3, 4)
-    save_file({"first": torch.ones(3, dtype=torch.uint8), "values": values.to(TYPES[kind]), "none": torch.empty(0, 2, dtype=TYPES[kind])}, path)
+    save_file(
+        {"first": torch.ones(3, dtype=torch.uint8), "values": values.to(TYPES[kind]), "none": torch.empty(0, 2, dtype=TYPES[kind])}, path
+    )
     ours, theirs = read_tensors(path), load_file(path)
     assert ours.keys() == theirs.keys()
     for key, tensor in theirs.items():

@@ -1,12 +1,14 @@
 """Less memory: precision of the VAE, decoding in tiles, one network at a time, and an estimate before anything runs."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
 import torch
 from outputs import pictures, rows_of, spoil
 from PIL import Image
+from running import DEADLINE
 from safetensors.torch import load_file, save_file
 from tiny import make_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -14,7 +16,11 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
 from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
+from ldmcli.engine.session import Session
+from ldmcli.errors import LdmError
+from ldmcli.models import hashes
 from ldmcli.models.source import find_model
+from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import select_runtime
 
 pytestmark = pytest.mark.early
@@ -161,6 +167,48 @@ def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path, ar
     assert opened and all(there == {name} for name, there in seen)
     order = [name for name, before in zip([n for n, _ in seen], [None, *(n for n, _ in seen)], strict=False) if name != before]
     assert order == ["text", "unet", "vae"] * 2
+
+
+@pytest.mark.parametrize("argv", [(), ("--no-fuse",), ("--measure",)], ids=["copies", "plain", "measured"])
+def test_the_last_batch_is_decoded_without_the_u_net(generate, tmp_path, monkeypatch, argv):
+    seen, original = [], Session.decode
+
+    def look(session, latents, **options):
+        seen.append(is_offloaded(session.unet))
+        return original(session, latents, **options)
+
+    monkeypatch.setattr(Session, "decode", look)
+    code, _, err = generate("a dog", "a cat", "-n", "2", "--batch-size", "2", "-o", f"{tmp_path}/", "-q", *argv)
+    assert code == 0, err
+    assert seen == ([False] * 4 if "--measure" in argv else [False, False, True, True])
+
+
+def test_drawing_does_not_wait_for_checksums_and_pictures_have_them(generate, tmp_path, monkeypatch):
+    drawn, original = threading.Event(), hashes.weights_hash
+    waited = []
+
+    def after_drawing(*arguments, **options):
+        waited.append(drawn.wait(DEADLINE))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr("ldmcli.engine.sampling.open_model.weights_hash", after_drawing)
+    hook = register_module_forward_pre_hook(lambda module, inputs: drawn.set() if isinstance(module, UNet) else None)
+    try:
+        code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "-q")
+    finally:
+        hook.remove()
+    assert code == 0 and waited == [True], err
+    with_it = generate("--from-image", tmp_path / "dog.png", "--verify", "-q")
+    assert with_it[0] == 0 and len(facts(tmp_path / "dog.png")["unet_sha256"]) == 64
+
+
+def test_a_checksum_that_cannot_be_made_is_an_error(generate, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise LdmError("the weights are gone.")
+
+    monkeypatch.setattr("ldmcli.engine.sampling.open_model.weights_hash", fail)
+    code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "-q")
+    assert code == 1 and "the weights are gone" in err and not (tmp_path / "dog.png").exists()
 
 
 def test_what_will_not_fit_is_said_once_before_it_runs(draw, monkeypatch):

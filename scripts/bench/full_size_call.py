@@ -8,8 +8,9 @@ difference to ldm's fp32 answer over the largest number of that. A call takes ma
 
     copy, plain             ldm's inference copy and its plain network, fp32
     bf16                    what ldm draws with under --dtype bf16
+    backend-f32, -bf16      what --backend openvino runs
     diffusers[-bf16]        UNet2DConditionModel
-    openvino-f32, -bf16     as --backend openvino runs it: keys and values given, static shapes, the precision stated
+    openvino-f32, -bf16     the same, exported with static shapes and the precision stated
 """
 
 import argparse
@@ -24,14 +25,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from unet_call import LENGTH, Call, openvino_calls
+from unet_call import LENGTH, Call, backend_calls, openvino_calls
 
 from ldmcli.models.loading import load_unet
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import inference_unet
 from ldmcli.runtime.device import set_threads
 
-WAYS = ("copy", "bf16", "diffusers", "diffusers-bf16", "openvino-f32", "openvino-bf16")
+WAYS = ("copy", "bf16", "backend-f32", "backend-bf16", "diffusers", "diffusers-bf16", "openvino-f32", "openvino-bf16")
 WARM_UP = 1
 
 
@@ -64,9 +65,16 @@ def of_diffusers(model: Path, name: str, x: Tensor, t: Tensor, states: Tensor) -
 
 
 def of_openvino(model: Path, name: str, x: Tensor, t: Tensor, states: Tensor) -> Call:
-    """A call of the network that OpenVINO compiled."""
-    plain, precision = load_unet(model), name.partition("-")[2]
-    (call,) = openvino_calls(plain, x, t, TextContext(states, remember=True), [precision]).values()
+    """A call of diffusers' network as OpenVINO compiles it, or of what --backend openvino runs."""
+    from diffusers import UNet2DConditionModel
+
+    precision = name.rpartition("-")[2]
+    if name.startswith("backend"):
+        calls = backend_calls(model, x, t, states, [precision])
+    else:
+        theirs = UNet2DConditionModel.from_pretrained(model, subfolder="unet", local_files_only=True).eval()
+        calls = openvino_calls(theirs, [x, t, states], [precision])
+    (call,) = calls.values()
     return call
 
 
@@ -82,13 +90,11 @@ def main() -> None:
     set_threads()
     torch.manual_seed(0)
     x = torch.randn(1, 4, args.latent_side, args.latent_side).repeat(2, 1, 1, 1)
-    states, t = (
-        torch.randn(2, LENGTH, json.loads((args.model / "unet/config.json").read_text())["cross_attention_dim"]),
-        torch.full((2,), 500.0),
-    )
+    width = json.loads((args.model / "unet/config.json").read_text(encoding="utf-8"))["cross_attention_dim"]
+    states, t = torch.randn(2, LENGTH, width), torch.full((2,), 500.0)
     calls: dict[str, Call] = {}
     for name in args.ways.split(","):
-        kind = of_openvino if name.startswith("openvino") else of_diffusers if name.startswith("diffusers") else of_ldm
+        kind = of_openvino if name.startswith(("openvino", "backend")) else of_diffusers if name.startswith("diffusers") else of_ldm
         calls[name] = kind(args.model, name, x, t, states)
     times: dict[str, list[float]] = {name: [] for name in calls}
     answers = {}

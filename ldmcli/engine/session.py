@@ -177,7 +177,7 @@ def open_session(
     picking = source.picking
     use_mask = bool(ldm_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
-    states = text.states([text.tokens("")])
+    states = text.states([text.tokens("")]) if source.path.is_file() else torch.empty(0)  # a file's network may have to be asked with them
     with_loras(text.encoder, "text_encoder", source.loras)
     text.encoder.to(runtime.device, runtime.dtype)
     loaded(text.encoder)

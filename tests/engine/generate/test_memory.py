@@ -13,10 +13,12 @@ from safetensors.torch import load_file, save_file
 from tiny import make_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
 from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
 from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
-from ldmcli.engine.session import Session
+from ldmcli.engine.sampling.settings import resolve_settings
+from ldmcli.engine.session import Session, open_session
 from ldmcli.errors import LdmError
 from ldmcli.models import hashes
 from ldmcli.models.source import find_model
@@ -107,8 +109,6 @@ def test_only_pictures_above_a_fixed_size_are_tiled_unasked(draw):
     small, _, err = draw("--size", "320x64")
     assert facts(small[0])["tiled_decode"] is False and "in tiles" not in err
     # the U-Net attends to itself at this size, which takes too long here: the rule alone is looked at
-    from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
-    from ldmcli.engine.sampling.settings import resolve_settings
 
     session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     for width, asked, tiled in [(1024, None, False), (1032, None, True), (1032, False, False), (64, True, True)]:
@@ -219,10 +219,20 @@ def test_what_will_not_fit_is_said_once_before_it_runs(draw, monkeypatch):
     assert err.index("is estimated") < err.index("denoise") if "denoise" in err else True
 
 
-def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
-    from ldmcli.config.generation import GenerateConfig
-    from ldmcli.engine.sampling.settings import resolve_settings
+def test_the_estimate_counts_what_is_still_in_its_file(model, monkeypatch):
+    def needed(smallest):
+        monkeypatch.setattr("ldmcli.networks.file_weights.SMALLEST", smallest)
+        session = open_session(find_model(str(model)), select_runtime("cpu", "fp32"), fuse=True)
+        settings = resolve_settings(GenerateConfig(width=64, height=64), session, {})
+        return estimate.needed_bytes(session, settings, 1)[1], session
 
+    in_memory, session = needed(2**40)
+    in_file, _ = needed(1)
+    weights = [weight for network in (session.unet, session.vae) for weight in network.parameters() if weight.dim() == 4]
+    assert in_memory < in_file <= in_memory + sum(4 * weight.numel() for weight in weights)
+
+
+def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
     session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     whole = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=False), session, {})
     tiled = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=True), session, {})

@@ -51,9 +51,12 @@ def file_hash(path: Path) -> str:
     return digest
 
 
-def _kept_at(real: Path, state: os.stat_result) -> Path:
+def _kept_at(real: Path, state: os.stat_result) -> Path | None:
     """Where the checksum of a file in this state is kept. Whatever changes a file changes one of these; nobody can set st_ctime."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return None
     facts = [str(real), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
     return Path(root) / "ldm" / "sha256" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

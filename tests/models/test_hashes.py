@@ -85,6 +85,15 @@ def test_where_nothing_can_be_kept_it_is_computed(large, tmp_path):
     assert file_hash(large) == hashlib.sha256(b"abcdef").hexdigest()
 
 
+def test_a_user_without_a_home_has_checksums_too(large, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert file_hash(large) == hashlib.sha256(b"abcdef").hexdigest()
+
+
 def test_small_files_leave_nothing_behind(large, tmp_path, monkeypatch):
     monkeypatch.setattr(hashes, "LARGE", 7)
     file_hash(large)

@@ -31,7 +31,9 @@ def members(shard: Path, file: BinaryIO, dropped: Counter[str]) -> Iterator[tarf
     """Headers of the plain files of a shard. Raises LdmError for what is no tar."""
     magic = file.read(6)
     if magic[:2] == b"\x1f\x8b" or magic[:3] in (b"BZh", b"\xfd7z") or magic[:4] == b"\x28\xb5\x2f\xfd":
-        raise LdmError(f"{shown(shard)} is compressed, so its pictures cannot be found by their place.", hint="Unpack it to a plain .tar first.")
+        raise LdmError(
+            f"{shown(shard)} is compressed, so its pictures cannot be found by their place.", hint="Unpack it to a plain .tar first."
+        )
     file.seek(0)
     try:
         with tarfile.open(fileobj=_Headers(file), mode="r:") as archive:  # type: ignore[call-overload]

@@ -25,10 +25,10 @@ from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
 from ldmcli.networks.openvino import OpenVINOUNet, check_openvino, openvino_unet
-from ldmcli.networks.unet import UNet
+from ldmcli.networks.unet import UNet, without_weights
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
-from ldmcli.runtime.memory import keep_freed_memory
+from ldmcli.runtime.memory import give_back, keep_freed_memory
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
 
@@ -156,6 +156,11 @@ class Session:
         dtype = next(vae.parameters()).dtype
         return make_codec(vae, tiled=tiled).decode(latents.to(dtype)).float()
 
+    def end_denoising(self) -> None:
+        """Free the U-Net's weights, where only pictures are decoded from here on. Its config and precision stay known."""
+        self.unet = without_weights(self.unet)
+        give_back()
+
 
 def open_session(
     source: Source, runtime: Runtime, *, vae_dtype: str = "auto", fuse: bool = False, backend: str = "torch",
@@ -172,7 +177,7 @@ def open_session(
     picking = source.picking
     use_mask = bool(ldm_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
-    states = text.states([text.tokens("")])
+    states = text.states([text.tokens("")]) if source.path.is_file() else torch.empty(0)  # a file's network may have to be asked with them
     with_loras(text.encoder, "text_encoder", source.loras)
     text.encoder.to(runtime.device, runtime.dtype)
     loaded(text.encoder)

@@ -15,6 +15,7 @@ from ldmcli.models.layout import Picking, component_folder, weight_files
 from ldmcli.models.weights import read_tensors
 from ldmcli.networks.clip_text import CLIPText, without_prefix
 from ldmcli.networks.configs import CLIPTextConfig, UNetConfig, VAEConfig
+from ldmcli.networks.file_weights import let_go
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE, with_current_names
 
@@ -57,9 +58,9 @@ def _load(files: Files, model: Path, picking: Picking) -> Any:
     path = component_folder(model, files.name) / "config.json"
     config = network_config(model, files.name)
     weights = weight_files(model, files.name, **picking)
-    tensors = {key: value for shard in weights for key, value in read_tensors(shard).items()}
+    state = files.own_names({key: value for shard in weights for key, value in read_tensors(shard).items()})
     network = _on_meta(files, lambda: config, path)
-    return _filled(network, files.own_names(tensors), weights[0], f"{files.name}/config.json")
+    return _filled(network, state, weights[0], f"{files.name}/config.json")
 
 
 def _from_checkpoint(files: Files, path: Path) -> Any:
@@ -115,5 +116,6 @@ def _filled(network: nn.Module, state: dict[str, Tensor], path: Path, what: str)
         if number.numel() and not torch.stack(number.aminmax()).isfinite().all():
             raise NonFinite(f"{path}: {key} holds NaN or infinity.")
         state[key] = number.float()
+        let_go(value)  # until it is used, if it ever is
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)

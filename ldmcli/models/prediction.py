@@ -25,7 +25,7 @@ V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 
 
 def scheduler_config(model: Path, unet: UNet, states: Tensor, prediction: str | None = None) -> dict[str, Any]:
-    """scheduler_config.json of a folder; of a checkpoint file what its family has. states: some encoded prompt, (1, L, D).
+    """scheduler_config.json of a folder; of a checkpoint file what its family has. states: some encoded prompt, (1, L, D), for a file.
 
     prediction: epsilon or v, which wins over everything. A file may say what it predicts by marks, in its metadata or in a .yaml beside
     it, in this order; else the network is asked.

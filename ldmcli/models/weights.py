@@ -1,7 +1,9 @@
 """Tensors from files: safetensors, and pickles where they are allowed. What is damaged is an error that says how."""
 
+import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -10,13 +12,30 @@ from ldmcli.errors import LdmError
 from ldmcli.models.header import AGAIN, read_header
 from ldmcli.models.layout import is_pickle
 from ldmcli.models.pickles import read_pickle
+from ldmcli.networks.file_weights import tensor_of_file
+
+TYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2, "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
+}  # fmt: skip
+"""What we read ourselves. A file with any other is read by its library."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of one file, on the CPU; a safetensors file is mapped into memory and read when a tensor is."""
+    """Every tensor of one file, on the CPU; the large ones of a safetensors file are mapped into memory, see file_weights."""
     if is_pickle(path):
         return read_pickle(path)
-    read_header(path)
+    read_header(path)  # says whether the file is whole, and its header true
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entries = json.loads(file.read(length))
+        entries.pop("__metadata__", None)
+        if {entry["dtype"] for entry in entries.values()} <= TYPES.keys():
+            return {
+                key: tensor_of_file(file, 8 + length + entry["data_offsets"][0], tuple(entry["shape"]), TYPES[entry["dtype"]])
+                for key, entry in entries.items()
+            }
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ldmcli.networks.attention import Attention, FeedForward, SpatialTransformer, TextContext, TransformerBlock
 from ldmcli.networks.layers import ResnetBlock, Upsample
-from ldmcli.networks.packed import PackedConv, PackedLinear, packed_linears
+from ldmcli.networks.packed import PackedConv, PackedLinear, packed_linear, packed_linears
 from ldmcli.networks.vae import MidAttention
 
 # B pictures, C channels, h w feature-map size, N tokens (h*w), L text tokens, D text width, H heads, d = C/H
@@ -54,7 +54,7 @@ class FusedResnet(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = block.norm1, block.norm2
         self.conv1, self.conv2 = PackedConv(block.conv1), PackedConv(block.conv2)
-        self.conv_shortcut = None if block.conv_shortcut is None else packed_linears(block.conv_shortcut)
+        self.conv_shortcut = None if block.conv_shortcut is None else packed_linear(block.conv_shortcut)
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """x: (B, C_in, h, w). time: of all pictures (C_out,), or of each (B, C_out), with conv1's bias in it. Returns (B, C_out, h, w)."""
@@ -85,7 +85,7 @@ class FusedSelfAttention(nn.Module):
         super().__init__()
         self.heads = attention.heads
         self.to_qkv = packed_linears(attention.to_q, attention.to_k, attention.to_v)
-        self.to_out = packed_linears(attention.to_out[0])
+        self.to_out = packed_linear(attention.to_out[0])
 
     def forward(self, x: Tensor, total: Tensor) -> Tensor:
         """x: (B, N, C); total: (B, N, C), which the result is added to and which is overwritten. Returns the sum."""
@@ -99,7 +99,7 @@ class FusedCrossAttention(nn.Module):
     def __init__(self, attention: Attention) -> None:
         super().__init__()
         self.heads = attention.heads
-        self.to_q, self.to_out = packed_linears(attention.to_q), packed_linears(attention.to_out[0])
+        self.to_q, self.to_out = packed_linear(attention.to_q), packed_linear(attention.to_out[0])
         self.to_kv = packed_linears(attention.to_k, attention.to_v)
 
     def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ class FusedFeedForward(nn.Module):
         proj = layer.net[0].proj
         (value, gate), (value_bias, gate_bias) = proj.weight.chunk(2), proj.bias.chunk(2)  # type: ignore[union-attr,operator]
         self.value, self.gate = PackedLinear(value, bias=value_bias), PackedLinear(gate, bias=gate_bias)
-        self.out = packed_linears(layer.net[2])
+        self.out = packed_linear(layer.net[2])
 
     def forward(self, x: Tensor, total: Tensor) -> Tensor:
         """x: (B, N, C); total: (B, N, C), which the result is added to and which is overwritten. Returns the sum."""
@@ -156,7 +156,7 @@ class FusedSpatialTransformer(nn.Module):
 
     def __init__(self, layer: SpatialTransformer) -> None:
         super().__init__()
-        self.norm, self.proj_in, self.proj_out = layer.norm, packed_linears(layer.proj_in), packed_linears(layer.proj_out)
+        self.norm, self.proj_in, self.proj_out = layer.norm, packed_linear(layer.proj_in), packed_linear(layer.proj_out)
         self.transformer_blocks = nn.ModuleList([FusedTransformerBlock(block) for block in layer.transformer_blocks])  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, context: TextContext) -> Tensor:

@@ -10,9 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ldmcli.networks import winograd
+from ldmcli.networks.file_weights import let_go, stays_in_file
 from ldmcli.networks.linear import onednn_is_faster
 
 # B pictures, N rows (pictures times tokens), I and O width of input and output
+
+
+IN_PLACE = 2**19
+"""Numbers of a linear layer's weight from which packing gained nothing (SD v1.4, 256 and 512 pixels, both kinds of product): where it
+stays in its file, it is multiplied with as it stands there, and takes no memory between its turns."""
 
 
 def can_pack() -> bool:
@@ -79,6 +85,7 @@ class PackedLinear(nn.Module):
         self.weights = nn.ParameterList([frozen(weight.flatten(1)) for weight in weights])
         self.bias = None if bias is None else frozen(bias)
         self.packs, self.by_onednn = True, onednn_is_faster()
+        self.in_place = len(weights) == 1 and used_in_place(weights[0])
         self.packed: Tensor | None = None
 
     def side_by_side(self) -> Tensor:
@@ -87,6 +94,8 @@ class PackedLinear(nn.Module):
 
     def weight(self, rows: int) -> Tensor:
         """All of them, packed when first asked for: opaque, (O, I), for oneDNN, which wants to know the number of rows; else (I, O)."""
+        if self.in_place:
+            return self.weights[0] if self.by_onednn else self.weights[0].t()
         if self.packed is None:
             whole = self.side_by_side()
             packed = torch.ops.mkldnn._reorder_linear_weight(whole.detach(), rows) if self.by_onednn else whole.t().contiguous()
@@ -110,6 +119,7 @@ class PackedLinear(nn.Module):
             result = torch.mm(rows, weight) if self.bias is None else torch.addmm(self.bias, rows, weight)
             result = F.gelu(result) if gelu else result
             result = result if times is None else times.view(result.shape).mul_(result)
+        self._used()
         return result.view(*x.shape[:-1], -1)
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
@@ -119,12 +129,34 @@ class PackedLinear(nn.Module):
         rows, sums = x.reshape(-1, x.shape[-1]), total.view(-1, total.shape[-1])
         weight = self.weight(len(rows))
         if self.by_onednn:
-            result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, sums, weight, self.bias, "add")
-            return result.view_as(total)
-        sums.addmm_(rows, weight)
-        if self.bias is not None:
-            sums.add_(self.bias)
-        return total
+            sums = torch.ops.mkldnn._linear_pointwise.binary(rows, sums, weight, self.bias, "add")
+        else:
+            sums.addmm_(rows, weight)
+            if self.bias is not None:
+                sums.add_(self.bias)
+        self._used()
+        return sums.view_as(total)
+
+    def _used(self) -> None:
+        if self.in_place:
+            let_go(self.weights[0])
+
+
+class SideBySide(nn.Module):
+    """Several linear layers of the same input whose weights stay in their file: as one they would be a copy in memory."""
+
+    def __init__(self, *layers: PackedLinear) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., I). Returns their outputs, (..., O_1 + O_2 + ...)."""
+        return torch.cat([layer(x) for layer in self.layers], dim=-1)
+
+
+def used_in_place(weight: Tensor) -> bool:
+    """Whether a linear layer's weight is left in its file."""
+    return weight.numel() >= IN_PLACE and stays_in_file(weight)
 
 
 def unpacked(network: nn.Module) -> None:
@@ -134,8 +166,15 @@ def unpacked(network: nn.Module) -> None:
             layer.packs = False
 
 
-def packed_linears(*layers: nn.Module) -> PackedLinear:
-    """The layers of one input, nn.Linear or 1x1 nn.Conv2d, as one. All have biases or none has."""
+def packed_linear(layer: nn.Module) -> PackedLinear:
+    """nn.Linear or 1x1 nn.Conv2d."""
+    return PackedLinear(layer.weight, bias=layer.bias)  # type: ignore[arg-type]
+
+
+def packed_linears(*layers: nn.Module) -> PackedLinear | SideBySide:
+    """The layers of one input as one. All have biases or none has."""
+    if any(used_in_place(layer.weight) for layer in layers):  # type: ignore[arg-type]
+        return SideBySide(*map(packed_linear, layers))
     biases = [layer.bias for layer in layers if layer.bias is not None]
     bias = torch.cat(biases) if len(biases) > 1 else next(iter(biases), None)  # type: ignore[arg-type]
     return PackedLinear(*(layer.weight for layer in layers), bias=bias)  # type: ignore[arg-type,misc]

@@ -150,3 +150,12 @@ def text_transformer(config: UNetConfig, channels: int, heads: int) -> SpatialTr
         linear_projection=config.use_linear_projection,
         upcast=config.upcast_attention,
     )
+
+
+def without_weights(unet: UNet) -> UNet:
+    """What is known of a U-Net that has done its work: its config, and its first layer on the meta device. It cannot be called."""
+    known = UNet.__new__(UNet)
+    nn.Module.__init__(known)
+    known.config = unet.config
+    known.conv_in = nn.Conv2d(unet.config.in_channels, unet.config.block_out_channels[0], 3, dtype=unet.conv_in.weight.dtype, device="meta")
+    return known

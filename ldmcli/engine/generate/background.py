@@ -1,5 +1,6 @@
-"""Work that one other thread does in order, while this one goes on. Knows no pictures."""
+"""Work that one other thread does, while this one goes on. Knows no pictures."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,3 +47,22 @@ class BackgroundWorker(Generic[Result]):
         """Wait for everything."""
         while self.waiting:
             yield self.waiting.popleft().result()
+
+
+class Begun(Generic[Result]):
+    """One piece of work in a thread of its own. A process that ends does not wait for it."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self.future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                self.future.set_result(work())
+            except BaseException as error:  # belongs to whoever asks for the result
+                self.future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def result(self) -> Result:
+        """Wait for it. Raises what the work raised."""
+        return self.future.result()

@@ -12,7 +12,7 @@ from PIL import Image
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.approximations import ApproximationMeter, approximate_choices
 from ldmcli.engine.generate.approximations import in_words as measured_in_words
-from ldmcli.engine.generate.background import BackgroundWorker
+from ldmcli.engine.generate.background import BackgroundWorker, Begun
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
@@ -55,7 +55,7 @@ class Run:
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
-        _ = self.model.unet_sha256  # takes its time now, and not when the first picture is drawn
+        self.hashing = Begun(lambda: (self.model.unet_sha256, self.model.other_weights))  # of large weights it takes seconds
         for config in dict.fromkeys(job.config for job in jobs):
             try:
                 self.settings[config] = self.model.settings(config)
@@ -68,6 +68,16 @@ class Run:
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
         if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
             yield Note("nothing to measure: nothing here is approximate")
+
+    def facts(self, job: Job) -> dict[str, Any]:
+        """All that a picture records. Waits for the checksums of the weights."""
+        self.hashing.result()
+        return self.model.facts(job, self.settings[job.config], self.threads)
+
+    @property
+    def denoising_ends(self) -> bool:
+        """Whether nothing needs the U-Net once the last batch has left it."""
+        return not (self.config.measure or self.config.trace or self.config.low_memory)
 
     def tokens(self, job: Job) -> list[Tokens]:
         """The windows of a job's prompt."""
@@ -88,8 +98,7 @@ class Run:
                 )
             return
         settings = self.settings[jobs[0].config]
-        facts = [self.model.facts(job, settings, self.threads) for job in jobs]
-        rows = [self.writer.earlier(job, fact) for job, fact in zip(jobs, facts, strict=True)]
+        rows = [self.writer.earlier(job, self.facts(job)) if self.writer.resumed else None for job in jobs]
         there: set[int] = set()
         for job, row in zip(jobs, rows, strict=True):
             record = self.writer.already(row)
@@ -101,8 +110,10 @@ class Run:
         began = time.perf_counter()
         latents = yield from draw(self.session, settings, jobs, self.timing, place)
         seconds = (time.perf_counter() - began) / len(jobs)
+        if self.passed == self.pictures and self.denoising_ends:
+            self.session.end_denoising()
         pictures: dict[int, Image.Image] = {}
-        for job, fact, one, row in zip(jobs, facts, latents, rows, strict=True):
+        for job, one, row in zip(jobs, latents, rows, strict=True):
             if job.number not in there:
                 # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
                 at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
@@ -111,7 +122,7 @@ class Run:
                     yield Preview(as_png(drawn.picture), finished=True)
                 if drawn and drawn.picture is not None:
                     pictures[job.number] = drawn.picture
-                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, before=row)
+                finish = partial(self._finish, job, settings, drawn or one, seconds, before=row)
                 yield from self.collect(self.background.add(finish))
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
@@ -155,7 +166,6 @@ class Run:
         self,
         job: Job,
         settings: SamplingSettings,
-        facts: dict[str, Any],
         picture: DecodedPicture | Latents,
         seconds: float,
         *,
@@ -166,7 +176,8 @@ class Run:
         dropped = self.tokens(job)[0].dropped_tokens
         if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
             self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
-        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, before=before)
+        facts, took = self.facts(job), seconds + drawn.seconds
+        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=took, before=before)
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""
@@ -188,4 +199,4 @@ class Run:
 
         assert self.config.trace is not None
         settings = self.settings[job.config]
-        return write_trace(self.config.trace, session, job, settings, self.runtime, self.model.facts(job, settings, self.threads))
+        return write_trace(self.config.trace, session, job, settings, self.runtime, self.facts(job))

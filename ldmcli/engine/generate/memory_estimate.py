@@ -10,6 +10,7 @@ from ldmcli.engine.parts import tile_side
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import OutOfMemory
+from ldmcli.networks.file_weights import stays_in_file
 from ldmcli.records.notes import Note
 from ldmcli.runtime.memory import available_bytes
 
@@ -44,10 +45,16 @@ def weights_bytes(network: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
 
 
+def unpacked_bytes(network: nn.Module) -> int:
+    """Of the convolutions whose weights are still in their file: they come into memory with the first call."""
+    return sum(weight.numel() * weight.element_size() for weight in network.parameters() if weight.dim() == 4 and stays_in_file(weight))
+
+
 def needed_bytes(session: Session, settings: SamplingSettings, batch_size: int) -> tuple[int, int]:
     """(weights held at once, what comes on top of what is loaded by now) of the stage that takes the most."""
     text, unet, vae = (weights_bytes(network) for network in (session.text.encoder, session.unet, session.vae))
-    walking, decoding = unet_bytes(session, settings, batch_size), vae_bytes(session, settings)
+    walking = unet_bytes(session, settings, batch_size) + unpacked_bytes(session.unet)
+    decoding = vae_bytes(session, settings) + unpacked_bytes(session.vae)
     if isinstance(session, LowMemorySession):  # nothing is loaded yet
         weights, activations = max(((text, 0), (unet, walking), (vae, decoding)), key=sum)
         return weights, weights + activations

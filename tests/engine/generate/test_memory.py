@@ -1,20 +1,28 @@
 """Less memory: precision of the VAE, decoding in tiles, one network at a time, and an estimate before anything runs."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
 import torch
 from outputs import pictures, rows_of, spoil
 from PIL import Image
+from running import DEADLINE
 from safetensors.torch import load_file, save_file
 from tiny import make_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
 from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
 from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
+from ldmcli.engine.sampling.settings import resolve_settings
+from ldmcli.engine.session import Session, open_session
+from ldmcli.errors import LdmError
+from ldmcli.models import hashes
 from ldmcli.models.source import find_model
+from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import select_runtime
 
 pytestmark = pytest.mark.early
@@ -101,8 +109,6 @@ def test_only_pictures_above_a_fixed_size_are_tiled_unasked(draw):
     small, _, err = draw("--size", "320x64")
     assert facts(small[0])["tiled_decode"] is False and "in tiles" not in err
     # the U-Net attends to itself at this size, which takes too long here: the rule alone is looked at
-    from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
-    from ldmcli.engine.sampling.settings import resolve_settings
 
     session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     for width, asked, tiled in [(1024, None, False), (1032, None, True), (1032, False, False), (64, True, True)]:
@@ -163,6 +169,48 @@ def test_never_are_two_networks_there(model, monkeypatch, generate, tmp_path, ar
     assert order == ["text", "unet", "vae"] * 2
 
 
+@pytest.mark.parametrize("argv", [(), ("--no-fuse",), ("--measure",)], ids=["copies", "plain", "measured"])
+def test_the_last_batch_is_decoded_without_the_u_net(generate, tmp_path, monkeypatch, argv):
+    seen, original = [], Session.decode
+
+    def look(session, latents, **options):
+        seen.append(is_offloaded(session.unet))
+        return original(session, latents, **options)
+
+    monkeypatch.setattr(Session, "decode", look)
+    code, _, err = generate("a dog", "a cat", "-n", "2", "--batch-size", "2", "-o", f"{tmp_path}/", "--json", *argv)
+    assert code == 0, err
+    assert not any(seen) if "--measure" in argv else seen == [False, False, True, True]
+
+
+def test_drawing_does_not_wait_for_checksums_and_pictures_have_them(generate, tmp_path, monkeypatch):
+    drawn, original = threading.Event(), hashes.weights_hash
+    waited = []
+
+    def after_drawing(*arguments, **options):
+        waited.append(drawn.wait(DEADLINE))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr("ldmcli.engine.sampling.open_model.weights_hash", after_drawing)
+    hook = register_module_forward_pre_hook(lambda module, inputs: drawn.set() if isinstance(module, UNet) else None)
+    try:
+        code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "-q")
+    finally:
+        hook.remove()
+    assert code == 0 and waited == [True], err
+    with_it = generate("--from-image", tmp_path / "dog.png", "--verify", "-q")
+    assert with_it[0] == 0 and len(facts(tmp_path / "dog.png")["unet_sha256"]) == 64
+
+
+def test_a_checksum_that_cannot_be_made_is_an_error(generate, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise LdmError("the weights are gone.")
+
+    monkeypatch.setattr("ldmcli.engine.sampling.open_model.weights_hash", fail)
+    code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "-q")
+    assert code == 1 and "the weights are gone" in err and not (tmp_path / "dog.png").exists()
+
+
 def test_what_will_not_fit_is_refused_before_it_runs_and_told_where_it_is_forced(draw, generate, tmp_path, monkeypatch):
     assert "estimated" not in draw(into="enough")[2]
     monkeypatch.setattr(estimate, "available_bytes", lambda device: 2**20)
@@ -173,10 +221,20 @@ def test_what_will_not_fit_is_refused_before_it_runs_and_told_where_it_is_forced
     assert err.index("is estimated") < err.index("denoise") if "denoise" in err else True
 
 
-def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
-    from ldmcli.config.generation import GenerateConfig
-    from ldmcli.engine.sampling.settings import resolve_settings
+def test_the_estimate_counts_what_is_still_in_its_file(model, monkeypatch):
+    def needed(smallest):
+        monkeypatch.setattr("ldmcli.networks.file_weights.SMALLEST", smallest)
+        session = open_session(find_model(str(model)), select_runtime("cpu", "fp32"), fuse=True)
+        settings = resolve_settings(GenerateConfig(width=64, height=64), session, {})
+        return estimate.needed_bytes(session, settings, 1)[1], session
 
+    in_memory, session = needed(2**40)
+    in_file, _ = needed(1)
+    weights = [weight for network in (session.unet, session.vae) for weight in network.parameters() if weight.dim() == 4]
+    assert in_memory < in_file <= in_memory + sum(4 * weight.numel() for weight in weights)
+
+
+def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
     session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
     whole = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=False), session, {})
     tiled = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=True), session, {})

@@ -11,7 +11,7 @@ import pytest
 import torch
 from children import ldm_together
 from forks import ended
-from launch import by_launcher
+from launch import as_launched, by_launcher
 from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.errors import UsageError
@@ -24,7 +24,8 @@ RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True
 OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32,)}}
 TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
 LAUNCHERS = {"vae": "torchrun", "unet": "accelerate"}
-"""Of two real processes; what else is asked of two begins as forks, with the variables that launchers set."""
+"""torchrun starts two real processes. accelerate, which starts them by the same means, says what it would start, and forks begin so; what
+else is asked of two begins as forks with the variables that launchers set."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,11 +52,14 @@ def run_in_two(kind, coco, model, output, launcher=None, **changes):
     for name, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += ["--" + name.replace("_", "-"), *([] if value is True else [text])]
-    if launcher:
+    if launcher == "torchrun":
         done = by_launcher(launcher, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
-    both = ended(ldm_together([words] * 2, output.parent))
+    words_of_each, variables = [words] * 2, ()
+    if launcher:
+        words_of_each, variables = zip(*as_launched(launcher, *words, folder=output.parent), strict=True)
+    both = ended(ldm_together(words_of_each, output.parent, variables))
     assert [code for code, *_ in both] == [0, 0], both
     return "".join(out for _, out, _ in both), "".join(err for *_, err in both)
 

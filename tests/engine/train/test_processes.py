@@ -14,6 +14,7 @@ from forks import ended
 from launch import as_launched, by_launcher
 from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
 
+from ldmcli.engine.train import unet, unet_run
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note
 
@@ -30,11 +31,14 @@ else is asked of two begins as forks with the variables that launchers set."""
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_looks(tmp_path_factory):
-    """Not here: what a launcher starts is not a fork of this process. One prompt is quick too."""
+    """Of the U-Net alone: torchrun trains the VAE, and what it starts is not a fork of this process. One prompt is quick too."""
     file = tmp_path_factory.mktemp("prompts") / "one.txt"
     file.write_text("a red circle\n")
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(OWN["unet"], "prompts", file)
+        patched.setattr(unet_run, "SAMPLE_STEPS", 2)
+        patched.setattr(unet_run, "VALIDATED", 16)
+        patched.setattr(unet, "plot_losses", lambda log, target: None)
         yield
 
 
@@ -137,7 +141,7 @@ def test_another_global_batch_is_another_run(alone, coco, model):
 
 def test_a_discriminator_balances_over_both_processes(coco, model, tmp_path):
     """Its weight comes from the gradients of the global batch, so that here accumulated parts are not the measure."""
-    contest = {"adversarial_weight": 0.5, "adversarial_start": 1, "max_steps": 4, "val_every": 4, "save_every": 4}
+    contest = {"size": 16, "adversarial_weight": 0.5, "adversarial_start": 1, "max_steps": 4, "val_every": 4, "save_every": 4}
     run_alone("vae", coco, model, tmp_path / "one", **contest)
     run_in_two("vae", coco, model, tmp_path / "two", batch_size=4, **contest)
     one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")

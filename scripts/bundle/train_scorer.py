@@ -1,26 +1,27 @@
 """Train the bundled scorer: a small CLIP, pictures against captions (Radford et al. 2021, sec. 2.3).
 
-    python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--minutes 25] [--init FOLDER]
+    python scripts/bundle/train_scorer.py --data DIR -o FOLDER --cache DIR [--steps 9000]
 
 Writes FOLDER as `CLIPModel.from_pretrained` and `CLIPProcessor.from_pretrained` read it. Nothing of the model that it judges is
-in it but the vocabulary: both towers start from random weights, or go on from an earlier edition (--init). It is to judge what the
-picture shows and not its pixels, so it sees each one in many views (scorer_views.py).
+in it but the vocabulary: both towers start from random weights. It is to judge what the picture shows and not its pixels, so it sees each
+one in many views (scorer_views.py).
 
 Two losses: a caption must find its picture among those of the batch and the other way round; and both, where a picture shows one
 thing, must be nearest to that emoji's own vector among all, which says more per step than a batch does. Those vectors are thrown away.
-One single emoji in 20 is held out; its concept is seen in other styles only.
+One drawing of an emoji in 20 is held out with its variations; its concept is seen in other drawings only.
 """
 
 import argparse
+import hashlib
 import json
 import math
 import random
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from resume_point import ResumePoint, add_options, go_on, keep
 from scorer_views import SIDE, augmented, variants
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,8 +39,8 @@ PATCH, WIDTH = 8, 128
 PEAK = 1.5e-3
 TOKENIZER_FILES = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
 HELD_OUT = 20
-"""One single emoji in so many is never trained on."""
-ONE_THING = ("single", "background", "split", "placed")
+"""One drawing of an emoji in so many is never trained on."""
+ONE_THING = ("single", "background", "split", "placed", "sized", "relation")
 """Kinds of pictures that are classified as well; the others show several things, or one in a colour that is not its own."""
 CLASS_SCALE = 30.0
 """What cosines to the emoji's vectors are multiplied by."""
@@ -80,7 +81,7 @@ class Pictures:
         self.versions, self.pixels, self.facts = torch.load(kept), pixels, facts
         self.captions = [image.captions for image in data.images]
         self.codes = {code: number for number, code in enumerate(dict.fromkeys(facts[number]["emoji"] for number in self.singles))}
-        self.trained = [place for place in range(len(self.singles)) if not is_held_out(place)]
+        self.trained = [place for place, number in enumerate(self.singles) if not is_held_out(facts[number])]
         self.rng, self.noise = random.Random(0), torch.Generator().manual_seed(0)
 
     def batch(self, size: int) -> tuple[Tensor, list[str], Tensor]:
@@ -110,27 +111,22 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True, help="decoded and disturbed pictures, kept for the next run")
     parser.add_argument("--model", type=Path, default=BUNDLED, help="folder with the vocabulary, tokenizer/, and the VAE for its views")
-    parser.add_argument("--minutes", type=float, default=25, help="stop after so many minutes")
-    parser.add_argument("--steps", type=int, default=8000)
+    add_options(parser, steps=9000)
     parser.add_argument("--lr", type=float, default=PEAK, help="the highest, reached after 100 steps")
-    parser.add_argument("--init", type=Path, help="go on from the weights of this scorer")
     parser.add_argument("--batch-size", type=int, default=192)
     args = parser.parse_args()
 
-    pictures = Pictures(args.data, args.cache, args.model)
-    vocabulary = args.init or args.model / "tokenizer"  # an earlier edition's may not be the bundled model's of today
+    point = ResumePoint(args.output.with_name(f"{args.output.name}-training"), args.max_minutes)
+    pictures, vocabulary = Pictures(args.data, args.cache, args.model), args.model / "tokenizer"
     tokenizer = load_tokenizer(vocabulary, LENGTH)
     torch.manual_seed(0)
-    model = CLIPModel.from_pretrained(args.init, dtype=torch.float32).train() if args.init else build(tokenizer)
-    classes = nn.Parameter(torch.randn(len(pictures.codes), WIDTH))
+    model, named_by = build(tokenizer), nn.Embedding(len(pictures.codes), WIDTH)
+    classes = named_by.weight
     optimizer = torch.optim.AdamW([*model.parameters(), classes], lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98), fused=True)
     print(f"{sum(p.numel() for p in model.parameters()):,} weights, {len(pictures.facts)} pictures", flush=True)
-    started = time.monotonic()
-    for step in range(args.steps):
-        progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
-        if progress >= 1:
-            break
-        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 100, 1) * (1 + math.cos(math.pi * progress)) / 2
+    learning = {"model": model, "classes": named_by, "optimizer": optimizer}
+    for step in range(go_on(point, learning, pictures.rng), args.steps):
+        optimizer.param_groups[0]["lr"] = args.lr * min((step + 1) / 100, 1) * (1 + math.cos(math.pi * step / args.steps)) / 2
         shown, texts, wanted = pictures.batch(args.batch_size)
         encoded = [tokenizer.encode(text) for text in texts]
         ids = torch.stack([e.ids[: max(e.length for e in encoded)] for e in encoded])  # causal: what follows the end does not matter
@@ -149,10 +145,10 @@ def main() -> None:
             print(
                 f"step {step} contrast {loss.item():.3f} text {named.item():.3f} pictures {shown_as.item():.3f} right {hit:.2f}", flush=True
             )
-        if step % 500 == 499:
-            save(model, args.output, vocabulary)
+        if point.is_due():
+            keep(point, step + 1, learning, pictures.rng)
     save(model, args.output, vocabulary)
-    print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s", flush=True)
+    print(f"saved {args.output} after {args.steps} steps", flush=True)
 
 
 def single_numbers(facts: list[dict[str, Any]]) -> list[int]:
@@ -161,9 +157,9 @@ def single_numbers(facts: list[dict[str, Any]]) -> list[int]:
     return sorted(first.values())
 
 
-def is_held_out(place: int) -> bool:
-    """Never trained on. The pictures of a concept stand together, so its other styles are."""
-    return place % HELD_OUT == 0
+def is_held_out(row: dict[str, Any]) -> bool:
+    """Never trained on alone, in any variation."""
+    return int(hashlib.sha256(f"scorer {row['emoji']} {row['set']}".encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def read_facts(root: Path, data: CaptionedImages) -> list[dict[str, Any]]:

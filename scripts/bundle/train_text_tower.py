@@ -1,6 +1,6 @@
 """Train the bundled model's vocabulary and text tower, so that a state says in a straight line what the picture is.
 
-    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--minutes 12]
+    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 5700]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
 it, linear maps must tell what text_tasks.py asks; from the state where a thing's name ends, what it is and how it looks. A tower trained
@@ -11,18 +11,16 @@ maps are thrown away; the tower is frozen and conditions the U-Net.
 
 import argparse
 import json
-import shutil
-import time
 from pathlib import Path
 
 import torch
 from caption_batches import CaptionBatches
+from resume_point import ResumePoint, add_options, go_on, keep
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vocabulary import LENGTH, save_vocabulary, train_vocabulary
 
-from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.saving import save_component
 from ldmcli.models.tokenizer import END, ClipTokenizer, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
@@ -30,8 +28,8 @@ from ldmcli.networks.configs import CLIPTextConfig
 
 WEIGHTS = {"look": 4.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 4.0}
 """Of the readers' losses; the others weigh 0.5."""
-SETTLING = 200
-"""Steps in which only the new maps learn, when a trained tower goes on: from random maps it would hear nonsense, and forget."""
+PEAK = 2e-3
+"""Learning rate after the warm-up."""
 SAME_WEIGHT = 2.0
 """Of the squared distance between the states of a word and of the thing that it is nearest to."""
 
@@ -78,15 +76,20 @@ def participation_ratio(states: Tensor) -> Tensor:
     return covariance.trace().square() / covariance.square().sum()
 
 
+def new_vocabulary(drawn: CaptionBatches, folder: Path, merges: int) -> dict[str, int]:
+    """Written once; a second call reads it."""
+    if not (folder / "vocab.json").is_file():
+        save_vocabulary(folder, *train_vocabulary(drawn.texts(), merges))
+    return dict(json.loads((folder / "vocab.json").read_text(encoding="utf-8")))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--packages", type=Path, required=True, help="node_modules, as build_dataset.py fetched it")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--init", type=Path, help="the output of an earlier run, to go on from its tower and vocabulary")
-    parser.add_argument("--minutes", type=float, default=12, help="stop after so many minutes")
-    parser.add_argument("--steps", type=int, default=6000)
+    add_options(parser, steps=5700)
     parser.add_argument("--merges", type=int, default=4000)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
@@ -94,34 +97,29 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
     args = parser.parse_args()
 
+    point = ResumePoint(args.output, args.max_minutes)
     drawn = CaptionBatches(args.data, args.dictionary, args.packages)
-    if args.init:
-        shutil.copytree(args.init / "tokenizer", args.output / "tokenizer", dirs_exist_ok=True)
-    else:
-        save_vocabulary(args.output / "tokenizer", *train_vocabulary(drawn.texts(), args.merges))
-    vocab = json.loads((args.output / "tokenizer/vocab.json").read_text(encoding="utf-8"))
+    vocab = new_vocabulary(drawn, args.output / "tokenizer", args.merges)
     tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)
     words = sum(map(len, drawn.dictionary.nouns.values()))
     print(f"{len(vocab)} tokens, {words} words beyond the captions", flush=True)
     torch.manual_seed(0)
-    text = load_text_encoder(args.init).train().requires_grad_(True) if args.init else new_tower(vocab, args.width, args.layers)
+    text = new_tower(vocab, args.width, args.layers)
     readers = Readers(args.width, class_counts(drawn.codes))
-    optimizer = torch.optim.AdamW([*text.parameters(), *readers.parameters()], lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
-    started = time.monotonic()
-    for step in range(args.steps):
-        progress = max(step / args.steps, (time.monotonic() - started) / 60 / args.minutes)
-        if progress >= 1:
-            break
-        optimizer.param_groups[0]["lr"] = 2e-3 * min((step + 1) / 100, 1) * (1 - progress)
-        text.requires_grad_(not args.init or step >= SETTLING)
+    optimizer = torch.optim.AdamW([*text.parameters(), *readers.parameters()], lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    learning = {"text": text, "readers": readers, "optimizer": optimizer}
+    for step in range(go_on(point, learning, drawn.rng), args.steps):
+        optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 100, 1) * (1 - step / args.steps)
         losses = step_loss(text, readers, tokenizer, drawn, args.batch_size, args.pairs)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
         if step % 50 == 0:
             print(f"step {step} " + " ".join(f"{name} {float(value):.3f}" for name, value in losses.items()), flush=True)
+        if point.is_due():
+            keep(point, step + 1, learning, drawn.rng)
     save_component(args.output, "text_encoder", text.config, text.state_dict())
-    print(f"saved {args.output} after {step + 1} steps, {time.monotonic() - started:.0f} s")
+    print(f"saved {args.output} after {args.steps} steps")
 
 
 if __name__ == "__main__":

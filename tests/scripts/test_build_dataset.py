@@ -14,8 +14,11 @@ sys.path.insert(0, str(SCRIPTS))
 
 import build_dataset  # noqa: E402
 import captions  # noqa: E402
+import licences  # noqa: E402
 import selection  # noqa: E402
 import sources  # noqa: E402
+import variations  # noqa: E402
+import vector_sets  # noqa: E402
 
 KINDS = {"background": 6, "split": 3, "placed": 4, "count": 4}
 ROWS = [
@@ -46,14 +49,14 @@ def packages(tmp_path: Path) -> Path:
     write_json(root / "emojilib/dist/emoji-en-US.json", {"🐶": ["dog_face", "animal", "puppy", "woof"]})
     rows = {key: {"default": words, "tts": [name]} for key, (name, words) in CLDR.items()}
     write_json(root / "cldr-annotations-full/annotations/en/annotations.json", {"annotations": {"annotations": rows}})
-    for style in sources.STYLES:
-        folder = root / style.folder
+    for drawings in sources.SETS:
+        folder = root / drawings.folder
         folder.mkdir(parents=True)
-        side = 256 if style.suffix == ".webp" else 64
+        side = 256 if drawings.suffix == ".webp" else 64
         picture = Image.new("RGBA", (side, side), (0, 0, 0, 0))
         picture.paste((255, 220, 0, 255), (side // 4, side // 4, side * 3 // 4 + 1, side * 3 // 4 + 1))
         for row in table:
-            picture.save(folder / row["image"].replace(".png", style.suffix), lossless=True, exact=True)
+            picture.save(folder / row["image"].replace(".png", drawings.suffix), lossless=True, exact=True)
     return root
 
 
@@ -65,13 +68,13 @@ def test_layout_is_coco_2017(packages, tmp_path):
     out = tmp_path / "out"
     counts = build_dataset.build(out, packages, kinds=KINDS)
     notes = json.loads((out / "annotations/captions_train2017.json").read_text())
-    assert counts["concepts"] == 3 and counts["pictures"] == counts["written"] == 9 + 17
     singles = [image for image in notes["images"] if image["kind"] == "single"]
+    assert counts["concepts"] == 3 and counts["pictures"] == counts["written"] == len({row["file_name"] for row in singles}) + 17
     assert list(dict.fromkeys(image["emoji"] for image in singles)) == ["1F436", "1F347", "2764"]
-    times = Counter(image["style"] for image in singles)
-    others = {style: 3 * build_dataset.OTHER_REPEATS for style in ("flat style", "3d style")}
-    assert times == {"cartoon style": 3 * build_dataset.REPEATS, **others}
-    assert {image["style"] for image in notes["images"]} == {"cartoon style", "flat style", "3d style"}
+    drawn = {(image["emoji"], image["set"]) for image in singles if image["variation"].startswith("0 0.0 1.000 0 0 None")}
+    assert len(drawn) == 3 * len(sources.SETS)
+    assert set(Counter(row["file_name"] for row in singles).values()) == {build_dataset.REPEATS}
+    assert {image["style"] for image in notes["images"]} == set(sources.STYLES)
     assert {image["license"] for image in notes["images"]} == {licence["id"] for licence in notes["licenses"]}
     assert {row["image_id"] for row in notes["annotations"]} == {image["id"] for image in notes["images"]}
     for image in notes["images"]:
@@ -92,8 +95,8 @@ def test_a_second_run_draws_only_what_is_missing_or_wrong(packages, tmp_path):
     before = contents(out)
     (out / "train2017/000000000002.png").unlink()
     (out / "train2017/000000000003.png").write_bytes(b"half a file")
-    os.replace(out / "train2017/000000000001.png", out / "train2017/000000000005.png")
-    (out / "train2017/000000000099.png").write_bytes(b"left over from a larger selection")
+    os.replace(out / "train2017/000000000001.png", out / "train2017/000000100001.png")
+    (out / "train2017/000000009999.png").write_bytes(b"left over from a larger selection")
     assert build_dataset.build(out, packages, kinds=KINDS)["written"] == 4
     assert contents(out) == before
 
@@ -143,7 +146,7 @@ def test_articles(noun, phrase):
     assert captions.with_article(noun) == phrase
 
 
-def test_captions_hold_the_plain_word_and_only_the_default_style_goes_unnamed(packages, tmp_path):
+def test_captions_hold_the_plain_word_and_every_style_may_go_unnamed(packages, tmp_path):
     build_dataset.build(tmp_path / "out", packages, kinds=KINDS)
     notes = json.loads((tmp_path / "out/annotations/captions_train2017.json").read_text())
     by_image: dict[int, list[str]] = {}
@@ -151,11 +154,83 @@ def test_captions_hold_the_plain_word_and_only_the_default_style_goes_unnamed(pa
         by_image.setdefault(row["image_id"], []).append(row["caption"])
     for code, phrase in {"1F436": "a dog", "1F347": "grapes", "2764": "a heart"}.items():
         for image in (image for image in notes["images"] if image.get("emoji") == code):
-            lines, is_default = by_image[image["id"]], image["style"] == "cartoon style"
-            assert (phrase in lines) == is_default and f"{phrase} in {image['style']}" in lines
+            lines = by_image[image["id"]]
+            assert phrase in lines and f"{phrase} in {image['style']}" in lines
             assert 6 <= len(lines) <= 8 and len(set(lines)) == len(lines) and all(line == line.lower() for line in lines)
-            assert sum(image["style"] in line for line in lines) == (3 if is_default else len(lines))
+            assert sum(image["style"] in line for line in lines) == 3
+            assert not any(style in line for style in sources.STYLES if style != image["style"] for line in lines)
             assert "animal" not in lines and "an animal" not in lines
+
+
+def test_a_smaller_data_set_has_its_share_of_scenes_and_every_drawing_once(packages, tmp_path):
+    build_dataset.build(tmp_path / "out", packages, kinds={"background": 20, "pair": 10}, share=0.5)
+    images = json.loads((tmp_path / "out/annotations/captions_train2017.json").read_text())["images"]
+    assert Counter(image["kind"] for image in images) == {"single": 3 * len(sources.SETS), "background": 10, "pair": 5}
+
+
+def emoji_of(name: str, category: str = "Objects", subcategory: str = "tool") -> sources.Emoji:
+    return sources.Emoji(code=name, image="", name=name, category=category, subcategory=subcategory, keywords=((), ()))
+
+
+@pytest.mark.parametrize(
+    ("emoji", "mirrored"),
+    [
+        (emoji_of("dog", "Animals & Nature", "animal-mammal"), True),
+        (emoji_of("hammer"), True),
+        (emoji_of("backhand index pointing left", "People & Body", "hand-single-finger"), False),
+        (emoji_of("three o'clock", "Travel & Places", "time"), False),
+        (emoji_of("stop sign", "Travel & Places", "transport-ground"), False),
+        (emoji_of("France", "Flags", "country-flag"), False),
+        (emoji_of("musical note", "Objects", "music"), False),
+        (emoji_of("calendar", "Objects", "office"), False),
+        (emoji_of("world map", "Travel & Places", "place-map"), False),
+        (emoji_of("check mark", "Symbols", "other-symbol"), False),
+        (emoji_of("teddy bear", "Activities", "game"), True),
+    ],
+)
+def test_only_what_is_the_same_in_a_mirror_is_mirrored(emoji, mirrored):
+    assert variations.may_be_mirrored(emoji) is mirrored
+    varied = variations.variations(emoji, "set", emoji.name)
+    assert any(one.mirrored for one in varied) is mirrored and varied[0] == variations.Variation()
+    assert varied == variations.variations(emoji, "set", emoji.name)
+
+
+def test_a_thing_in_another_colour_is_not_called_by_its_own_nor_one_that_is_named_painted():
+    assert variations.free_hues(emoji_of("green apple"), "apple") == [] == variations.free_hues(emoji_of("rock"), "rock")
+    hues = variations.free_hues(emoji_of("automobile"), "car")
+    assert hues and not any(variations.kept_back("colour", "car", hue) for hue in hues)
+    painted = build_dataset.Picture(
+        emoji=emoji_of("automobile"), drawings=sources.SETS[0], path=Path("car.png"), variation=variations.Variation(colour="blue"), turn=0
+    )
+    said = build_dataset.single_captions(painted, {"automobile": ["a red car", "a car"]}, Counter())
+    assert said and not any("red" in line.split() for line in said)
+
+
+def test_what_points_up_or_is_built_stands_upright():
+    assert variations.may_be_turned(emoji_of("hammer"))
+    upright = [emoji_of("backhand index pointing up"), emoji_of("church", "Travel & Places", "place-religious")]
+    assert not any(variations.may_be_turned(emoji) for emoji in upright)
+
+
+def test_every_set_has_a_licence_and_is_attributed():
+    assert len({drawings.name for drawings in sources.SETS}) == len(sources.SETS)
+    known = {licence["id"]: licence["name"] for licence in licences.LICENCES}
+    assert set(known.values()) == {"Apache License 2.0", "Creative Commons Attribution 4.0", "MIT License"}
+    for drawings in sources.SETS:
+        package = next(name for name in sources.PACKAGES if name.endswith(f"/{drawings.name}") or drawings.folder.startswith(name))
+        assert drawings.licence in known and drawings.style in sources.STYLES and package in licences.ATTRIBUTION
+
+
+def test_svg_drawings_belong_to_the_emoji_that_they_are_called_by():
+    icons = {
+        "width": 32,
+        "height": 32,
+        "icons": {"dog-face": {"body": "<g/>"}, "dog": {"body": "<a/>", "width": 64}},
+        "aliases": {"hound": {"parent": "dog"}, "god": {"parent": "dog", "hFlip": True}},
+    }
+    names = {"1F436": ["dog face", "DOG FACE"], "1F415": ["hound"], "1F408": ["god"], "1F431": ["cat"]}
+    assert vector_sets.named_alike(icons, names) == {"1F436": "dog-face", "1F415": "hound"}
+    assert 'viewBox="0 0 64 32"><a/></svg>' in vector_sets.svg_of(icons, "hound")
 
 
 def test_a_phrase_is_left_to_the_emoji_of_that_name_else_to_the_first():

@@ -1,4 +1,4 @@
-"""The scripts that train the bundled model: widening, the tower's questions, the dictionary's grammar."""
+"""The scripts that train the bundled model: the tower's questions, the dictionary's grammar, stages that go on where they were stopped."""
 
 import random
 import sys
@@ -16,38 +16,13 @@ import teach_words  # noqa: E402
 import text_tasks  # noqa: E402
 import train_scorer  # noqa: E402
 import vocabulary  # noqa: E402
-import widen  # noqa: E402
+import wordnet as wordnets  # noqa: E402
 
 from ldmcli.models.tokenizer import Tokens, load_tokenizer  # noqa: E402
-from ldmcli.networks.configs import UNetConfig, VAEConfig  # noqa: E402
-from ldmcli.networks.unet import UNet  # noqa: E402
-from ldmcli.networks.vae import VAE  # noqa: E402
-
-
-@torch.no_grad()
-def test_a_widened_model_begins_as_what_it_was():
-    torch.manual_seed(0)
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    old = VAE(VAEConfig(**blocks, block_out_channels=(8, 16), layers_per_block=1, latent_channels=4, norm_num_groups=4)).eval()
-    new = widen.widened_vae(old, 6).eval()
-    pictures = torch.rand(2, 3, 16, 16) * 2 - 1
-    before, after = old.encode(pictures), new.encode(pictures)
-    torch.testing.assert_close(after.mean[:, :4], before.mean)
-    torch.testing.assert_close(after.logvar[:, :4], before.logvar)
-    assert (after.logvar[:, 4:] == widen.LOG_VARIANCE).all() and after.mean[:, 4:].std() > 0
-    silent = torch.cat([before.mean, torch.zeros_like(before.mean[:, :2])], dim=1)
-    torch.testing.assert_close(new.decode(silent), old.decode(before.mean))
-
-    levels = {"down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("CrossAttnUpBlock2D",)}
-    shape = {"in_channels": 4, "out_channels": 4, "block_out_channels": (32,), "layers_per_block": 1, "cross_attention_dim": 8}
-    unet = UNet(UNetConfig(**levels, **shape, attention_head_dim=4, sample_size=8)).eval()
-    wide = widen.widened_unet(unet, 6).eval()
-    assert wide.config.in_channels == 6 and torch.equal(wide.conv_in.weight[:, :4], unet.conv_in.weight)
-    assert (wide.conv_out.weight[4:] == 0).all()
 
 
 def picture(kind: str, *objects: tuple[str, float, float, str | None], **more: object) -> dict:
-    listed = [{"emoji": code, "x": x, "y": y, "colour": colour} for code, x, y, colour in objects]
+    listed = [{"emoji": code, "x": x, "y": y, "side": 32, "colour": colour} for code, x, y, colour in objects]
     plain = {"style": "flat style", "background": ["white"], "stacked": False, "width": 64, "height": 64}
     return {**plain, "kind": kind, "objects": listed, **more}
 
@@ -63,6 +38,10 @@ def test_facts_of_a_scene():
     assert all(0 <= facts[name] < counts[name] for name in counts)
     corner = picture("placed", ("1F436", 17, 47, None))
     assert text_tasks.LAYOUTS[text_tasks.facts_of(corner, codes)["layout"]] == "bottom left"
+    boxed = picture("relation", ("1F436", 32, 32, None), relation="in a box", furniture_colour="pink")
+    facts = text_tasks.facts_of(boxed, codes)
+    assert text_tasks.LAYOUTS[facts["layout"]] == "in a box" and list(composition.HUES)[facts["colour too"] - 1] == "pink"
+    assert text_tasks.layout_of(picture("sized", ("1F436", 32, 32, None))) == "middle"
     split = picture("split", ("1F436", 32, 32, None), background=["pink", "pink"], stacked=True)
     assert text_tasks.facts_of(split, codes)["background too"] == counts["background too"] - 1
 
@@ -89,10 +68,11 @@ def test_wordnet_explains_the_senses_of_a_word_in_their_order(tmp_path):
     )
     (tmp_path / "index.noun").write_text("  1 licence\nbeagle n 2 1 @ 2 0 200 100\nhound n 1 0 1 0 200\n")
     (tmp_path / "index.verb").write_text("bark v 1 0 1 0 300\n")
-    wordnet = dictionary.WordNet(tmp_path)
+    wordnet = wordnets.WordNet(tmp_path)
     assert wordnet.explained("beagle") == ["beagle: a dog", "beagle: a small hound"]
     assert wordnet.explained("beagle", senses=1) == ["beagle: a dog"] and wordnet.explained("cat") == []
     assert wordnet.names["100"] == {"beagle hound"} and not wordnet.is_name("beagle") and wordnet.verbs == ["bark"]
+    assert wordnet.above("100", 4) == {"100": 0, "200": 1} and wordnet.above("100", 0) == {"100": 0}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """The measures of the bundled model, on true renderings of made-up emoji: they must say yes to what is right and no to what is wrong."""
 
+import hashlib
 import json
+import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 import composition  # noqa: E402
 import lists  # noqa: E402
 import sources  # noqa: E402
+import variations  # noqa: E402
 from judging import asked as ask  # noqa: E402
-from judging import colours, looks  # noqa: E402
+from judging import colours, descriptions, diversity, furnishing, looks  # noqa: E402
 from judging.asked import Asked  # noqa: E402
 from judging.copies import nearest_training  # noqa: E402
 from judging.drawing import fingerprint  # noqa: E402
@@ -43,9 +47,9 @@ def judge(tmp_path_factory):
     for order, (code, (name, shape, where, colour)) in enumerate(SHAPES.items()):
         picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
         getattr(ImageDraw.Draw(picture), shape)(where, fill=(*colour, 255))
-        for folder in (packages / sources.STYLES[0].folder, data / "train2017"):
+        for folder in (packages / sources.SETS[0].folder, data / "train2017"):
             folder.mkdir(parents=True, exist_ok=True)
-        picture.save(packages / sources.STYLES[0].folder / f"{code.lower()}.png")
+        picture.save(packages / sources.SETS[0].folder / f"{code.lower()}.png")
         table_row = {"unified": code, "image": f"{code.lower()}.png", "name": name.upper(), "category": "Animals & Nature"}
         rows.append({**table_row, "subcategory": "animal-mammal", "sort_order": order})
         white = Image.new("RGBA", (64, 64), "white")
@@ -67,7 +71,7 @@ def composed(judge, background, *placed):
     """placed: (thing, side, x, y), the centre in shares. Returns (1, 3, 64, 64) uint8."""
     canvas = Image.new("RGBA", (64, 64), background)
     for thing, side, x, y in placed:
-        small = read_source(judge.wardrobe.path(judge.wardrobe.emoji[thing.emoji[0]])).resize((side, side))
+        small = read_source(judge.wardrobe.paths(judge.wardrobe.emoji[thing.emoji[0]])[0]).resize((side, side))
         canvas.alpha_composite(small, (round(64 * x - side / 2), round(64 * y - side / 2)))
     picture = torch.frombuffer(bytearray(canvas.convert("RGB").tobytes()), dtype=torch.uint8)
     return picture.view(64, 64, 3).permute(2, 0, 1)[None]
@@ -108,11 +112,11 @@ def test_one_thing_alone_or_nothing_is_no_pair(judge):
         assert looks.relations(above=False)(judge, [Asked("", (DOG, TREE))], picture)[1] == [False]
 
 
-@pytest.mark.parametrize("drawn", [1, 2, 3])
+@pytest.mark.parametrize("drawn", [1, 2, 3, 4])
 def test_counts(judge, drawn):
     spots = [(62, 0.5, 0.5)] if drawn == 1 else [(29, *centre) for centre in composition.COUNT_CENTRES[drawn]]
     picture = composed(judge, "white", *((CAR, *spot) for spot in spots))
-    assert [looks.counts(judge, [Asked("", (CAR,), count=n)], picture)[1] for n in (2, 3)] == [[drawn == 2], [drawn == 3]]
+    assert [looks.counts(judge, [Asked("", (CAR,), count=n)], picture)[1] for n in (2, 3, 4)] == [[drawn == n] for n in (2, 3, 4)]
 
 
 @pytest.mark.parametrize("name", composition.PLACES)
@@ -152,9 +156,73 @@ def test_prompts_are_fixed_and_of_held_out_combinations():
     assert all(composition.kept_back("background", one.things[0].noun, one.colours[0]) for one in backgrounds)
     assert all(composition.kept_back("pair", *(thing.noun for thing in one.things)) for one in pairs)
     assert all(composition.kept_back("colour", one.things[0].noun, one.colours[0]) for one in hues)
-    assert len(backgrounds) == 90 and len(pairs) == 60 and len(ask.counted(things)) == 40 and len(ask.placed(things)) == 45
+    assert len(backgrounds) == 90 and len(pairs) == 60 and len(ask.counted(things)) == 60 and len(ask.placed(things)) == 45
     assert ask.in_relation(things, above=True) == pairs and ask.in_relation(things, above=False) != pairs
     assert not [one.prompt for one in backgrounds + hues if " a orange" in one.prompt or one.prompt.startswith("a orange")]
+
+
+def test_prompts_of_descriptions_and_relations_are_of_combinations_that_no_caption_has():
+    things = [Thing(row["prompt"], row["prompt"].split(" ", 1)[-1], tuple(row["emoji"])) for row in lists.read_concepts()]
+    described, furnished = ask.described(things), ask.furnished(things)
+    assert len(described) == 60 == len(furnished) and len(ask.two_coloured(things)) == 40 == len(ask.coloured_on_colour(things))
+    assert all(composition.kept_back("adjective", one.things[0].noun, one.colours[0]) for one in described)
+    assert all(composition.kept_back("relation", one.things[0].noun, one.place) for one in furnished)
+    for one in described:
+        words = one.prompt.split()
+        assert words[-2] == one.colours[0] and (words[-3] in composition.SIZES.get(one.size, composition.LOOKS))
+    for one in ask.coloured_on_colour(things):
+        assert one.colours[0] != one.colours[1] and all(colour in one.prompt for colour in one.colours)
+    every = [one.prompt for asked in (described, furnished, ask.two_coloured(things), ask.coloured_on_colour(things)) for one in asked]
+    # Another digest: other prompts than those that were fixed before the model of this edition was trained.
+    assert hashlib.sha256("\n".join(every).encode()).hexdigest()[:16] == "dd94e14a95db9846"
+
+
+def test_an_adjective_and_a_colour_are_both_looked_at(judge):
+    big, small = composed(judge, "white", (CAR, 62, 0.5, 0.5)), composed(judge, "white", (CAR, 31, 0.5, 0.5))
+    asked = [Asked("", (CAR,), ("red",), size="big"), Asked("", (CAR,), ("red",), size="small"), Asked("", (CAR,), ("red",))]
+    for picture, expected in ((big, [True, False, True]), (small, [False, True, True])):
+        assert descriptions.adjectives(judge, asked, picture.expand(3, -1, -1, -1))[1] == expected
+    assert descriptions.adjectives(judge, [Asked("", (CAR,), ("blue",))], big)[1] == [False]
+    assert colours.extents(composed(judge, "white")) == [0.0]
+
+
+def test_a_coloured_thing_on_a_coloured_ground(judge):
+    picture = composed(judge, composition.BACKGROUNDS["blue"], (CAR, 62, 0.5, 0.5))
+    verdicts = [
+        descriptions.coloured_on_colour(judge, [Asked("", (CAR,), pair)], picture)[1]
+        for pair in (("red", "blue"), ("green", "blue"), ("red", "pink"))
+    ]
+    assert verdicts == [[True], [False], [False]]
+
+
+def test_two_things_keep_their_colours(judge):
+    picture = composed(judge, "white", (CAR, 31, 0.26, 0.5), (TREE, 31, 0.74, 0.5))
+    pairs = (("red", "green"), ("green", "red"))
+    assert [descriptions.two_coloured(judge, [Asked("", (CAR, TREE), pair)], picture)[1] for pair in pairs] == [[True], [False]]
+
+
+@pytest.mark.parametrize("relation", list(composition.RELATIONS))
+def test_a_thing_and_its_furniture_are_both_looked_at(judge, relation):
+    thing = judge.wardrobe.cut_out(judge.wardrobe.of("1F436")[0], composition.HALF)
+    canvas = furnishing.painted_over(relation, 3, thing)
+    picture = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(64, 64, 3).permute(2, 0, 1)[None]
+    for other in composition.RELATIONS:
+        figures, hits = furnishing.furnishings(judge, [Asked("", (DOG,), place=other)], picture)
+        assert figures[1].value == (other == relation) and (hits == [True] or other != relation)
+    assert furnishing.furnishings(judge, [Asked("", (TREE,), place=relation)], picture)[1] == [False]
+    assert furnishing.nearest_furniture(composed(judge, "white", (DOG, 62, 0.5, 0.5))[0]) == ""
+
+
+def test_looks_are_groups_whose_members_are_all_alike():
+    base = torch.eye(4)
+    near = torch.nn.functional.normalize(base[0] + 0.05 * base[3], dim=0)
+    assert diversity.looks_of(torch.stack([base[0], near, base[1], base[2]]), 0.95) == 3
+    assert diversity.looks_of(base[:1].expand(8, -1), 0.95) == 1
+    chain = [torch.tensor([math.cos(angle), math.sin(angle)]) for angle in (0.0, 0.25, 0.5)]  # neighbours alike, ends not
+    assert diversity.looks_of(torch.stack(chain), 0.95) == 2
+    turned = variations.Variation(turn=5.0, scale=0.9)
+    assert diversity.is_turned(str(turned)) and not diversity.is_turned(str(variations.Variation()))
+    assert not diversity.is_turned(str(replace(turned, mirrored=True)))
 
 
 def test_the_table_says_what_was_missed():

@@ -1,5 +1,7 @@
 """Composed pictures: what is said of them is what is drawn, and held-out combinations stay out."""
 
+import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -12,14 +14,15 @@ sys.path.insert(0, str(SCRIPTS))
 
 import composition  # noqa: E402
 import scene_plan  # noqa: E402
+import scene_words  # noqa: E402
 import scenes  # noqa: E402
-from sources import STYLES, Emoji  # noqa: E402
+from sources import SETS, Emoji  # noqa: E402
 
 PAINT = {"dog": (160, 100, 50), "car": (220, 30, 40), "kite": (30, 60, 220), "pizza": (240, 200, 60), "drum": (200, 60, 160)}
 
 
 @pytest.fixture(scope="module")
-def things(tmp_path_factory) -> list[scene_plan.Thing]:
+def things(tmp_path_factory) -> list[scene_words.Thing]:
     """Discs of one colour each."""
     folder, found = tmp_path_factory.mktemp("emoji"), []
     for number, (noun, colour) in enumerate(PAINT.items()):
@@ -28,11 +31,11 @@ def things(tmp_path_factory) -> list[scene_plan.Thing]:
         disc[x**2 + y**2 < 0.8] = (*colour, 255)
         Image.fromarray(disc).save(folder / f"{noun}.png")
         emoji = Emoji(code=f"{number}", image=noun, name=noun, category="Objects", subcategory="thing", keywords=((), ()))
-        found.append(scene_plan.Thing(emoji, noun, (f"a {noun}",), (folder / f"{noun}.png",) * len(STYLES)))
+        found.append(scene_words.Thing(emoji, noun, (f"a {noun}",), (folder / f"{noun}.png",) * len(SETS)))
     return found
 
 
-def planned(things: list[scene_plan.Thing], kind: str, number: int = 300) -> list[scenes.Scene]:
+def planned(things: list[scene_words.Thing], kind: str, number: int = 300) -> list[scenes.Scene]:
     return list(scene_plan.plan_scenes(things, {kind: number}))
 
 
@@ -65,7 +68,7 @@ def test_a_relation_in_words_is_the_relation_on_the_canvas(things):
     for scene in planned(things, "pair"):
         first, second = scene.objects
         for caption in scene.captions:
-            where = [caption.index(nouns[one.emoji.code]) for one in scene.objects]
+            where = [re.search(rf"\b{nouns[one.emoji.code]}\b", caption).start() for one in scene.objects]
             first_said_first = where[0] < where[1]
             if " left of " in caption or " right of " in caption:
                 assert first.x < second.x and first_said_first == (" left of " in caption)
@@ -109,8 +112,75 @@ def test_a_picture_that_hides_its_rim_stands_smaller(tmp_path):
 
 def test_counts(things):
     for scene in planned(things, "count", 40):
-        words = {2: ("two ", "2 ", "a pair of "), 3: ("three ", "3 ")}[len(scene.objects)]
+        words = {2: ("two ", "2 ", "a pair of "), 3: ("three ", "3 "), 4: ("four ", "4 ")}[len(scene.objects)]
         assert all(any(word in text for word in words) for text in scene.captions)
+        assert len({(one.x, one.y) for one in scene.objects}) == len(scene.objects)
+
+
+def test_a_size_in_words_is_the_size_on_the_canvas(things):
+    small = {word for word in composition.SIZES["small"]}
+    big = {word for word in composition.SIZES["big"]}
+    for scene in planned(things, "sized", 100) + planned(things, "described", 100):
+        said = [set(text.replace(",", "").split()) for text in scene.captions]
+        assert not any(words & small and words & big for words in said)
+        assert all(not words & big for words in said) if scene.objects[0].side == composition.HALF else all(not w & small for w in said)
+        assert scene.kind == "described" or all(words & (small | big) for words in said)
+
+
+def test_an_adjective_comes_before_the_colour_and_never_with_a_held_out_pair(things):
+    nouns = {thing.emoji.code: thing.noun for thing in things}
+    adjectives = {*composition.LOOKS, *composition.SIZES["big"], *composition.SIZES["small"]}
+    for scene in planned(things, "described", 100):
+        (one,) = scene.objects
+        noun = nouns[one.emoji.code]
+        assert not composition.kept_back("adjective", noun, one.colour) and one.colour not in scene.background
+        for text in scene.captions:
+            words = text.replace(",", "").split()
+            at = words.index(noun)
+            assert words[at - 1] == one.colour and words[at - 2] in adjectives
+
+
+@pytest.mark.parametrize("relation", list(composition.RELATIONS))
+def test_furniture_is_drawn_where_captions_say_it(things, relation):
+    furniture, preposition = composition.RELATIONS[relation].furniture, relation.split()[0]
+    scenes_of = [scene for scene in planned(things, "relation") if scene.relation[0] == relation]
+    assert len(scenes_of) > 40
+    nouns = {thing.emoji.code: thing.noun for thing in things}
+    for scene in scenes_of[:20]:
+        (one,) = scene.objects
+        assert not composition.kept_back("relation", nouns[one.emoji.code], relation)
+        assert all(furniture in text for text in scene.captions)
+        assert all((f" {scene.furniture_colour} {furniture}" in f" {text}") for text in scene.captions if scene.furniture_colour)
+        assert scene.furniture_colour != scene.background[0]
+        with_it, without = (np.asarray(scenes.draw_scene(each)).astype(int) for each in (scene, dataclasses.replace(scene, relation=None)))
+        rows = np.nonzero(np.abs(with_it - without).sum(-1) > 12)[0]
+        if preposition == "on":
+            assert rows.min() >= one.y + one.side / 2 - 1
+        elif preposition == "under":
+            assert rows.min() < one.y - one.side / 4
+        else:
+            assert rows.max() > one.y + one.side / 4 and rows.min() < one.y + one.side / 2
+
+
+def test_a_drawing_of_little_colour_is_never_painted(tmp_path):
+    white = np.full((64, 64, 4), 255, np.uint8)
+    white[:8] = (220, 30, 40, 255)
+    Image.fromarray(white).save(tmp_path / "white.png")
+    white[:40] = (220, 30, 40, 255)
+    Image.fromarray(white).save(tmp_path / "red.png")
+    assert not scenes.takes_colour(tmp_path / "white.png") and scenes.takes_colour(tmp_path / "red.png")
+
+
+def test_a_mirrored_object_is_the_mirror_image_and_a_turned_one_loses_no_corner(tmp_path):
+    half = np.zeros((64, 64, 4), np.uint8)
+    half[:, :20] = (220, 30, 40, 255)
+    Image.fromarray(half).save(tmp_path / "half.png")
+    emoji = Emoji(code="0", image="", name="", category="Objects", subcategory="", keywords=((), ()))
+    plain = scenes.Placed(emoji=emoji, path=tmp_path / "half.png", x=32, y=32, side=64)
+    mirrored = np.asarray(scenes.draw_object(dataclasses.replace(plain, mirrored=True)))
+    assert (mirrored[:, ::-1] == half).all()
+    turned = np.asarray(scenes.draw_object(dataclasses.replace(plain, turn=10.0)))
+    assert turned.shape[0] == turned.shape[1] > 64 and turned[..., 3].sum() == pytest.approx(half[..., 3].sum(dtype=int), rel=0.02)
 
 
 @pytest.mark.parametrize("colour", list(composition.HUES))

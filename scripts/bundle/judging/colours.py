@@ -1,5 +1,7 @@
 """Colours and places, read off a picture's pixels. Pictures are (N, 3, H, W) uint8."""
 
+from collections.abc import Sequence
+
 import composition
 import torch
 from torch import Tensor
@@ -8,6 +10,8 @@ BORDER = 3
 """Pixels along the edge that show the background."""
 FOREGROUND = 0.15
 """A pixel belongs to the thing from this distance on to the background, pixels from 0 to 1."""
+BIG = 0.62
+"""Of the picture's side: the longer side of what is drawn larger than this is big."""
 COLOURFUL = 0.25
 """Least saturation at which a pixel has a hue worth asking for."""
 
@@ -50,6 +54,25 @@ def nearest_places(pictures: Tensor) -> list[str]:
     names = list(composition.PLACES)
     spots = torch.tensor([[composition.PLACES[name].x, composition.PLACES[name].y] for name in names])
     return [names[i] for i in torch.cdist(centres(pictures), spots).argmin(dim=1).tolist()]
+
+
+def on_white(pictures: Tensor, colours: Sequence[str]) -> Tensor:
+    """The pictures with what is near to the named background, one for each, made white."""
+    grounds = torch.tensor([composition.BACKGROUNDS[name] for name in colours], dtype=torch.float32)[..., None, None]
+    near = (pictures.float() - grounds).abs().amax(dim=1, keepdim=True) < 255 * FOREGROUND
+    return torch.where(near, 255, pictures)
+
+
+def extents(pictures: Tensor) -> list[float]:
+    """The longer side of what is drawn on white, in shares of the picture's; 0 where nothing is."""
+    drawn = (1 - pictures.float() / 255).amax(dim=1) > FOREGROUND
+    return [max(_length(picture.any(dim=0)), _length(picture.any(dim=1))) for picture in drawn]
+
+
+def _length(line: Tensor) -> float:
+    """From the first true to the last, in shares of the whole."""
+    (places,) = line.nonzero(as_tuple=True)
+    return (int(places[-1] - places[0]) + 1) / len(line) if len(places) else 0.0
 
 
 def main_hues(pictures: Tensor) -> list[str | None]:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from judging import asked as ask
-from judging import looks
+from judging import descriptions, looks
 from judging.asked import Asked
 from judging.drawing import judged_sheet
 from judging.figures import Figure, Result
+from judging.furnishing import furnishings
 from judging.judge import Judge
 
 Look = Callable[[Judge, Sequence[Asked], Tensor], tuple[list[Figure], list[bool]]]
@@ -34,6 +35,10 @@ def kinds(judge: Judge) -> dict[str, Kind]:
         "above": Kind(ask.in_relation(simple, above=True), looks.relations(above=True)),
         "count": Kind(ask.counted(simple), looks.counts),
         "colour": Kind(ask.recoloured(things), looks.hues),
+        "described": Kind(ask.described(things), descriptions.adjectives),
+        "coloured on colour": Kind(ask.coloured_on_colour(things), descriptions.coloured_on_colour),
+        "two coloured": Kind(ask.two_coloured(simple), descriptions.two_coloured),
+        "furniture": Kind(ask.furnished(simple), furnishings),
         "place": Kind(ask.placed(simple), looks.places),
         "left-right": Kind(ask.on_split_backgrounds(things, stacked=False), looks.split_backgrounds("left", "right")),
         "top-bottom": Kind(ask.on_split_backgrounds(things, stacked=True), looks.split_backgrounds("top", "bottom")),

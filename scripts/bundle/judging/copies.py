@@ -1,9 +1,9 @@
-"""How many composed pictures are all but copies of a training picture."""
+"""How many pictures are all but copies of a training picture: composed ones, and those of the prompts of diversity.py."""
 
 import torch
 from torch import Tensor
 
-from judging.composed import drawn
+from judging import composed, diversity
 from judging.drawing import judged_sheet
 from judging.figures import Figure, Result, share
 from judging.judge import Judge
@@ -15,13 +15,15 @@ AT_A_TIME = 512
 
 def measure_copies(judge: Judge) -> Result:
     """The nearest of all training pictures, composed ones among them, in RMSE of all pixels."""
-    made = drawn(judge)
-    pictures = torch.cat([part for _, part in made.values()])
-    labels = [one.prompt for asked, _ in made.values() for one in asked]
+    made, (prompts, alone) = composed.drawn(judge), diversity.drawn(judge)
+    pictures = torch.cat([alone, *(part for _, part in made.values())])
+    labels = [prompt for prompt in prompts for _ in range(diversity.SEEDS)]
+    labels += [one.prompt for asked, _ in made.values() for one in asked]
     distances, nearest = nearest_training(judge, pictures)
     copied = [distance <= COPY for distance in distances.tolist()]
     figures = [
-        Figure(name=f"composed within RMSE {COPY} of a training picture", value=share(copied), cases=len(copied), bound=0.2, at_most=True),
+        Figure(name=f"within RMSE {COPY} of a training picture", value=share(copied), cases=len(copied), bound=0.2, at_most=True),
+        Figure(name="  of one thing alone", value=share(copied[: len(alone)]), cases=len(alone), bound=0.2, at_most=True),
         Figure(name="  median RMSE to the nearest", value=distances.median().item(), unit="", cases=len(copied)),
     ]
     rows = zip(labels, distances.tolist(), nearest, strict=True)

@@ -3,30 +3,82 @@
 import itertools
 
 import lists
+import torch
 from torch import Tensor
 
 from judging.drawing import as_pillow
-from judging.figures import Figure, Result
+from judging.figures import Figure, Result, share
 from judging.judge import Judge
 from ldmcli.metrics.rmse import rmse
 from ldmcli.reports.sheets import contact_sheet
 
 PROMPTS, SEEDS = 20, 8
+LEAST, LEAST_VARIED, LOOKS = 0.18, 0.10, 3
+"""RMSE between seeds on average and of the least varied prompt, and looks of a prompt, that are asked for."""
+DRAWINGS, ALIKE = 200, 0.05
+"""Two pictures have one look where the scorer finds them as near as it finds a drawing and the same one turned a little, smaller and moved:
+of so many drawings of the data set, but for this share of the least alike."""
+
+
+def fixed_prompts(judge: Judge) -> list[str]:
+    """Evenly spaced concepts."""
+    concepts = lists.read_concepts()
+    return [row["prompt"] for row in judge.some(concepts[:: len(concepts) // PROMPTS])]
+
+
+def drawn(judge: Judge) -> tuple[list[str], Tensor]:
+    """The prompts and SEEDS pictures of each."""
+    prompts = fixed_prompts(judge)
+    return prompts, judge.drawer.draw("diversity", prompts, SEEDS)
 
 
 def measure_diversity(judge: Judge) -> Result:
-    """Mean RMSE (pixels from 0 to 1) between two seeds of one prompt, over evenly spaced concepts."""
-    concepts = lists.read_concepts()
-    prompts = [row["prompt"] for row in judge.some(concepts[:: len(concepts) // PROMPTS])]
-    pictures = judge.drawer.draw("diversity", prompts, SEEDS)
-    spreads = [spread(pictures[i * SEEDS : (i + 1) * SEEDS]) for i in range(len(prompts))]
+    """Mean RMSE (pixels from 0 to 1) between two seeds of one prompt, and how many looks its pictures have."""
+    prompts, pictures = drawn(judge)
+    parts = pictures.split(SEEDS)
+    spreads = [spread(part) for part in parts]
+    one_look = cosine_of_one_look(judge)
+    looks = [looks_of(judge.scorer.embed_pictures(as_pillow(part)), one_look) for part in parts]
     figures = [
-        Figure(name="between seeds, mean RMSE", value=sum(spreads) / len(spreads), unit="", cases=len(prompts)),
-        Figure(name="  of the least varied prompt", value=min(spreads), unit="", cases=SEEDS),
+        Figure(name="between seeds, mean RMSE", value=sum(spreads) / len(spreads), unit="", cases=len(prompts), bound=LEAST),
+        Figure(name="  of the least varied prompt", value=min(spreads), unit="", cases=SEEDS, bound=LEAST_VARIED),
+        Figure(name="looks of a prompt, mean", value=sum(looks) / len(looks), unit="", cases=len(prompts), bound=LOOKS),
+        Figure(name=f"  prompts with {LOOKS} at least", value=share([number >= LOOKS for number in looks]), cases=len(prompts)),
     ]
-    details = [{"prompt": prompt, "mean_pairwise_rmse": round(value, 4)} for prompt, value in zip(prompts, spreads, strict=True)]
+    rows = zip(prompts, spreads, looks, strict=True)
+    details = [{"prompt": prompt, "mean_pairwise_rmse": round(value, 4), "looks": number} for prompt, value, number in rows]
     labels = [prompt for prompt in prompts for _ in range(SEEDS)]
     return Result(figures, details, contact_sheet(as_pillow(pictures), SEEDS, labels=labels, gap=2))
+
+
+def cosine_of_one_look(judge: Judge) -> float:
+    """From this cosine of the scorer's picture vectors on, two pictures have one look."""
+    turned = [row for row in judge.rows if row["kind"] == "single" and is_turned(row["variation"])]
+    plain = {(row["emoji"], row["set"]): row for row in reversed(judge.rows) if row["kind"] == "single"}
+    chosen = turned[:: max(len(turned) // DRAWINGS, 1)]
+    vectors = [
+        judge.scorer.embed_pictures(as_pillow(torch.stack([judge.read(row) for row in rows])))
+        for rows in (chosen, [plain[row["emoji"], row["set"]] for row in chosen])
+    ]
+    return (vectors[0] * vectors[1]).sum(dim=1).quantile(ALIKE).item()
+
+
+def is_turned(variation: str) -> bool:
+    """By its words (see variations.Variation): not in a mirror, in its own colour, not as it is."""
+    mirrored, turn, scale, right, down, colour = variation.split()
+    return mirrored == "0" and colour == "None" and (turn, scale, right, down) != ("0.0", "1.000", "0", "0")
+
+
+def looks_of(vectors: Tensor, one_look: float) -> int:
+    """Clusters of unit vectors (N, D) by complete linkage: within one, all cosines are at least one_look."""
+    cosines, clusters = vectors @ vectors.T, [[row] for row in range(len(vectors))]
+    while len(clusters) > 1:
+        pairs = itertools.combinations(range(len(clusters)), 2)
+        nearest, one, other = max((cosines[clusters[a]][:, clusters[b]].min().item(), a, b) for a, b in pairs)
+        if nearest < one_look:
+            break
+        clusters[one] += clusters.pop(other)
+    return len(clusters)
 
 
 def spread(pictures: Tensor) -> float:

@@ -20,14 +20,16 @@ Looked = tuple[list[Figure], list[bool]]
 
 
 def backgrounds(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looked:
-    """The colour by the mean of the edge; the thing by the nearest of all emoji on that colour (L2 of 32 x 32 RGB)."""
+    """The colour by the mean of the edge; the thing by the nearest of all drawings on that colour (L2 of 32 x 32 RGB)."""
     hits = [seen == one.colours[0] for seen, one in zip(border_colours(pictures), asked, strict=True)]
-    known = []
-    for one, print_ in zip(asked, fingerprint(pictures), strict=True):
-        away = (fingerprint(judge.wardrobe.all_drawn(SIDE, one.colours[0])) - print_).square().sum(dim=1)
-        known.append(judge.matcher.codes[int(away.argmin())] in one.things[0].emoji)
+    prints, known = fingerprint(pictures), [False] * len(asked)
+    for colour in dict.fromkeys(one.colours[0] for one in asked):
+        drawn = fingerprint(judge.wardrobe.all_drawn(SIDE, colour))
+        for row in [row for row, one in enumerate(asked) if one.colours[0] == colour]:
+            nearest = int((drawn - prints[row]).square().sum(dim=1).argmin())
+            known[row] = judge.matcher.codes[nearest] in asked[row].things[0].emoji
     figures = [
-        Figure(name="background colour, 1 of 10", value=share(hits), cases=len(hits), chance=1 / 10, bound=0.95),
+        Figure(name="background colour, 1 of 10", value=share(hits), cases=len(hits), chance=1 / 10, bound=0.97),
         Figure(name="  the thing on it", value=share(known), cases=len(known), chance=blind(judge.wardrobe, asked)),
     ]
     return figures, [a and b for a, b in zip(hits, known, strict=True)]
@@ -59,8 +61,8 @@ def relations(*, above: bool) -> Callable[[Judge, Sequence[Asked], Tensor], Look
             ordered.append(fit[0, a] + fit[1, b] < fit[0, b] + fit[1, a])
         luck = sum(2 * len(w.things[0].emoji) * len(w.things[1].emoji) for w in asked) / len(asked) / emoji**2
         figures = [
-            Figure(name=f"{name}: right way round", value=share(ordered), cases=len(ordered), chance=1 / 2, bound=0.85),
-            Figure(name=f"  both found of {emoji}", value=share(found), cases=len(found), chance=luck, bound=0.75),
+            Figure(name=f"{name}: right way round", value=share(ordered), cases=len(ordered), chance=1 / 2, bound=0.97),
+            Figure(name=f"  both found of {emoji}", value=share(found), cases=len(found), chance=luck, bound=0.90),
         ]
         return figures, [a and b for a, b in zip(ordered, found, strict=True)]
 
@@ -72,22 +74,24 @@ def is_pair(codes: Sequence[str], first: Thing, second: Thing) -> bool:
 
 
 def counts(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looked:
-    """Whether the picture is nearest (L2 of 32 x 32 RGB) to renderings of as many as were asked for, of one, two and three."""
+    """Whether the picture is nearest (L2 of 32 x 32 RGB) to renderings of as many as were asked for, of one to four."""
     hits = []
     for one, print_ in zip(asked, fingerprint(pictures), strict=True):
-        away = {n: (fingerprint(laid_out(judge.wardrobe, one.things[0], n)) - print_).square().sum(dim=1).min().item() for n in (1, 2, 3)}
+        away = {
+            n: (fingerprint(laid_out(judge.wardrobe, one.things[0], n)) - print_).square().sum(dim=1).min().item() for n in (1, 2, 3, 4)
+        }
         hits.append(min(away, key=lambda n: away[n]) == one.count)
-    return [Figure(name="counts, 1 of 3", value=share(hits), cases=len(hits), chance=1 / 3)], hits
+    return [Figure(name="counts, 1 of 4", value=share(hits), cases=len(hits), chance=1 / 4)], hits
 
 
 def laid_out(wardrobe: Wardrobe, thing: Thing, count: int) -> Tensor:
-    """One of the thing as usual, or `count` small ones on white, for each of its emoji: (emoji, 3, SIDE, SIDE) uint8."""
+    """One of the thing as usual, or `count` small ones on white, for each of its drawings: (drawings, 3, SIDE, SIDE) uint8."""
     side, centres = (SIDE, [(0.5, 0.5)]) if count == 1 else (composition.HALF, composition.COUNT_CENTRES[count])
     sheets = []
-    for code in thing.emoji:
+    for one in (drawing for code in thing.emoji for drawing in wardrobe.of(code)):
         sheet = Image.new("RGB", (SIDE, SIDE), "white")
         for x, y in centres:
-            sheet.paste(wardrobe.draw(code, side), (round(x * SIDE - side / 2), round(y * SIDE - side / 2)))
+            sheet.paste(wardrobe.draw(one, side), (round(x * SIDE - side / 2), round(y * SIDE - side / 2)))
         sheets.append(np.asarray(sheet))
     return torch.from_numpy(np.stack(sheets)).permute(0, 3, 1, 2)
 
@@ -95,7 +99,8 @@ def laid_out(wardrobe: Wardrobe, thing: Thing, count: int) -> Tensor:
 def hues(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looked:
     """The named hue that most of the colourful pixels are nearest to."""
     hits = [seen == one.colours[0] for seen, one in zip(main_hues(pictures), asked, strict=True)]
-    return [Figure(name="colour of the thing, 1 of 7", value=share(hits), cases=len(hits), chance=1 / len(composition.HUES))], hits
+    luck = 1 / len(composition.HUES)
+    return [Figure(name="colour of the thing, 1 of 7", value=share(hits), cases=len(hits), chance=luck, bound=0.85)], hits
 
 
 def places(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looked:

@@ -1,4 +1,4 @@
-"""Which thing stands in a half of a picture: every emoji of the data set is laid over it and moved about. Pictures are uint8."""
+"""Which thing stands in a half of a picture: every drawing of the data set is laid over it and moved about. Pictures are uint8."""
 
 from collections.abc import Sequence
 
@@ -13,16 +13,18 @@ SIDES = (30, 32)
 
 
 class Matcher:
-    """Distances of halves to all emoji on white."""
+    """Distances of halves to all drawings on white."""
 
     def __init__(self, wardrobe: Wardrobe) -> None:
         drawn = {side: wardrobe.all_drawn(side).flatten(1).float() / 255 for side in SIDES}
         self.templates = {side: (pictures, pictures.square().sum(dim=1)) for side, pictures in drawn.items()}
-        self.codes = list(wardrobe.emoji)
-        self.place = {code: row for row, code in enumerate(self.codes)}
+        self.codes = [one.code for one in wardrobe.drawings]
+        self.places: dict[str, list[int]] = {}
+        for row, code in enumerate(self.codes):
+            self.places.setdefault(code, []).append(row)
 
     def distances(self, halves: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, emoji): the least RMSE over sizes and positions, with white where the rendering is not.
+        """(N, 3, H, W) -> (N, drawings): the least RMSE over sizes and positions, with white where the rendering is not.
 
         What lies outside of the rendering counts as well, so that a small patch that fits does not win.
         """
@@ -39,8 +41,8 @@ class Matcher:
         return (best.clamp(min=0) / half.numel()).sqrt()
 
     def to_thing(self, distances: Tensor, thing: Thing) -> float:
-        """distances: (emoji,) of one half. To the nearest of the thing's emoji."""
-        return distances[[self.place[code] for code in thing.emoji]].min().item()
+        """distances: (drawings,) of one half. To the nearest drawing of the thing's emoji."""
+        return distances[[row for code in thing.emoji for row in self.places[code]]].min().item()
 
 
 def halves(pictures: Tensor, *, above: bool) -> Sequence[Tensor]:

@@ -23,8 +23,8 @@ def measure_concepts(judge: Judge) -> Result:
     nearest, right = recognised(judge, rows, pictures)
     first = ranked_first(judge, rows, pictures)
     figures = [
-        Figure(name="concepts recognised", value=share(right), cases=len(right), chance=chance(judge, rows), bound=0.95),
-        Figure(name="scorer prefers the prompt of 100", value=share(first), cases=len(first), chance=1 / AMONG, bound=0.92),
+        Figure(name="concepts recognised", value=share(right), cases=len(right), chance=chance(judge, rows), bound=0.96),
+        Figure(name="scorer prefers the prompt of 100", value=share(first), cases=len(first), chance=1 / AMONG, bound=0.93),
         *by_group(rows, right, judge.seeds),
     ]
     return Result(figures, verdicts(rows, nearest, right, judge.seeds), sheet(judge, rows, pictures, right))
@@ -37,7 +37,7 @@ def measure_synonyms(judge: Judge) -> Result:
     nearest, right = recognised(judge, rows, pictures)
     mostly = [sum(right[i : i + judge.seeds]) > judge.seeds / 2 for i in range(0, len(right), judge.seeds)]
     figures = [
-        Figure(name="synonyms recognised", value=share(right), cases=len(right), chance=chance(judge, rows), bound=0.60),
+        Figure(name="synonyms recognised", value=share(right), cases=len(right), chance=chance(judge, rows), bound=0.70),
         Figure(name="synonyms recognised with most seeds", value=share(mostly), cases=len(mostly)),
     ]
     return Result(figures, verdicts(rows, nearest, right, judge.seeds), sheet(judge, rows, pictures, right))

@@ -11,10 +11,11 @@ import selection
 import sources
 import torch
 from composition import BACKGROUNDS
-from PIL import Image
+from PIL import Image, ImageOps
 from scene_plan import things_of
 from scenes import read_source
 from torch import Tensor
+from variations import may_be_mirrored
 
 GROUPS = {"animal", "food", "vehicle", "thing", "clothing", "sport", "music"}
 """Of concepts.json: what can stand beside something else."""
@@ -32,8 +33,17 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """One drawing of an emoji, as it is or in a mirror."""
+
+    code: str
+    path: Path
+    mirrored: bool
+
+
+@dataclass(frozen=True)
 class Wardrobe:
-    """Every emoji of the data set in the style that a caption without a style means. packages: a node_modules folder."""
+    """Every emoji of the data set in every set of drawings that has it. packages: a node_modules folder."""
 
     packages: Path
 
@@ -41,12 +51,17 @@ class Wardrobe:
     def emoji(self) -> dict[str, sources.Emoji]:
         """By code, those that are drawn at all."""
         kept = filter(selection.is_kept, sources.read_emoji(self.packages))
-        return {one.code: one for one in kept if self.path(one) is not None}
+        return {one.code: one for one in kept if self.paths(one)}
 
-    def path(self, emoji: sources.Emoji) -> Path | None:
-        """Of the first style that draws it."""
-        found = (sources.find_picture(self.packages, style, emoji) for style in sources.STYLES)
-        return next(filter(None, found), None)
+    def paths(self, emoji: sources.Emoji) -> list[Path]:
+        """Its picture in each set that draws it."""
+        return list(filter(None, (sources.find_picture(self.packages, drawings, emoji) for drawings in sources.SETS)))
+
+    @cached_property
+    def drawings(self) -> list[Drawing]:
+        """Of all emoji, in all sets, mirrored too where the data set does that."""
+        ways = {code: (False, True) if may_be_mirrored(one) else (False,) for code, one in self.emoji.items()}
+        return [Drawing(code, path, way) for code, one in self.emoji.items() for path in self.paths(one) for way in ways[code]]
 
     @cached_property
     def everyday(self) -> dict[str, list[str]]:
@@ -70,20 +85,27 @@ class Wardrobe:
         return [thing for thing in self.things if thing.noun in nouns]
 
     def opaque(self, code: str) -> float:
-        """Share of the picture that hides what is behind it."""
-        return float((np.asarray(read_source(self.path(self.emoji[code])))[..., 3] > 127).mean())
+        """Share of the picture, in the first set that has it, that hides what is behind it."""
+        return float((np.asarray(read_source(self.paths(self.emoji[code])[0]))[..., 3] > 127).mean())
 
-    def draw(self, code: str, side: int, colour: str = "white", *, room: int | None = None) -> Image.Image:
-        """The emoji on a named background, as scenes are drawn. room: side of the whole picture, in whose middle it stands."""
-        room = room or side
-        source = read_source(self.path(self.emoji[code]))
-        source = source if source.width == side else source.resize((side, side), Image.Resampling.LANCZOS)
-        canvas = Image.new("RGB", (room, room), BACKGROUNDS[colour])
-        canvas.paste(source, ((room - side) // 2, (room - side) // 2), source)
+    def of(self, code: str) -> list[Drawing]:
+        """Every drawing of one emoji."""
+        return [one for one in self.drawings if one.code == code]
+
+    def cut_out(self, one: Drawing, side: int) -> Image.Image:
+        """RGBA, side x side."""
+        source = read_source(one.path)
+        source = ImageOps.mirror(source) if one.mirrored else source
+        return source if source.width == side else source.resize((side, side), Image.Resampling.LANCZOS)
+
+    def draw(self, one: Drawing, side: int, colour: str = "white") -> Image.Image:
+        """On a named background, as scenes are drawn."""
+        canvas, source = Image.new("RGB", (side, side), BACKGROUNDS[colour]), self.cut_out(one, side)
+        canvas.paste(source, (0, 0), source)
         return canvas
 
     @cache  # noqa: B019 - one wardrobe lives as long as the program
-    def all_drawn(self, side: int, colour: str = "white", room: int | None = None) -> Tensor:
-        """Every emoji so, in the order of `emoji`: (N, 3, room, room) uint8."""
-        pictures = [np.asarray(self.draw(code, side, colour, room=room)) for code in self.emoji]
+    def all_drawn(self, side: int, colour: str = "white") -> Tensor:
+        """Every drawing so, in the order of `drawings`: (N, 3, side, side) uint8."""
+        pictures = [np.asarray(self.draw(one, side, colour)) for one in self.drawings]
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()

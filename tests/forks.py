@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +125,17 @@ def program(*argv: object) -> Callable[[], int]:
     return work
 
 
-def together(works: Sequence[Callable[[], int]], folder: Path) -> list[Child]:
-    """Processes of one run, in order; they find each other by the variables that torchrun would set. folder: for what they print."""
+def together(works: Sequence[Callable[[], int]], folder: Path, variables: Sequence[Mapping[str, str]] = ()) -> list[Child]:
+    """Processes of one run, in order. folder: for what they print.
+
+    variables: the environment of each, by which they find each other; without, that is added which torchrun would set.
+    """
     shared, round_ = rendezvous(len(works), free_port()), len(list(folder.glob("talk-0-*")))
+    variables = variables or [{**shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(len(works))]
 
     def member(number: int, work: Callable[[], int]) -> Callable[[], int]:
         def begin() -> int:
-            os.environ.update({**shared, "RANK": str(number), "LOCAL_RANK": str(number)})
+            os.environ.update(variables[number])
             if "accelerate" in sys.modules:  # what it knows of one process
                 from accelerate.state import AcceleratorState, GradientState
 

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.checkpoint import recognise
@@ -92,10 +93,19 @@ def _split_attention(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
+class _WithoutValues(TorchFunctionMode):
+    """Initial values are not set: on the meta device, too, each would take as long as the rest of its layer."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def _on_meta(files: Files, config: Callable[[], Any], where: Path) -> nn.Module:
-    """Build on the meta device: no time is lost on initial values."""
+    """Build on the meta device, without memory for weights and without initial values."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutValues():
             return files.build(config())
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise LdmError(f"{where} describes no {files.name} that can be built: {error}") from error
@@ -108,14 +118,17 @@ def _filled(network: nn.Module, state: dict[str, Tensor], path: Path, what: str)
     if missing or surplus:
         first = f"{missing[0]} is missing" if missing else f"{surplus[0]} is not part of this network"
         raise LdmError(f"{path} does not fit {what}: {first} ({len(missing)} missing, {len(surplus)} surplus keys).")
+    extremes = {}
     for key, value in state.items():
         if value.shape != expected[key].shape:
             raise LdmError(f"{path}: {key} has shape {tuple(value.shape)}, the config says {tuple(expected[key].shape)}.")
         # NaN and infinity both show in the extremes, which cost no memory; torch has none for weights in 8 bits
         number = value.float() if value.dtype.itemsize == 1 else value
-        if number.numel() and not torch.stack(number.aminmax()).isfinite().all():
-            raise NonFinite(f"{path}: {key} holds NaN or infinity.")
+        if number.numel():
+            extremes[key] = torch.stack(number.aminmax()).float()
         state[key] = number.float()
         let_go(value)  # until it is used, if it ever is
+    if extremes and not (finite := torch.stack(list(extremes.values())).isfinite().all(1)).all():
+        raise NonFinite(f"{path}: {list(extremes)[finite.tolist().index(False)]} holds NaN or infinity.")
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)

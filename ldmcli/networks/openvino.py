@@ -12,6 +12,8 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -114,7 +116,7 @@ class OpenVINOUNet(UNet):
         if is_whole(entry):
             return core.read_model(entry / "unet.xml")
         network = Exported(self._in_fp32(), masked=masked)
-        with warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
+        with _no_statistics(), warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)
         _keep(model, entry)
@@ -123,6 +125,20 @@ class OpenVINOUNet(UNet):
     def _in_fp32(self) -> InferenceUNet:
         """The network, or a copy of one in half precision: OpenVINO rounds by itself what it computes in bf16."""
         return self.network if self.conv_in.weight.dtype == torch.float32 else copy.deepcopy(self.network).float()
+
+
+@contextmanager
+def _no_statistics() -> Iterator[None]:
+    """OpenVINO's converter reports to its maker, from processes that it starts for that, unless it finds itself in a test of software."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
 
 
 def openvino_unet(unet: UNet) -> UNet:

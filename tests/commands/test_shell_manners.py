@@ -20,6 +20,8 @@ from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import UsageError
 from ldmcli.outputs.naming import find_target
 
+pytestmark = pytest.mark.early
+
 DEADLINE_S = 120
 """For a process on a machine with much else to do."""
 

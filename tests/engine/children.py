@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch._dynamo  # noqa: F401  # like the next two, for the forks: a first optimizer and a first plot import these
@@ -20,9 +20,9 @@ def ldm(argv: list[str], talk: Path) -> Child:
     return fork(lambda: main(argv), talk)
 
 
-def ldm_together(commands: Sequence[Sequence[object]], folder: Path) -> list[Child]:
-    """Command lines as the processes of one run. folder: for what they print."""
-    return together([lambda argv=argv: main([str(word) for word in argv]) for argv in commands], folder)
+def ldm_together(commands: Sequence[Sequence[object]], folder: Path, variables: Sequence[Mapping[str, str]] = ()) -> list[Child]:
+    """Command lines as the processes of one run. folder: for what they print; variables: as `together` has them."""
+    return together([lambda argv=argv: main([str(word) for word in argv]) for argv in commands], folder, variables)
 
 
 def ran_through(kind, coco, model, folder: Path, **options) -> Path:

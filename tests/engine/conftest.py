@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def evaluations(monkeypatch):
 
     monkeypatch.setattr(engine, "open_networks", opened)
     return seen
+
+
+@pytest.fixture
+def exported(tmp_path_factory, monkeypatch):
+    """What OpenVINO made of a network is kept where all workers of the suite find it: an export takes seconds, whatever the size."""
+    shared = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_CACHE_HOME", str((shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "exported"))
 
 
 @pytest.fixture

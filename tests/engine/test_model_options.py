@@ -5,21 +5,20 @@ import tarfile
 
 import pytest
 import torch
-from families import build, write_configs
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory):
+def options(stable_diffusion, tmp_path_factory):
     """A checkpoint file with all that it needs, and a LoRA."""
-    folder = tmp_path_factory.mktemp("sd1")
-    build(write_configs(folder / "configs", 1), folder)
+    folder = stable_diffusion(1)
     name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_q"
     weight = load_file(folder / "diffusers" / "unet" / "diffusion_pytorch_model.safetensors")[f"{name}.weight"]
     lora = {f"unet.{name}.lora_A.weight": torch.ones(2, weight.shape[1]), f"unet.{name}.lora_B.weight": torch.ones(len(weight), 2)}
-    save_file(lora, folder / "a.safetensors")
-    parts = ("--tokenizer", folder / "diffusers" / "tokenizer", "--vae", folder / "diffusers", "--lora", folder / "a.safetensors")
+    place = tmp_path_factory.mktemp("lora")
+    save_file(lora, place / "a.safetensors")
+    parts = ("--tokenizer", folder / "diffusers" / "tokenizer", "--vae", folder / "diffusers", "--lora", place / "a.safetensors")
     return ("-m", folder / "single.safetensors", *parts)
 
 

@@ -72,8 +72,8 @@ def make_pipeline(model: Path, *, cross_attention_dim: int = 32) -> Path:
     unet = UNet(
         UNetConfig(
             sample_size=8,
-            down_block_types=("CrossAttnDownBlock2D",) * 2,
-            up_block_types=("CrossAttnUpBlock2D",) * 2,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             block_out_channels=(32, 64),
             layers_per_block=1,
             cross_attention_dim=cross_attention_dim,

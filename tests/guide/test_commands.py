@@ -15,6 +15,7 @@ from ldmcli.cli import app, main
 from ldmcli.commands.app import SUMMARIES
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
+from ldmcli.engine.train import unet_run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
@@ -90,6 +91,8 @@ def place(shared, tmp_path, monkeypatch):
     (tmp_path / "scripts/bench").mkdir(parents=True)
     shutil.copy(shared[0] / "prompts.txt", tmp_path / "scripts/bench")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unet_run, "SAMPLE_STEPS", 2)
+    monkeypatch.setattr(unet_run, "VALIDATED", 16)
     return tmp_path
 
 

@@ -4,11 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+import torch
 from published import ENTRIES, write_tokenizer
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from build_sd14 import build  # noqa: E402, F401
+from build_sd14 import build  # noqa: E402
 
 LENGTH = 77
 PARTS = {
@@ -76,4 +78,17 @@ def write_configs(folder: Path, family: int, prediction: str = "epsilon") -> Pat
     pad = {1: "<|endoftext|>", 2: "!"}[family]
     special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": pad}
     write_tokenizer(folder / "tokenizer", {"model_max_length": LENGTH, "tokenizer_class": "CLIPTokenizer", **special}, special)
+    return folder
+
+
+def build_family(folder: Path, family: int) -> Path:
+    """SD 1.x (epsilon) or 2.x (v) as a diffusers folder, with fp16 files and as a single file, each as it was published."""
+    build(write_configs(folder / "configs", family, {1: "epsilon", 2: "v_prediction"}[family]), folder)
+    if family == 2:  # as published: a last layer that is not run, and what only CLIP's own training needs
+        tensors = load_file(folder / "single.safetensors")
+        prefix = "cond_stage_model.model."
+        last = {key.replace(".1.", ".23.", 1): value for key, value in tensors.items() if f"{prefix}transformer.resblocks.1." in key}
+        extra = {f"{prefix}logit_scale": torch.tensor(4.6), f"{prefix}text_projection": torch.randn(64, 64)}
+        whole = {key: value.clone() for key, value in {**tensors, **last, **extra}.items()}
+        save_file(whole, folder / "single.safetensors", {"modelspec.prediction_type": "v"})
     return folder

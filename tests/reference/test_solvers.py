@@ -13,7 +13,10 @@ from ldmcli.diffusion.noise import StepNoise, noise_for
 from ldmcli.diffusion.schedule import NoiseSchedule, make_schedule
 from ldmcli.diffusion.solver import Solver, make_solver
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers hands torch tensors to numpy
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # diffusers hands torch tensors to numpy
+]
 
 SEEDS, SHAPE = (3, 4), (4, 8, 8)
 EXTRA: dict[str, dict[str, Any]] = {

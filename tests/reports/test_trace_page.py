@@ -12,7 +12,7 @@ from tiny import make_pipeline  # noqa: E402
 
 from ldmcli.cli import main  # noqa: E402
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.early]
 
 EVIL = """</script><script>document.title = "owned"</script><img src=x onerror='document.title = "owned"'> red dog"""
 

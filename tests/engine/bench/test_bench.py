@@ -129,9 +129,8 @@ def test_the_matmul_roof_is_found_by_real_products():
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
-def test_openvino_is_drawn_in_turn_with_and_may_be_what_is_measured(model, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    options = {"batch_sizes": (2,), "schedulers": ("ddim",), "steps": (2,)}
+def test_openvino_is_drawn_in_turn_with_and_may_be_what_is_measured(model, exported):
+    options = {"batch_sizes": (1,), "schedulers": ("ddim",), "steps": (2,)}
     row = report_of(model, compare=("diffusers", "openvino"), **options).rows[0]
     assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", "openvino"]
     assert all(peer.max_difference < 1 and peer.num_unet_calls == 2 for peer in row.compare)

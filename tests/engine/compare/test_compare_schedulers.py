@@ -34,9 +34,10 @@ def body_of(run, *argv):
 
 
 def test_stdout_is_one_document_with_every_promised_key(compare, tmp_path):
-    body = body_of(compare, "--schedulers", "ddim,pndm,heun,euler-a", "--steps", "4,6", "--seeds", "2", "-o", tmp_path / "cmp")
+    options = ("--schedulers", "ddim,pndm,heun,euler-a", "--steps", "3,4", "--seeds", "2", "--reference-steps", "50")
+    body = body_of(compare, *options, "-o", tmp_path / "cmp")
     assert body == json.loads((tmp_path / "cmp" / "results.json").read_text())
-    assert body["schema"] == 1 and body["env"]["reference"]["steps"] == 250 and body["env"]["pictures"] == 4
+    assert body["schema"] == 1 and body["env"]["reference"]["steps"] == 50 and body["env"]["pictures"] == 4
     assert len(list(csv.DictReader((tmp_path / "cmp" / "results.csv").open()))) == len(body["rows"]) == 8
     calls = {"ddim": lambda n: n, "pndm": lambda n: n + 1, "heun": lambda n: 2 * n - 1, "euler-a": lambda n: n}
     for row in body["rows"]:

@@ -9,8 +9,7 @@ from PIL import Image, ImageChops
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
 
 
-def test_generate_draws_the_same_picture_and_records_the_backend(ldm, model, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_generate_draws_the_same_picture_and_records_the_backend(ldm, model, tmp_path, exported):
     common = ("generate", "a dog", "-m", model, "-s", "3", "--steps", "3", "--device", "cpu", "-q")
     assert ldm(*common, "-o", tmp_path / "torch.png")[0] == 0
     assert ldm(*common, "--backend", "openvino", "-o", tmp_path / "openvino.png")[0] == 0

@@ -8,12 +8,9 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory):
+def single(stable_diffusion, tmp_path_factory):
     """A folder with dog.safetensors, Stable Diffusion in small, and the folder of its tokenizer."""
-    from families import build, write_configs
-
-    folder, place = tmp_path_factory.mktemp("sd"), tmp_path_factory.mktemp("single")
-    build(write_configs(folder / "configs", 1), folder)
+    folder, place = stable_diffusion(1), tmp_path_factory.mktemp("single")
     shutil.copy(folder / "single.safetensors", place / "dog.safetensors")
     shutil.copytree(folder / "configs" / "tokenizer", place / "words")
     return place

@@ -137,7 +137,7 @@ def test_a_number_that_is_none_is_not_taken_for_auto(ldm, coco, tmp_path, number
 
 def test_with_a_discriminator_it_counts_the_steps_that_have_it_and_draws_nothing(coco, tmp_path, monkeypatch):
     """The discriminator's weights are drawn after the trials, and must be those of a run that was given the number."""
-    contest = {"max_steps": 2, "adversarial_weight": 0.5, "adversarial_start": 1}
+    contest = {"size": 16, "max_steps": 2, "adversarial_weight": 0.5, "adversarial_start": 1}
     auto = replace(config_for("vae", coco, None, tmp_path / "auto", **contest), auto_batch=True)
     list(events_of(auto))
     list(events_of(config_for("vae", coco, None, tmp_path / "given", batch_size=16, **contest)))

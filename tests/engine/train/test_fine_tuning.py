@@ -36,17 +36,15 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module", params=[1, 2])
-def published(request, tmp_path_factory):
+def published(request, stable_diffusion):
     """Stable Diffusion 1.x (epsilon) and 2.x (v): folder, fp16 variant and single file."""
-    folder = tmp_path_factory.mktemp(f"sd{request.param}")
-    build(write_configs(folder / "configs", request.param, {1: "epsilon", 2: "v_prediction"}[request.param]), folder)
-    return folder
+    return stable_diffusion(request.param)
 
 
 def config_from(coco, init, output, **changes):
     return TrainUNetConfig(
         data=coco, output=output, init=str(init), device="cpu",
-        **{"size": SIZE, "batch_size": 4, "max_steps": 1, "lr": 1e-4, "warmup": 0, "held_out": 0.1, "ema": 0.9, **changes},
+        **{"size": SIZE, "batch_size": 2, "max_steps": 1, "lr": 1e-4, "warmup": 0, "held_out": 0.1, "ema": 0.9, **changes},
     )  # fmt: skip
 
 
@@ -74,13 +72,13 @@ def test_a_run_from_a_published_model_is_a_model_of_its_kind(published, form, co
     session = open_session(find_model(str(tmp_path / "run")), select_runtime("cpu", "fp32"))
     assert session.native_size == SIZE
     ours = drawn(session, ["a cat! and a dog"], path)
-    (theirs,) = drawn_by_diffusers(tmp_path / "run" / "model", "DDIMScheduler", ["a cat! and a dog"], [0], steps=4, cfg=3.0)
+    (theirs,) = drawn_by_diffusers(tmp_path / "run" / "model", "DDIMScheduler", ["a cat! and a dog"], [0], steps=2, cfg=3.0)
     assert np.abs(ours - theirs).max() <= 2
 
 
 def drawn(session, prompts, path):
     context = session.encode_prompts(prompts, [""] * len(prompts), guided=True)
-    solver = make_solver("ddim", session.schedule, 4)
+    solver = make_solver("ddim", session.schedule, 2)
     for step in session.denoise(context, [0], session.latent_shape(SIZE, SIZE), solver, guidance=3.0):
         latents = step.final
     to_pillow(session.decode(latents))[0].save(path)

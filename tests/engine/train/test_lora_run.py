@@ -20,7 +20,7 @@ from ldmcli.models.lora_source import LORA_FILE
 pytestmark = pytest.mark.early
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "q_proj", "k_proj", "v_proj", "out_proj")
-DRAWING = ("a red circle", "-s", "5", "--scheduler", "ddim", "--steps", "6", "--cfg", "3", "--size", "32")
+DRAWING = ("a red circle", "-s", "5", "--scheduler", "ddim", "--steps", "3", "--cfg", "3", "--size", "32")
 
 
 def lora_config(coco, model, output, **changes):
@@ -64,7 +64,7 @@ def test_only_the_adapters_train_and_only_they_are_kept(run, model):
 
 def test_the_run_is_a_model_with_the_adapters_merged(run, draw):
     _, ours = draw("-m", run)
-    (theirs,) = drawn_by_diffusers(run / "model", "DDIMScheduler", ["a red circle"], [5], steps=6, cfg=3.0)
+    (theirs,) = drawn_by_diffusers(run / "model", "DDIMScheduler", ["a red circle"], [5], steps=3, cfg=3.0)
     assert np.abs(ours - theirs).max() <= 2 and ours.std() > 4
 
 
@@ -72,7 +72,7 @@ def test_the_run_is_a_model_with_the_adapters_merged(run, draw):
 def test_the_small_file_draws_the_same_on_the_base_as_diffusers_load_lora_weights(run, model, draw, scale):
     _, ours = draw("-m", model, "--lora", f"{run}:{scale}")
     loras = [(run / "lora" / LORA_FILE, scale)]
-    (theirs,) = drawn_by_diffusers(model, "DDIMScheduler", ["a red circle"], [5], steps=6, cfg=3.0, size=32, loras=loras)
+    (theirs,) = drawn_by_diffusers(model, "DDIMScheduler", ["a red circle"], [5], steps=3, cfg=3.0, size=32, loras=loras)
     assert np.abs(ours - theirs).max() <= 2
     _, base = draw("-m", model, name="base.png")
     assert np.abs(ours - base).max() > 20
@@ -87,7 +87,7 @@ def test_the_run_and_its_base_with_the_small_file_are_the_same(run, model, draw)
 def test_two_loras_add_up_as_in_diffusers(run, model, draw):
     _, ours = draw("-m", model, "--lora", f"{run}:0.5", "--lora", f"{run}:0.3")
     loras = [(run / "lora" / LORA_FILE, scale) for scale in (0.5, 0.3)]
-    (theirs,) = drawn_by_diffusers(model, "DDIMScheduler", ["a red circle"], [5], steps=6, cfg=3.0, size=32, loras=loras)
+    (theirs,) = drawn_by_diffusers(model, "DDIMScheduler", ["a red circle"], [5], steps=3, cfg=3.0, size=32, loras=loras)
     assert np.abs(ours - theirs).max() <= 2
 
 

@@ -28,7 +28,14 @@ def test_each_has_workers_of_its_own_and_the_bits_are_those_of_one_with_threads(
 def test_auto_is_one_number_for_both_that_a_resumed_run_keeps(coco, model, tmp_path):
     """With a discriminator, whose trials must not wait for the other process; and the first process alone keeps curves."""
     run = tmp_path / "run"
-    options = {"batch_size": "auto", "adversarial_weight": 0.5, "adversarial_start": 1, "tracker": "tensorboard", "val_every": 2}
+    options = {
+        "size": 16,
+        "batch_size": "auto",
+        "adversarial_weight": 0.5,
+        "adversarial_start": 1,
+        "tracker": "tensorboard",
+        "val_every": 2,
+    }
     said = in_two("vae", coco, model, run, max_steps=2, **options)
     assert said.count("batch size 8: the largest power of two within the data") == 1  # 22 pictures
     assert tomllib.loads((run / "config.toml").read_text())["batch_size"] == 8

@@ -11,9 +11,10 @@ import pytest
 import torch
 from children import ldm_together
 from forks import ended
-from launch import by_launcher
+from launch import as_launched, by_launcher
 from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
 
+from ldmcli.engine.train import unet, unet_run
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note
 
@@ -24,16 +25,20 @@ RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True
 OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32,)}}
 TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
 LAUNCHERS = {"vae": "torchrun", "unet": "accelerate"}
-"""Of two real processes; what else is asked of two begins as forks, with the variables that launchers set."""
+"""torchrun starts two real processes. accelerate, which starts them by the same means, says what it would start, and forks begin so; what
+else is asked of two begins as forks with the variables that launchers set."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_looks(tmp_path_factory):
-    """Not here: what a launcher starts is not a fork of this process. One prompt is quick too."""
+    """Of the U-Net alone: torchrun trains the VAE, and what it starts is not a fork of this process. One prompt is quick too."""
     file = tmp_path_factory.mktemp("prompts") / "one.txt"
     file.write_text("a red circle\n")
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(OWN["unet"], "prompts", file)
+        patched.setattr(unet_run, "SAMPLE_STEPS", 2)
+        patched.setattr(unet_run, "VALIDATED", 16)
+        patched.setattr(unet, "plot_losses", lambda log, target: None)
         yield
 
 
@@ -51,11 +56,14 @@ def run_in_two(kind, coco, model, output, launcher=None, **changes):
     for name, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += ["--" + name.replace("_", "-"), *([] if value is True else [text])]
-    if launcher:
+    if launcher == "torchrun":
         done = by_launcher(launcher, *words)
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
-    both = ended(ldm_together([words] * 2, output.parent))
+    words_of_each, variables = [words] * 2, ()
+    if launcher:
+        words_of_each, variables = zip(*as_launched(launcher, *words, folder=output.parent), strict=True)
+    both = ended(ldm_together(words_of_each, output.parent, variables))
     assert [code for code, *_ in both] == [0, 0], both
     return "".join(out for _, out, _ in both), "".join(err for *_, err in both)
 
@@ -133,7 +141,7 @@ def test_another_global_batch_is_another_run(alone, coco, model):
 
 def test_a_discriminator_balances_over_both_processes(coco, model, tmp_path):
     """Its weight comes from the gradients of the global batch, so that here accumulated parts are not the measure."""
-    contest = {"adversarial_weight": 0.5, "adversarial_start": 1, "max_steps": 4, "val_every": 4, "save_every": 4}
+    contest = {"size": 16, "adversarial_weight": 0.5, "adversarial_start": 1, "max_steps": 4, "val_every": 4, "save_every": 4}
     run_alone("vae", coco, model, tmp_path / "one", **contest)
     run_in_two("vae", coco, model, tmp_path / "two", batch_size=4, **contest)
     one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")

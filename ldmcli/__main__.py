@@ -10,8 +10,13 @@ import sys
 
 def run() -> None:
     """The console script: the one caller that owns its process."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # until `listen`: there is nothing yet that a traceback could be of use for
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # until `listen`: there is nothing yet that a traceback could be of use for
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+            signal.signal(number, lambda number, frame: os._exit(130 if number == signal.SIGINT else 143))
 
     from ldmcli.console import streams
     from ldmcli.runtime import signals
@@ -38,8 +43,11 @@ def _run() -> int:
 
     wait_briefly()
 
-    from ldmcli.cli import main
-
+    try:
+        from ldmcli.cli import main
+    except MemoryError:
+        print("error: out of memory.", file=sys.stderr)
+        return 5
     return main()
 
 

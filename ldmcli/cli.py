@@ -1,6 +1,7 @@
 """The app: registers the commands. `main` is the only error boundary."""
 
 import os
+import resource
 import sys
 from typing import Annotated, Any
 
@@ -8,14 +9,22 @@ import typer
 
 from ldmcli import __version__
 from ldmcli.commands.app import EPILOG, PLAIN, DeclaredGroup
-from ldmcli.errors import LdmError, NotFound, ToldElsewhere
+from ldmcli.errors import LdmError, NotFound, OutOfMemory, ToldElsewhere
 from ldmcli.runtime import signals
 
 BadCommandLine: Any = typer.BadParameter.__base__
 """The parser's own complaint; its module is typer's or click's, as Typer's version goes."""
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
-"""What torch says on a GPU and on a CPU."""
+OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "failed to map segment", "can't start new thread",
+)  # fmt: skip
+"""What torch says on a GPU and on a CPU, the system, C++, the loader of libraries, and Python where a thread's stack finds no room."""
+
+LEAST, LEAST_PER_CORE = 900 * 2**20, 34 * 2**20
+"""Bytes of address space without which the libraries that compute end the process while they are loaded, with no word or a riddle."""
+
+LIGHT = {"-h", "--help", "-V", "--version", "help"}
+"""What is answered without them."""
 
 LESS = {"generate": "Try a smaller --batch-size, --low-memory, --tiled-decode, --dtype bf16 or a smaller --size."}
 LESS_ELSEWHERE = "Try a smaller --batch-size, a smaller --size or half precision."
@@ -64,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
 def run_command(arguments: list[str], *, debug: bool) -> int:
     """Run a command; whatever ends it becomes a sentence and an exit code."""
     try:
-        check_folder(arguments)
+        if not LIGHT & {*arguments}:
+            check_folder()
+            check_memory()
         code = app(arguments, prog_name="ldm", standalone_mode=False, obj={"debug": debug}) or 0
         if code == 130:  # how Typer reports Ctrl-C
             show_error("interrupted.", "")
@@ -93,19 +104,33 @@ def run_command(arguments: list[str], *, debug: bool) -> int:
         show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
         return 5
     except Exception as error:
-        if debug or not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        if debug:
             raise
-        show_error(f"out of memory: {str(error).splitlines()[0]}", LESS.get(arguments[0], LESS_ELSEWHERE))
-        return 5
+        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            detail = "." if isinstance(error, ImportError) else f": {str(error).strip().splitlines()[0]}"
+            show_error(f"out of memory{detail}", LESS.get(arguments[0], LESS_ELSEWHERE))
+            return 5
+        if not isinstance(error, OSError) or error.strerror is None:
+            raise
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        show_error(f"{where}{error.strerror}.", "The system refused that; --debug shows where.")
+        return 1
 
 
-def check_folder(arguments: list[str]) -> None:
+def check_folder() -> None:
     """Raise NotFound where the working directory has been deleted: torch's libraries would end the process with a riddle."""
     try:
         os.getcwd()
     except OSError as error:
-        if not {"-h", "--help", "--version"} & {*arguments}:
-            raise NotFound("the working directory is gone.", hint="Go to a folder that exists: cd") from error
+        raise NotFound("the working directory is gone.", hint="Go to a folder that exists: cd") from error
+
+
+def check_memory() -> None:
+    """Raise OutOfMemory where `ulimit -v` leaves too little to load what computes."""
+    limit, least = resource.getrlimit(resource.RLIMIT_AS)[0], LEAST + LEAST_PER_CORE * min(os.cpu_count() or 1, 8)
+    if 0 <= limit < least:  # -1 is no limit
+        said = f"out of memory: ulimit -v allows {limit / 2**20:,.0f} MiB, and {least / 2**20:,.0f} MiB are the least."
+        raise OutOfMemory(said, hint="Raise the limit: ulimit -v unlimited")
 
 
 def show_error(message: str, hint: str) -> None:

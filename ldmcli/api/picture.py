@@ -24,7 +24,7 @@ class Picture(Image.Image):
     def save(self, fp: str | bytes | os.PathLike[str] | os.PathLike[bytes] | IO[bytes], format: str | None = None, **params: Any) -> None:
         """As Pillow's, with the record inside of PNG, WebP and JPEG: the very bytes that `ldm generate` writes. params win over ours.
 
-        So `ldm generate --from-image FILE` draws it again. pnginfo=None or exif=b"" leave the record out.
+        So `ldm generate --from-image FILE` draws it again. pnginfo=None, or exif=b"" and xmp=b"", leave record and XMP out.
         """
         ending = os.path.splitext(os.fsdecode(fp))[1].lower() if isinstance(fp, str | bytes | os.PathLike) else ""
         kinds = {ours["format"]: kind for kind, ours in SAVING.items()}

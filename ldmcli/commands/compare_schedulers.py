@@ -31,7 +31,7 @@ def compare_schedulers(invocation: Invocation) -> None:
     invocation.refuse_conflicts(config, report)
     drawing = config.drawing
     changed(drawing, {"scheduler": "ddim", "steps": config.reference_steps})
-    requests, _, notes = collect_requests([*typed.prompts, *typed.more_prompts], typed.prompts_file, [], drawing)
+    requests, unusable, notes = collect_requests([*typed.prompts, *typed.more_prompts], typed.prompts_file, [], drawing)
     for request in requests:
         check(
             request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),
@@ -45,5 +45,5 @@ def compare_schedulers(invocation: Invocation) -> None:
 
     from ldmcli.engine.compare.run import run_comparison
 
-    events = run_comparison(config, source, [request.prompt for request in requests])
+    events = run_comparison(config, source, [request.prompt for request in requests], unusable)
     output.show_comparison(chain(notes, events), as_json=report.as_json, quiet=report.quiet)

@@ -57,7 +57,7 @@ class CompareConfig(ModelOptions, RuntimeOptions, GuidanceOptions, SizeOptions, 
     @property
     def drawing(self) -> GenerateConfig:
         """What all pictures share, as the `generate` command it stands for, without scheduler and steps."""
-        return GenerateConfig(**shared_fields(self), num_images=self.seeds, strict=True)
+        return GenerateConfig(**shared_fields(self), num_images=self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True)

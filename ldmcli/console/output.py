@@ -12,6 +12,7 @@ from typing import Any
 from ldmcli.console.plan import plan_lines
 from ldmcli.console.score_table import clipscore_json, score_table
 from ldmcli.console.text import printable
+from ldmcli.console.verdict import reasons
 from ldmcli.errors import LdmError
 from ldmcli.records.comparison import ComparisonReport
 from ldmcli.records.events import Event
@@ -150,13 +151,16 @@ def show_verified(events: Iterator[Event], *, as_json: bool, quiet: bool) -> Non
         if isinstance(event, Verified):
             found = event.max_difference
             if as_json:
-                show_json({"image": event.image, "equal": found == 0, "max_difference": found})
+                others = [dataclasses.asdict(each) for each in event.differs_in]
+                show_json({"image": event.image, "equal": found == 0, "max_difference": found, "differs_in": others})
             elif found == 0:
                 print(f"equal: {printable(event.image)}")
             else:
                 print(f"differs by up to {found} of 255: {printable(event.image)}" if found else f"another size: {printable(event.image)}")
             if found is None or found > 1:
-                raise LdmError(f"{event.image} could not be made again.", hint="Other versions, threads or processors change pixels.")
+                raise LdmError(f"{event.image} could not be made again.", hint=reasons(event))
+            if found and not (quiet or as_json):
+                print(printable(reasons(event)), file=sys.stderr)
 
 
 def show_training(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:

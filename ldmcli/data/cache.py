@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldmcli.data.cache_entry import Entry as Entry
 from ldmcli.data.cache_entry import EntryWriter as EntryWriter
-from ldmcli.data.cache_entry import open_entry as open_entry
-from ldmcli.data.cache_entry import open_shared_entry
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders
+from ldmcli.data.finished_entry import Entry as Entry
+from ldmcli.data.finished_entry import open_entry as open_entry
+from ldmcli.data.finished_entry import open_shared_entry
 from ldmcli.data.pictures import CROPS, DECODING
 from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup, rounds
-from ldmcli.records.notes import Progress
+from ldmcli.records.notes import Note, Progress
 
 CHUNK = 64
 """Pictures that are decoded side by side."""
@@ -28,7 +28,7 @@ CHUNK = 64
 
 def fingerprint(*parts: object) -> str:
     """Hash of anything with a stable str(): 16 hex digits."""
-    return hashlib.blake2b("\0".join(str(p) for p in parts).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b("\0".join(str(p) for p in parts).encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def data_fingerprint(data: CaptionedImages) -> str:
@@ -66,11 +66,12 @@ def decoded_pictures(
     crop: str = "center",
     process_group: ProcessGroup = SINGLE_PROCESS,
     decoders: Decoders | None = None,
-) -> Iterator[Progress | Entry]:
+) -> Iterator[Progress | Note | Entry]:
     """All pictures at size x size: array `pixels` (N V, 3, size, size) uint8, the V squares of `crop` of a picture next to each other;
     fact `bad`: {number of the picture: reason} of unusable files.
 
-    Yields progress, and the entry last. Unusable pictures stay black; the caller leaves them out.
+    Yields progress, a warning where a damaged entry is made again, and the entry last. Unusable pictures stay black; the caller leaves
+    them out.
     """
     folder = cache / f"pixels-{size}-{pixels_fingerprint(data, size, crop)}"
     views = len(CROPS[crop])
@@ -84,10 +85,19 @@ def decoded_pictures(
                 writer.put("pixels", number * views, torch.from_numpy(got))
         writer.advance(first, last, {"bad": bad})
 
-    entry = open_shared_entry(process_group, folder)
+    shape = (len(data) * views, 3, size, size)
+
+    def fits(entry: Entry) -> bool:
+        pixels, numbers = entry.arrays["pixels"], map(int, entry.facts["bad"])
+        reasons = all(isinstance(reason, str) for reason in entry.facts["bad"].values())
+        return (pixels.shape, pixels.dtype) == (shape, torch.uint8) and all(0 <= row < len(data) for row in numbers) and reasons
+
+    damaged = os.path.lexists(folder)
+    entry = open_shared_entry(process_group, folder, fits)
     if entry is None:
-        writer = EntryWriter(folder, {"pixels": ((len(data) * views, 3, size, size), "uint8")}, process_group)
-        bad.update(writer.facts.get("bad", {}))
+        yield from _made_again(folder, damaged)
+        writer = EntryWriter(folder, {"pixels": (shape, "uint8")}, process_group, fits)
+        bad.update({number: str(reason) for number, reason in writer.facts.get("bad", {}).items() if number.isdecimal()})
         with closing(writer), decoders or Decoders() as reading:
             yield from _fill(writer, len(data), CHUNK, write, "decode pictures")
             entry = writer.finish({"bad": _all_of(bad, process_group)})
@@ -119,8 +129,9 @@ def filled(
     process_group: ProcessGroup = SINGLE_PROCESS,
     *,
     starts: Tensor | None = None,
-) -> Iterator[Progress | Entry]:
-    """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, and the entry last.
+) -> Iterator[Progress | Note | Entry]:
+    """An entry whose rows first..last come from compute(first, last), in fp16. Yields progress, a warning where a damaged
+    entry is made again, and the entry last.
 
     starts: (count + 1,) int64 where rows are several lines of the arrays each: row n is lines starts[n] to starts[n + 1] - 1.
     Any number of processes go through the same batches, and so does a run that goes on with an interrupted one: the same bits.
@@ -132,14 +143,25 @@ def filled(
             writer.put(name, line[first], value)
         writer.advance(first, last, {})
 
-    entry = open_shared_entry(process_group, folder)
+    def fits(entry: Entry) -> bool:
+        return all((len(array), array.dtype) == (line[count], torch.float16) for array in entry.arrays.values())
+
+    damaged = os.path.lexists(folder)
+    entry = open_shared_entry(process_group, folder, fits)
     if entry is None:
+        yield from _made_again(folder, damaged)
         shapes = {name: ((line[count], *value.shape[1:]), "float16") for name, value in compute(0, 1).items()}
         writer = EntryWriter(folder, shapes, process_group)
         with closing(writer):
             yield from _fill(writer, count, batch, write, stage)
             entry = writer.finish({})
     yield entry
+
+
+def _made_again(folder: Path, damaged: bool) -> Iterator[Note]:
+    """damaged: something stands under the name of the entry."""
+    if damaged:
+        yield Note(f"{folder} is damaged, and made again", warning=True)
 
 
 def _fill(writer: EntryWriter, count: int, batch: int, write: Callable[[EntryWriter, int, int], None], stage: str) -> Iterator[Progress]:

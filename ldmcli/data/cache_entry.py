@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ldmcli.data.finished_entry import ARRAYS, DAMAGE, Entry, open_entry, open_shared_entry
 from ldmcli.data.locks import share_lock, shared_lock, sole_lock
 from ldmcli.data.npy_rows import NpyRows
-from ldmcli.data.process_group import NOT_SHARED, SINGLE_PROCESS, ProcessGroup
+from ldmcli.data.process_group import SINGLE_PROCESS, ProcessGroup
 from ldmcli.data.row_ranges import RowRanges
 from ldmcli.errors import LdmError
 
@@ -30,43 +31,17 @@ Shapes = dict[str, tuple[tuple[int, ...], str]]
 """Array name -> (full shape, numpy dtype)."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A finished entry: memory-mapped arrays by name, and the facts that were noted when it was made."""
-
-    arrays: dict[str, Tensor]
-    facts: dict[str, Any]
-
-
-def open_entry(folder: Path) -> Entry | None:
-    """The entry, or None if it was never finished or is damaged."""
-    try:
-        facts = json.loads((folder / "entry.json").read_text())
-        arrays = {path.stem: torch.from_numpy(np.load(path, mmap_mode="c")) for path in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError):  # not there, or a copy that was cut short
-        return None
-    return Entry(arrays, facts) if arrays else None
-
-
-def open_shared_entry(process_group: ProcessGroup, folder: Path) -> Entry | None:
-    """The entry for every process, if the first one finds it. Raises LdmError when the others do not see the same folder."""
-    entry = open_entry(folder) if process_group.index == 0 else None
-    if not process_group.gather(entry is not None)[0]:
-        return None
-    entry = entry or open_entry(folder)
-    if entry is None:
-        raise LdmError(f"{folder} is not there.", hint=NOT_SHARED)
-    return entry
-
-
 class EntryWriter:
     """Fills `folder` row by row, each process of the group its own rows; nothing stands under its name until `finish`.
 
     done: the rows that earlier writers finished; facts: what they noted, name -> row -> text (on the first process only).
     """
 
-    def __init__(self, folder: Path, shapes: Shapes, process_group: ProcessGroup = SINGLE_PROCESS) -> None:
-        self.folder, self.process_group = folder, process_group
+    def __init__(
+        self, folder: Path, shapes: Shapes, process_group: ProcessGroup = SINGLE_PROCESS, fits: Callable[[Entry], bool] | None = None
+    ) -> None:
+        """fits: whether an entry that another run has finished meanwhile is as good; by its shapes unless this is given."""
+        self.folder, self.shapes, self.process_group, self.fits = folder, shapes, process_group, fits or self._of_these_shapes
         self.facts: dict[str, Any] = {}
         if process_group.index == 0:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,18 +87,25 @@ class EntryWriter:
             file.flush()
         self.process_group.gather(None)
         if self.process_group.index == 0:
-            _write(self.temporary / "entry.json", facts)
+            arrays = {name: [list(shape), np.dtype(kind).name] for name, (shape, kind) in self.shapes.items()}
+            _write(self.temporary / "entry.json", {**facts, ARRAYS: arrays})
             for path in (*self.temporary.glob("progress*.json"), self.temporary / "lock"):
                 path.unlink(missing_ok=True)
-            if open_entry(self.folder) is None:
-                shutil.rmtree(self.folder, ignore_errors=True)  # half an entry, from a copy that was cut short
+            if open_entry(self.folder, self.fits) is None:
+                _remove(self.folder)  # half an entry, from a copy that was cut short
                 with contextlib.suppress(OSError):  # another run was faster by a moment
                     os.replace(self.temporary, self.folder)
             shutil.rmtree(self.temporary, ignore_errors=True)
         self._end()
-        entry = open_shared_entry(self.process_group, self.folder)
-        assert entry is not None
+        entry = open_shared_entry(self.process_group, self.folder, self.fits)
+        if entry is None:
+            raise LdmError(
+                f"{self.folder} could not be written: something stands in its place.", hint="Remove it, or name another --cache."
+            )
         return entry
+
+    def _of_these_shapes(self, entry: Entry) -> bool:
+        return all(name in entry.arrays and entry.arrays[name].shape == shape for name, (shape, _) in self.shapes.items())
 
     def _note(self) -> None:
         for file in self._files.values():
@@ -152,7 +134,7 @@ class EntryWriter:
                     done.add(int(first), int(last))
                 for name, value in said["facts"].items():
                     facts[name] = {**facts.get(name, {}), **value}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGE:
             return None
         self.facts = facts
         _write(self.temporary / "progress.json", {"done": done.pairs, "facts": facts})
@@ -164,10 +146,18 @@ class EntryWriter:
     def _fresh(self, shapes: Shapes) -> RowRanges:
         for path in self.temporary.iterdir():
             if path.name != "lock":
-                path.unlink()
+                _remove(path)
         for name, (shape, kind) in shapes.items():
             np.lib.format.open_memmap(self.temporary / f"{name}.npy", mode="w+", dtype=np.dtype(kind), shape=shape)
         return RowRanges()
+
+
+def _remove(path: Path) -> None:
+    """A folder with all that is in it, a file, or a link, which is not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sweep(cache: Path) -> None:

@@ -16,10 +16,11 @@ Parts = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Paired:
-    """Captions by picture, and how the pictures were found, in words with how many of each."""
+    """Captions by picture, and how the pictures were found, in words with how many of each. failed: what could not be used, and why."""
 
     captions: dict[Path, list[str]]
     how: Counter[str]
+    failed: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

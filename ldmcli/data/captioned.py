@@ -105,11 +105,16 @@ def clean_caption(caption: object) -> str | None:
     if not isinstance(caption, str) or len(caption) > MAX_CAPTION_CHARS:
         return None
     text = " ".join(caption.replace("\0", " ").split())
+    return text if text and encodable(text) else None
+
+
+def encodable(text: str) -> bool:
+    """Whether it is text in UTF-8. Half a surrogate pair is not: JSON can hold it, no tokenizer takes it."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can hold it, no tokenizer takes it
-        return None
-    return text or None
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def captions_in(row: dict[str, object]) -> list[object]:
@@ -121,7 +126,7 @@ def captions_in(row: dict[str, object]) -> list[object]:
 
 def name_in(row: dict[str, object]) -> str | None:
     """The name of the picture that a JSON object or a row of a table is about: a text under one of the usual names."""
-    return next((value for key in NAME_KEYS if isinstance(value := row.get(key), str) and value), None)
+    return next((value for key in NAME_KEYS if isinstance(value := row.get(key), str) and value and encodable(value)), None)
 
 
 def inside(folder: Path, name: object, said_by: Path) -> Path:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ldmcli.data.captioned import CaptionedImages, Collector, inside
+from ldmcli.data.captioned import CaptionedImages, Collector, inside, name_in
 from ldmcli.data.text_file import read_json
 from ldmcli.errors import LdmError
 
@@ -37,7 +37,10 @@ def load_coco(captions: Path, pictures: Path, *, limit: int | None = None, allow
     found = Collector()
     found.dropped["caption of an unknown picture"] = sum(1 for a in coco.anns.values() if a.get("image_id") not in coco.imgs)
     for number in sorted(coco.imgs)[:limit]:
-        path = inside(pictures, coco.imgs[number].get("file_name"), captions)
+        if name_in({"file_name": coco.imgs[number].get("file_name")}) is None:
+            found.skip(str(number), captions, "picture whose file_name is no text")
+            continue
+        path = inside(pictures, coco.imgs[number]["file_name"], captions)
         found.add(str(number), path, [annotation.get("caption") for annotation in coco.imgToAnns.get(number, [])])
     return found.result(captions, "COCO", pictures, allow_missing=allow_missing)
 

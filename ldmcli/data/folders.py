@@ -83,12 +83,17 @@ def load_sidecars(root: Path, seen: Survey, *, limit: int | None = None, allow_m
     found, strange = Collector(), list[LdmError]()
     for path in seen.pictures[:limit]:
         name = path.relative_to(root).as_posix()
+        beside = path.with_suffix(".txt")
+        if beside.is_fifo():  # it would be waited for
+            found.skip(name, path, "picture whose .txt is not readable text", "a FIFO")
+            continue
         try:
-            lines = text_lines(read_text(path.with_suffix(".txt")))
+            lines = text_lines(read_text(beside))
         except NotFound:
             lines = []
         except LdmError as error:
-            strange.append(error)
+            if not isinstance(error.__cause__, OSError):  # one that cannot be read is its own affair, an encoding that of them all
+                strange.append(error)
             found.skip(name, path, "picture whose .txt is not readable text", error.message)
             continue
         found.add(name, path, [line for line in lines if line.strip()])

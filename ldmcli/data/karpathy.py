@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ldmcli.data.captioned import CaptionedImages, Collector, inside
+from ldmcli.data.captioned import CaptionedImages, Collector, inside, name_in
 from ldmcli.data.text_file import read_json
 from ldmcli.errors import LdmError
 
@@ -32,10 +32,15 @@ def load_karpathy(
     """The pictures of a split ("train" holds restval too), in the file's order. Raises LdmError, NotFound as load_coco does."""
     try:
         rows = read_json(captions)["images"]
-        selected = [row for row in rows if row["split"] in SPLITS[split]][:limit]
         found = Collector()
+        for number in (number for number, row in enumerate(rows) if not isinstance(row, dict)):
+            found.skip(f"entry {number}", captions, "entry without a name or sentences")
+        selected = [row for row in rows if isinstance(row, dict) and row["split"] in SPLITS[split]][:limit]
         for number, row in enumerate(selected):
-            texts = [sentence.get("raw") for sentence in row["sentences"]]
+            if name_in({"file_name": row["filename"]}) is None or not isinstance(row["sentences"], list):
+                found.skip(str(row.get("cocoid", number)), captions, "entry without a name or sentences")
+                continue
+            texts = [sentence.get("raw") if isinstance(sentence, dict) else None for sentence in row["sentences"]]
             found.add(str(row.get("cocoid", row.get("imgid", number))), _place(pictures, row, captions), texts)
     except (KeyError, TypeError, AttributeError) as error:
         raise LdmError(f"{captions} is not a Karpathy split: {type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ldmcli.data.caption_file import WHAT_FITS, read_caption_file
 from ldmcli.data.caption_names import Paired, pair_names
-from ldmcli.data.captioned import CaptionedImage
+from ldmcli.data.captioned import CaptionedImage, encodable
 from ldmcli.data.endings import is_picture
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.picture_prompts import Origin, is_sheet, read_origin
@@ -45,12 +45,14 @@ class Pictures:
 @dataclass(frozen=True)
 class Pairs:
     """In the order of the pictures. notes: sentences on how they were paired and what was left out; model: the one that the metadata of
-    all pictures in pairs names, if it is one; files: all pictures that were looked at, whether they have a caption or not."""
+    all pictures in pairs names, if it is one; files: all pictures that were looked at, whether they have a caption or not; failed: what
+    could not be used, each with its place and the reason."""
 
     pairs: tuple[Pair, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     model: str | None = None
+    failed: tuple[str, ...] = ()
 
 
 def find_pairs(inputs: Sequence[Path], *, captions: Path | None = None, data: Path | None = None, limit: int | None = None) -> Pairs:
@@ -82,15 +84,18 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
     files = pictures.files[:limit]
     origins = {path: read_origin(path) for path in files}
     given = paired or _from_metadata(origins)
-    pairs, bare = [], []
+    pairs, bare, failed = [], [], list(given.failed)
     for path in files:
         texts = [text for text in given.captions.get(path, []) if text.strip()]
-        if not texts and path in named:
+        if broken := [text for text in texts if not encodable(text)]:
+            failed.append(f"{path}: its caption is not valid UTF-8 text")
+            texts = [text for text in texts if text not in broken]
+        if not texts and path in named and not broken:
             what = (
                 f"is a sheet of several pictures and has no caption in {source}" if origins[path].sheet else f"has no caption in {source}"
             )
             raise UsageError(f"{path} {what}.", hint="Name the captions with --captions FILE.")
-        bare += [] if texts else [path]
+        bare += [] if texts or broken else [path]
         pairs += [Pair(path, text) for text in texts]
     if not pairs:
         raise NotFound(
@@ -100,7 +105,9 @@ def _joined(pictures: Pictures, paired: Paired | None, source: str, named: set[P
     if bare:
         notes.append(f"{counted(len(bare), 'picture')} without a caption left out, {bare[0].name} for one.")
     models = {origins[pair.path].model for pair in pairs}
-    return Pairs(tuple(pairs), tuple(pictures.files), (*notes, *pictures.summary), models.pop() if len(models) == 1 else None)
+    return Pairs(
+        tuple(pairs), tuple(pictures.files), (*notes, *pictures.summary), models.pop() if len(models) == 1 else None, tuple(failed)
+    )
 
 
 def find_pictures(inputs: Sequence[Path]) -> Pictures:
@@ -178,7 +185,8 @@ def read_references(path: Path, pairs: Pairs) -> tuple[dict[Path, list[str]], st
     files = list(dict.fromkeys(pair.path for pair in pairs.pairs))
     bare = [file for file in files if not paired.captions.get(file)]
     if bare:
-        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.")
+        why = f" Left out: {paired.failed[0]}." if paired.failed else ""
+        raise LdmError(f"{path} has no reference for {len(bare)} of {counted(len(files), 'picture')}, {bare[0].name} for one.{why}")
     return {file: paired.captions[file] for file in files}, f"references of {path}: {paired.summary}"
 
 
@@ -186,7 +194,7 @@ def _from_file(path: Path, files: Sequence[Path]) -> Paired:
     """What a captions file says about these pictures: by their names, or line by line in their order."""
     file = read_caption_file(path)
     if file.lines is None:
-        return pair_names(file.rows, files, str(path))
+        return replace(pair_names(file.rows, files, str(path)), failed=tuple(f"{path}, {reason}" for reason in file.failed))
     if len(file.lines) != len(files):
         counts = f"{counted(len(file.lines), 'line')} without names for {counted(len(files), 'picture')}"
         raise LdmError(f"{path} cannot be read as captions: {counts}", hint=WHAT_FITS)

@@ -24,7 +24,7 @@ from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
-from ldmcli.networks.openvino import check_openvino, openvino_unet
+from ldmcli.networks.openvino import OpenVINOUNet, check_openvino, openvino_unet
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
@@ -115,7 +115,7 @@ class Session:
         alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
-        if isinstance(self.unet, InferenceUNet):
+        if isinstance(self.unet, InferenceUNet | OpenVINOUNet):
             self.unet.expect(timesteps)
 
         def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:

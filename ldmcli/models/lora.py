@@ -6,7 +6,6 @@ diffusers' (`unet.down_blocks.0....to_q.lora_A.weight`; over the years also `.lo
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.header import read_header
 from ldmcli.models.lora_source import LORA_FILE, LoraSource
 from ldmcli.models.weights import read_tensors
+from ldmcli.runtime.files import replacing
 
 METADATA = "lora_adapter_metadata"
 """Where diffusers keeps peft's settings in the header of the file."""
@@ -143,7 +143,6 @@ def _alpha(settings: Mapping[str, Any], name: str, rank: int) -> float:
 
 def save_lora(folder: Path, parts: Mapping[str, Changes], alpha: float, rank: int) -> Path:
     """Write `folder/pytorch_lora_weights.safetensors` as StableDiffusionPipeline.save_lora_weights does, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, Tensor] = {}
     settings: dict[str, Any] = {}
     for part, changes in parts.items():
@@ -154,10 +153,9 @@ def save_lora(folder: Path, parts: Mapping[str, Changes], alpha: float, rank: in
             # transformers before 5.6 wraps the text tower, and newer ones drop this prefix themselves
             key = f"{part}.{'text_model.' if part == 'text_encoder' else ''}{name}"
             tensors |= {f"{key}.lora_A.weight": change.down, f"{key}.lora_B.weight": change.up}
-    temporary = folder / f".{LORA_FILE}.tmp"
     tensors = {key: value.detach().to("cpu", torch.float32).contiguous() for key, value in tensors.items()}
-    save_file(tensors, temporary, metadata={"format": "pt", METADATA: json.dumps(settings, indent=2, sort_keys=True)})
-    os.replace(temporary, folder / LORA_FILE)
+    with replacing(folder / LORA_FILE) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt", METADATA: json.dumps(settings, indent=2, sort_keys=True)})
     return folder / LORA_FILE
 
 

@@ -1,8 +1,6 @@
 """Writing models in the layout of diffusers, so that every tool reads them."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from torch import Tensor
 from ldmcli.models.layout import component_folder, read_json
 from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
 from ldmcli.networks.configs import DIFFUSERS_VERSION, CLIPTextConfig, UNetConfig, VAEConfig
-from ldmcli.runtime.files import replace_file
+from ldmcli.runtime.files import copy_file, replace_file, replacing
 
 WEIGHT_FILES = {
     "vae": "diffusion_pytorch_model.safetensors",
@@ -28,11 +26,9 @@ def save_component(
 ) -> None:
     """Write `model/name/` (vae, unet or text_encoder): config.json and the weights, in `dtype` if given."""
     folder = model / name
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.detach().to("cpu", dtype or value.dtype).contiguous() for key, value in state.items()}
-    temporary = folder / f".{WEIGHT_FILES[name]}.tmp"
-    save_file(tensors, temporary, metadata={"format": "pt"})
-    os.replace(temporary, folder / WEIGHT_FILES[name])
+    with replacing(folder / WEIGHT_FILES[name]) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
     write_json(folder / "config.json", config.to_dict())
 
 
@@ -69,10 +65,7 @@ def keep_component(model: Path, name: str, source: Path, network: Any) -> None:
     target = model / name / WEIGHT_FILES[name]
     if target.exists() and target.samefile(weights):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(weights, temporary)
-    os.replace(temporary, target)
+    copy_file(weights, target)
     write_json(model / name / "config.json", network.config.to_dict())
 
 
@@ -88,16 +81,16 @@ def keep_tokenizer(model: Path, folder: Path, tokenizer: ClipTokenizer) -> None:
 
 
 def copy_component(source: Path, model: Path, name: str) -> None:
-    """Copy a component folder (tokenizer, text_encoder, ...) as it is. One that is in its place already stays."""
+    """A component folder (tokenizer, text_encoder, ...) as it is: file by file, so that none is ever missing from one that is there
+    already. One that is in its place already stays."""
     target = model / name
     if target.exists() and target.samefile(source):
         return
-    temporary = model / f".{name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(temporary, target)
+    found = {path.relative_to(source): path for path in source.rglob("*") if path.is_file()}
+    for own, path in found.items():
+        copy_file(path, target / own)
+    for path in [path for path in target.rglob("*") if path.is_file() and path.relative_to(target) not in found]:
+        path.unlink()
 
 
 def write_json(path: Path, body: dict[str, Any]) -> None:

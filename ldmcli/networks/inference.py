@@ -80,12 +80,20 @@ class InferenceUNet(UNet):
 
     def _projected(self, timesteps: Tensor) -> list[Tensor]:
         """R of (B, O)."""
-        levels = [*self.down_blocks, self.mid_block, *self.up_blocks]
-        biases = [block.conv1.bias for level in levels for block in level.resnets]  # type: ignore[union-attr]
+        biases = self._biases()
         everything = self.time_emb_proj(nn.functional.silu(self.embed_time(timesteps))) + torch.cat(biases)  # type: ignore[arg-type]
-        return list(everything.split([len(bias) for bias in biases], dim=1))  # type: ignore[arg-type]
+        return list(everything.split(self.widths(), dim=1))
 
-    def _of(self, timesteps: Tensor) -> Times:
+    def _biases(self) -> list[Tensor]:
+        levels = [*self.down_blocks, self.mid_block, *self.up_blocks]
+        return [block.conv1.bias for level in levels for block in level.resnets]  # type: ignore[union-attr,misc]
+
+    def widths(self) -> list[int]:
+        """O of each ResNet block, in the order in which they run."""
+        return [len(bias) for bias in self._biases()]
+
+    def times(self, timesteps: Tensor) -> Times:
+        """Of a call at these, (B,): R of (O,) where they are one, else of (B, O)."""
         first = float(timesteps[0])
         if not bool((timesteps == first).all()):
             return self._projected(timesteps)
@@ -99,9 +107,16 @@ class InferenceUNet(UNet):
 
         In a guided call the second half of the pictures is the first one again: it is computed once until the text tells them apart.
         """
-        times, half = self._of(timesteps), len(latents) // 2
+        return self.answer(*self.once(latents, timesteps), context)
+
+    def once(self, latents: Tensor, timesteps: Tensor) -> tuple[Tensor, Times]:
+        """Of a call, what is to be computed: its latents, or their first half where the second one repeats it, and its times."""
+        times, half = self.times(timesteps), len(latents) // 2
         twice = len(latents) == 2 * half and times[0].dim() == 1 and torch.equal(latents[:half], latents[half:])
-        x = latents[:half] if twice else latents
+        return latents[:half] if twice else latents, times
+
+    def answer(self, x: Tensor, times: Times, context: TextContext) -> Tensor:
+        """The prediction for latents x, of each picture or half as many as the context has; times: as `times` gives them, taken from."""
         x = 2 * x - 1 if self.config.center_input_sample else x
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         skips = [x]

@@ -1,9 +1,11 @@
 """A U-Net by OpenVINO's CPU plugin (the `openvino` extra): exported once for its shapes, kept on disk, and held to the plain one by tests.
 
-What is exported is the plain network with the keys and values of the text as inputs, which are computed once for a prompt by the network's
-own layers: the loop, the solvers and the text stay ours. https://docs.openvino.ai
+What is exported is the inference copy, in torch's own operations, with all that does not depend on the latents as inputs: keys and values
+of the text, computed once for a prompt, and what the ResNet blocks add for the timestep. The first half of a guided call stands for both
+of them up to the text. The loop, the solvers and the text stay ours. https://docs.openvino.ai
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -18,10 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.errors import NotFound, UsageError
-from ldmcli.networks.attention import Attention, TextContext, TransformerBlock
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.inference import InferenceUNet
+from ldmcli.networks.inference_layers import FusedCrossAttention
+from ldmcli.networks.packed import unpacked
 from ldmcli.networks.unet import UNet
 
-# B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head
+# B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head,
+# O outputs of all ResNet blocks' time projections
 
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """What OpenVINO is told to compute in; left to itself it takes bf16 wherever a processor has it."""
@@ -30,25 +36,27 @@ MARK = "entry.json"
 """Written last into an entry of the cache: the sizes of its files."""
 
 
-def cross_attentions(unet: UNet) -> list[Attention]:
+def cross_attentions(network: nn.Module) -> list[FusedCrossAttention]:
     """Its layers that attend to the text, in the order of their keys and values."""
-    return [block.attn2 for block in unet.modules() if isinstance(block, TransformerBlock)]
+    return [layer for layer in network.modules() if isinstance(layer, FusedCrossAttention)]
 
 
-class WithKeysValues(nn.Module):
-    """The plain U-Net as it is exported: keys and values of the text, and the mask if there is one, are inputs."""
+class Exported(nn.Module):
+    """The copy as it is exported. masked: whether the last input is the text's mask."""
 
-    def __init__(self, unet: UNet, *, masked: bool = False) -> None:
+    def __init__(self, network: InferenceUNet, *, masked: bool = False) -> None:
         super().__init__()
-        self.unet, self.layers, self.masked = unet, cross_attentions(unet), masked
+        self.network, self.layers, self.masked = network, cross_attentions(network), masked
 
-    def forward(self, x: Tensor, t: Tensor, *rest: Tensor) -> Tensor:
-        """x: (B, C, h, w); t: (B,); rest: keys and values of each layer, (B, H, L, d), then the mask (B, L)."""
+    def forward(self, x: Tensor, times: Tensor, *rest: Tensor) -> Tensor:
+        """x: (B, C, h, w), or half as many rows; times: (O,), or (B, O) where timesteps differ; rest: keys, (B, H, d, L), and values,
+        (B, H, L, d), of each layer, then the mask (B, L).
+        """
         pairs = rest[:-1] if self.masked else rest
         context = TextContext(pairs[0], rest[-1] if self.masked else None, remember=True)
         for i, layer in enumerate(self.layers):
             context.keep(layer, (pairs[2 * i], pairs[2 * i + 1]))
-        return self.unet(x, t, context)  # type: ignore[no-any-return]
+        return self.network.answer(x, list(times.split(self.network.widths(), dim=-1)), context)
 
 
 class OpenVINOUNet(UNet):
@@ -59,21 +67,30 @@ class OpenVINOUNet(UNet):
 
     def __init__(self, unet: UNet, cache: Path) -> None:
         nn.Module.__init__(self)
-        self.config, self.conv_in, self.cache = unet.config, unet.conv_in, cache
-        self.plain = unet
-        self.cross_attentions = cross_attentions(unet)
+        self.config, self.cache, self.network = unet.config, cache, InferenceUNet(unet)
+        unpacked(self.network)
+        self.conv_in = self.network.conv_in
+        self.cross_attentions = cross_attentions(self.network)
         self.requests: dict[tuple[Any, ...], Any] = {}
+
+    def expect(self, timesteps: Tensor) -> None:
+        """See InferenceUNet."""
+        self.network.expect(timesteps)
+
+    def inputs(self, latents: Tensor, timesteps: Tensor, context: TextContext) -> list[Tensor]:
+        """Of the exported network, in fp32, for such a call."""
+        once, times = self.network.once(latents, timesteps)
+        pairs = [part for layer in self.cross_attentions for part in context.keys_values(layer)]
+        mask = [] if context.mask is None else [context.mask]
+        return [part.float().contiguous() for part in (once, torch.cat(times, dim=-1), *pairs)] + mask
 
     @torch.no_grad()
     def forward(self, latents: Tensor, timesteps: Tensor, context: TextContext) -> Tensor:
         """latents: (B, C, h, w), scaled; timesteps: (B,). Returns the prediction (epsilon or v), (B, C, h, w)."""
-        pairs = [part for layer in self.cross_attentions for part in context.keys_values(layer)]
-        mask = [] if context.mask is None else [context.mask]
-        inputs = [part.float().contiguous() for part in (latents, timesteps, *pairs)] + mask
-        shapes = tuple(tuple(part.shape) for part in inputs)
-        key = (*shapes[:1], shapes[-1], bool(mask))
+        inputs = self.inputs(latents, timesteps, context)
+        key = tuple(tuple(part.shape) for part in (*inputs[:3], inputs[-1]))
         if key not in self.requests:
-            self.requests[key] = self._compiled(inputs, masked=bool(mask))
+            self.requests[key] = self._compiled(inputs, masked=context.mask is not None)
         answer = self.requests[key].infer([part.numpy() for part in inputs], share_inputs=True)[0]
         return torch.from_numpy(answer).to(latents.dtype)
 
@@ -92,23 +109,19 @@ class OpenVINOUNet(UNet):
         import openvino
 
         shapes = [list(part.shape) for part in inputs]
-        entry = self.cache / entry_name(self.plain, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
+        entry = self.cache / entry_name(self.network, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
         if is_whole(entry):
             return core.read_model(entry / "unet.xml")
-        network = WithKeysValues(self._in_fp32(), masked=masked)
+        network = Exported(self._in_fp32(), masked=masked)
         with warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)
         _keep(model, entry)
         return model
 
-    def _in_fp32(self) -> UNet:
+    def _in_fp32(self) -> InferenceUNet:
         """The network, or a copy of one in half precision: OpenVINO rounds by itself what it computes in bf16."""
-        if self.conv_in.weight.dtype == torch.float32:
-            return self.plain
-        copy = UNet(self.config)
-        copy.load_state_dict(self.plain.state_dict())
-        return copy.eval()
+        return self.network if self.conv_in.weight.dtype == torch.float32 else copy.deepcopy(self.network).float()
 
 
 def openvino_unet(unet: UNet) -> UNet:
@@ -127,7 +140,7 @@ def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
         raise UsageError("--backend openvino computes in fp32 or bf16.", hint="Add --dtype bf16.")
 
 
-def entry_name(unet: UNet, shapes: list[list[int]], versions: str) -> str:
+def entry_name(unet: nn.Module, shapes: list[list[int]], versions: str) -> str:
     """Names what is exported: weights, shapes, versions. 32 hex digits."""
     hashed = hashlib.blake2b(f"{shapes} {versions} {unet.config}".encode(), digest_size=16)
     for name, value in unet.state_dict().items():

@@ -36,16 +36,21 @@ class PackedConv(nn.Module):
         self.bias = None if conv.bias is None else frozen(conv.bias)
         self.padding, self.stride = [int(side) for side in conv.padding], list(conv.stride)
         self.usual = tuple(conv.kernel_size) == (3, 3) and self.padding == [1, 1] and self.stride == [1, 1]
+        self.packs = True
         self.spread: Tensor | None = None
         """(16, I, O), where Winograd's algorithm convolves; `weight` is then without values."""
 
     def forward(self, x: Tensor, *, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
         """x: (B, I, h, w). bias: (O,), instead of the layer's own; added: (B, O, h', w'), to the result. Returns (B, O, h', w')."""
+        bias = self.bias if bias is None else bias
+        if not self.packs:
+            plain = F.conv2d(x, self.weight, bias, tuple(self.stride), tuple(self.padding))
+            return plain if added is None else plain + added
         if not self.weight.is_mkldnn and self.spread is None:
             self._pack(x)
         if self.spread is not None:
-            return winograd.convolve(x, self.spread, self.bias if bias is None else bias, added)
-        place, bias = (self.padding, self.stride, [1, 1], 1), self.bias if bias is None else bias
+            return winograd.convolve(x, self.spread, bias, added)
+        place = (self.padding, self.stride, [1, 1], 1)
         if added is None:
             result: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self.weight, bias, *place, "none", [], "")
         else:
@@ -73,14 +78,17 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList([frozen(weight.flatten(1)) for weight in weights])
         self.bias = None if bias is None else frozen(bias)
-        self.by_onednn = onednn_is_faster()
+        self.packs, self.by_onednn = True, onednn_is_faster()
         self.packed: Tensor | None = None
+
+    def side_by_side(self) -> Tensor:
+        """(O, I), of all."""
+        return self.weights[0] if len(self.weights) == 1 else torch.cat(list(self.weights))
 
     def weight(self, rows: int) -> Tensor:
         """All of them, packed when first asked for: opaque, (O, I), for oneDNN, which wants to know the number of rows; else (I, O)."""
         if self.packed is None:
-            parts = list(self.weights)
-            whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+            whole = self.side_by_side()
             packed = torch.ops.mkldnn._reorder_linear_weight(whole.detach(), rows) if self.by_onednn else whole.t().contiguous()
             self.packed = frozen(packed)
             self.weights = nn.ParameterList([self.packed])
@@ -88,6 +96,10 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor, *, gelu: bool = False, times: Tensor | None = None) -> Tensor:
         """x: (..., I). gelu: of the result; times: (..., O), multiplied with it, and overwritten. Returns (..., O)."""
+        if not self.packs:
+            plain = F.linear(x, self.side_by_side(), self.bias)
+            plain = F.gelu(plain) if gelu else plain
+            return plain if times is None else plain * times
         rows = x.reshape(-1, x.shape[-1])
         weight = self.weight(len(rows))
         if self.by_onednn and times is not None:
@@ -102,6 +114,8 @@ class PackedLinear(nn.Module):
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """total + forward(x), in the place of total where the kernel can. total: (..., O), contiguous; x: (..., I)."""
+        if not self.packs:
+            return total + self.forward(x)
         rows, sums = x.reshape(-1, x.shape[-1]), total.view(-1, total.shape[-1])
         weight = self.weight(len(rows))
         if self.by_onednn:
@@ -111,6 +125,13 @@ class PackedLinear(nn.Module):
         if self.bias is not None:
             sums.add_(self.bias)
         return total
+
+
+def unpacked(network: nn.Module) -> None:
+    """Let its layers be torch's own, in any precision: for another engine, which is handed the operations and packs by itself."""
+    for layer in network.modules():
+        if isinstance(layer, PackedConv | PackedLinear):
+            layer.packs = False
 
 
 def packed_linears(*layers: nn.Module) -> PackedLinear:

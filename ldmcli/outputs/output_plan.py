@@ -7,12 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import LdmError, UsageError
+from ldmcli.outputs.claims import is_sheet
+from ldmcli.outputs.manifest import check_manifest
 from ldmcli.outputs.naming import Target, find_target, numbers_taken, picture_name, progress_target
-from ldmcli.runtime.ending import undisturbed
+from ldmcli.runtime.files import beside, flush, write_exclusively
+from ldmcli.runtime.room import check_room
+
+LEAST_BYTES, PIXELS_PER_BYTE = 4096, 8
+"""What every file takes on a disk; of a picture that nothing happens in."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,13 @@ class OutputPlan:
         """The one picture that was named, if one was."""
         return self.target.file
 
+    def free_number(self) -> int:
+        """The first that no file in the folder has, whoever wrote it; 0 where names hold none."""
+        taken = numbers_taken(self.target, os.listdir(self.folder)) if self.target.numbered else []
+        return max(taken, default=-1) + 1
+
     def numbered_from(self, first: int) -> "OutputPlan":
-        """The same folder with the numbers that an earlier run of the command had."""
+        """The same folder with these numbers: the manifest's, or those that an earlier run of the command had."""
         return dataclasses.replace(self, first=first)
 
     def claiming(self, values: Iterable[dict[str, Any]]) -> tuple["OutputPlan", list[int]]:
@@ -64,7 +75,8 @@ class OutputPlan:
 
 
 def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
-    """Make the folder and find the first free number. Raises UsageError as `find_target`, LdmError for a folder that cannot be written."""
+    """Make the folder; the first number is claimed when the command begins. Raises UsageError as `find_target`, LdmError where nothing
+    can be written."""
     target = find_target(config, count)
     folder = target.folder
     try:
@@ -73,10 +85,23 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
     except OSError as error:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise LdmError(f"cannot write in {folder}.")
-    taken = numbers_taken(target, os.listdir(folder)) if target.numbered else []
-    return OutputPlan(target, max(taken, default=-1) + 1, config.overwrite, config.progressive)
+    check_room(folder, count * _least_bytes(config))
+    if target.file is None:
+        check_manifest(folder)
+    return OutputPlan(target, 0, config.overwrite, config.progressive)
+
+
+def _least_bytes(config: GenerateConfig) -> int:
+    """Of a picture on the disk: what the most even one still takes."""
+    pixels = (config.width or 0) * (config.height or 0) * config.upscale**2
+    return max(LEAST_BYTES, pixels // PIXELS_PER_BYTE)
+
+
+class Written(NamedTuple):
+    """A file, and the number that its name has, or would have."""
+
+    path: Path
+    number: int
 
 
 def write_new(
@@ -88,33 +113,36 @@ def write_new(
     copy: int = 0,
     resumed: bool = False,
     replace: str | None = None,
-) -> Path:
+) -> Written:
     """Write one file through a temporary one. In a folder the number, or -2, -3 ... at the end of the name, goes up until it is free.
 
     resumed: the same bytes under this name are this picture, from a run that ended before it could note so; replace: the name of a
     file that this command made and that has changed since.
     """
-    with _temporary(body, plan.folder / f".ldm-{os.getpid()}-{number}.tmp", f"in {plan.folder}") as temporary:
+    with _temporary(body, plan.folder, f"in {plan.folder}") as temporary:
         path = plan.path(number, values, copy) if replace is None else plan.folder / replace
         if replace is not None or (plan.file is not None and plan.overwrite):
             os.replace(temporary, path)
-            return path
+            return Written(path, plan.first + number)
         planned = path.name
         while (path.name != planned and path.name in plan.claimed) or _taken_beside(path, plan, resumed) or not _claim(temporary, path):
             if plan.file is not None:
                 raise UsageError(f"{path} appeared meanwhile; nothing was overwritten.")
             if resumed and path.is_file() and path.read_bytes() == body:
-                return path
+                break
             number, copy = plan.free_or_next(number, copy)
             path = plan.path(number, values, copy)
-        return path
+        return Written(path, plan.first + number)
 
 
 def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
-    """Write a file of a command that is no picture of its own; without `replace` -2, -3 ... at its end until the name is free."""
+    """Write a file of a command that is no picture of its own, under its name or with -2, -3 ... at its end until one is free.
+
+    replace: a sheet or animation of ours that has the name may go.
+    """
     free, copy = path, 1
-    with _temporary(body, path.with_name(f".ldm-{os.getpid()}.tmp"), path) as temporary:
-        if replace:
+    with _temporary(body, path.parent, path) as temporary:
+        if replace and is_sheet(path):
             os.replace(temporary, path)
             return path
         while not _claim(temporary, free):
@@ -124,26 +152,26 @@ def write_beside(body: bytes, path: Path, *, replace: bool) -> Path:
 
 
 @contextmanager
-def _temporary(body: bytes, path: Path, where: object) -> Iterator[Path]:
-    """A file with these bytes, to be given its name in the block; what is left of it goes. Signals that end the process wait for that.
+def _temporary(body: bytes, folder: Path, where: object) -> Iterator[Path]:
+    """A file with these bytes, on the disk, to be given its name in the block; what is left of it goes.
 
     Raises LdmError for what the system refuses. where: what could not be written.
     """
-    with undisturbed():
-        try:
-            path.write_bytes(body)
+    try:
+        with beside(folder / "picture") as path:
+            write_exclusively(path, body)
+            flush(path)
             yield path
-        except OSError as error:
-            raise LdmError(f"cannot write {where}: {error.strerror}.", hint="Is the disk full?") from error
-        finally:
-            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LdmError(f"cannot write {where}: {error.strerror or error}.", hint="Is the disk full?") from error
 
 
 def _taken_beside(path: Path, plan: OutputPlan, resumed: bool) -> bool:
     """What --progressive would write belongs to a picture with another ending."""
-    if plan.file is not None or plan.progressive is None or resumed:
+    if plan.file is not None or plan.progressive is None:
         return False
-    return os.path.lexists(progress_target(plan.progressive, path))
+    there = progress_target(plan.progressive, path)
+    return os.path.lexists(there) and not (resumed and (is_sheet(there) or (there.is_dir() and not there.is_symlink())))
 
 
 def _claim(temporary: Path, path: Path) -> bool:
@@ -155,13 +183,9 @@ def _claim(temporary: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
             raise
-        try:  # a file system without links
-            with path.open("xb") as file:
-                try:
-                    file.write(temporary.read_bytes())
-                except OSError:
-                    path.unlink()
-                    raise
+        try:  # a file system without links: the name first, then what it stands for
+            write_exclusively(path, b"")
         except FileExistsError:
             return False
+        os.replace(temporary, path)
     return True

@@ -10,6 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ldmcli.errors import LdmError
 from ldmcli.outputs.exif_comment import decode_comment
+from ldmcli.outputs.provenance import KEY, xmp_packet
 from ldmcli.prompts.parameters import parameters_text
 
 EXIF_FOLDER, USER_COMMENT, MAKER_NOTE = 0x8769, 0x9286, 0x927C
@@ -38,7 +39,10 @@ def picture_texts(facts: dict[str, Any], sampler: str, schedule_type: str | None
 
 
 def sheet_texts(kind: str) -> dict[str, str]:
-    """What stands in a file that shows several pictures, so that none is taken for one picture. kind: grid, strip, animation, samples."""
+    """What stands in a file that shows several pictures, so that none is taken for one.
+
+    kind: grid, strip, animation, samples, reconstructions.
+    """
     return {"ldm": json.dumps({"schema": 1, "sheet": kind}, sort_keys=True)}
 
 
@@ -57,24 +61,28 @@ def sheet_kind(texts: dict[str, str]) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None) -> bytes:
-    """The bytes of a file. kind: png, webp (lossless) or jpg; texts: what `picture_texts` returned, None leaves them out.
+def encode_picture(picture: Image.Image, kind: str, texts: dict[str, str] | None, *, provenance: bool = True) -> bytes:
+    """The bytes of a file. kind: png, webp (lossless) or jpg; texts: what `picture_texts` returned, None leaves out all that is no pixel.
 
+    provenance: beside the texts, XMP that says a model drew it (see `provenance`); {} as texts of a PNG is that alone.
     The same picture and texts make the same bytes. Raises LdmError where the texts do not fit: EXIF ends at 64 KiB.
     """
     buffer = io.BytesIO()
     try:
-        picture.save(buffer, **saving_options(kind, texts))
+        picture.save(buffer, **saving_options(kind, texts, provenance=provenance))
     except ValueError as error:
         raise LdmError(f"the settings do not fit into a .{kind} file: {error}.", hint="Try --format png, or --no-metadata.") from error
     return buffer.getvalue()
 
 
-def saving_options(kind: str, texts: dict[str, str] | None) -> dict[str, Any]:
+def saving_options(kind: str, texts: dict[str, str] | None, *, provenance: bool = True) -> dict[str, Any]:
     """What Pillow's `save` is told; see encode_picture."""
     if texts is None:
         return dict(SAVING[kind])
-    return SAVING[kind] | ({"pnginfo": png_chunks(texts)} if kind == "png" else {"exif": _exif(texts)})
+    xmp = xmp_packet(texts) if provenance else None
+    if kind == "png":
+        return SAVING[kind] | {"pnginfo": png_chunks(texts, xmp)}
+    return SAVING[kind] | {"exif": _exif(texts)} | ({"xmp": xmp.encode()} if xmp else {})
 
 
 def read_texts(picture: Image.Image) -> dict[str, str]:
@@ -90,14 +98,17 @@ def read_texts(picture: Image.Image) -> dict[str, str]:
         texts = {str(key): str(text) for key, text in picture.info.items() if isinstance(text, str)}
     if not KNOWN_KEYS & texts.keys() and picture.format == "PNG":
         texts = {key: str(text) for key, text in getattr(picture, "text", {}).items()}  # decodes the picture to get behind it
+    texts.pop(KEY, None)
     return texts if KNOWN_KEYS & texts.keys() else {**texts, **_exif_texts(picture)}
 
 
-def png_chunks(texts: dict[str, str]) -> PngInfo:
+def png_chunks(texts: dict[str, str], xmp: str | None = None) -> PngInfo:
     """For `pnginfo` of Pillow."""
     info = PngInfo()
     for key, text in texts.items():
         info.add_text(key, text)
+    if xmp is not None:
+        info.add_itxt(KEY, xmp)
     return info
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldmcli.records.pictures import FailedItem
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow:
@@ -62,10 +64,12 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonReport:
-    """The JSON of `compare-schedulers`. env: settings and versions; files: what was written beside the pictures."""
+    """The JSON of `compare-schedulers`. env: settings and versions; failed: lines of a prompts file; files: what was written beside the
+    pictures."""
 
     env: dict[str, Any]
     rows: list[ComparedRow]
     verdicts: list[Verdict]
     differences: list[Difference]
+    failed: list[FailedItem] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+PICTURE_SCHEMA = 1
+"""Of what a picture records, and of the promise that goes with it: a release that draws a record of before more than 1/255 away (what
+tests/golden asks) raises it, says so in the changelog and in SCHEMA_CHANGES; tests/golden is then made anew."""
+
+SCHEMA_CHANGES: dict[int, str] = {}
+"""For each number above 1, in a sentence, what is drawn otherwise than under the number before."""
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -73,11 +80,24 @@ class FailedItem:
 
 
 @dataclass(frozen=True)
+class Otherwise:
+    """A condition that changed since a picture was drawn. then: None where its record does not say."""
+
+    what: str
+    then: str | None
+    now: str | None
+
+
+@dataclass(frozen=True)
 class Verified:
-    """A picture was drawn again. max_difference: of any channel, 0 to 255; None when the sizes differ."""
+    """A picture was drawn again. max_difference: of any channel, 0 to 255; None when the sizes differ.
+
+    differs_in: the conditions that are not those of then, the likeliest to change pixels first.
+    """
 
     image: str
     max_difference: int | None
+    differs_in: tuple[Otherwise, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

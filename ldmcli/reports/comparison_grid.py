@@ -41,6 +41,7 @@ def labelled_grid(report: ComparisonReport, shown: Shown, *, limit: int) -> Imag
     for number, index in enumerate(blocks):
         top = number * block_height
         title = f"{shown.prompts[index]}   (seed {shown.seeds[index]})".replace("\n", " ")
+        title = title[: sheet.width]  # no letter is narrower than a pixel
         while draw.textlength(title, font=bold) > sheet.width - 2 * GAP:
             title = title[:-2]
         draw.text((GAP, top + GAP), title, fill=INK, font=bold)

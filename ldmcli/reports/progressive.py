@@ -8,6 +8,7 @@ from PIL import Image
 
 from ldmcli.errors import LdmError
 from ldmcli.outputs.picture_files import encode_picture, sheet_comment
+from ldmcli.outputs.provenance import with_xmp
 from ldmcli.reports.sheets import contact_sheet, save_sheet
 from ldmcli.runtime.files import replace_file
 
@@ -27,31 +28,35 @@ def evenly(total: int, most: int) -> list[int]:
     return [round(i * (total - 1) / (most - 1)) for i in range(most)]
 
 
-def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
-    """Write the frames, (timestep, picture) in order: a picture for a strip, an animation for a gif, else a folder. Raises LdmError."""
+def save_progress(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path, *, provenance: bool = True) -> None:
+    """Write the frames, (timestep, picture) in order: a picture for a strip, an animation for a gif, else a folder. Raises LdmError.
+
+    provenance: see encode_picture.
+    """
     try:
-        _save(kind, frames, target)
+        _save(kind, frames, target, provenance=provenance)
     except OSError as error:
         raise LdmError(f"cannot write {target}: {error.strerror or error}.", hint="Is the disk full?") from error
 
 
-def animation(pictures: Sequence[Image.Image]) -> bytes:
-    """A GIF that runs again and again, and rests at the last picture."""
+def animation(pictures: Sequence[Image.Image], *, provenance: bool = True) -> bytes:
+    """A GIF that runs again and again, and rests at the last picture. provenance: see encode_picture."""
     buffer, durations = io.BytesIO(), [FRAME_MS] * (len(pictures) - 1) + [LAST_MS]
     pictures[0].save(
         buffer, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, comment=sheet_comment("animation")
     )
-    return buffer.getvalue()
+    return with_xmp(buffer.getvalue()) if provenance else buffer.getvalue()
 
 
-def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path) -> None:
+def _save(kind: str, frames: Sequence[tuple[float, Image.Image]], target: Path, *, provenance: bool) -> None:
     timesteps, pictures = [t for t, _ in frames], [frame for _, frame in frames]
     if kind == "strip":
-        save_sheet(contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps]), target, "strip")
+        strip = contact_sheet(pictures, columns=len(frames), labels=[f"t = {t:.0f}" for t in timesteps])
+        save_sheet(strip, target, "strip", provenance=provenance)
     elif kind == "gif":
-        replace_file(target, animation(pictures))
+        replace_file(target, animation(pictures, provenance=provenance))
     else:
         for old in target.glob("[0-9][0-9][0-9]_t*.png"):
             old.unlink()
         for number, (t, frame) in enumerate(frames):
-            replace_file(target / f"{number:03d}_t{t:.0f}.png", encode_picture(frame, "png", None))
+            replace_file(target / f"{number:03d}_t{t:.0f}.png", encode_picture(frame, "png", {} if provenance else None))

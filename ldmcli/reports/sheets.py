@@ -22,13 +22,13 @@ def contact_sheet(
         left, top = gap + index % columns * (width + gap), gap + index // columns * (height + caption + gap)
         sheet.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, top))
         if labels:
-            text = labels[index]
+            text = labels[index][:width]
             while text and draw.textlength(text, font=font) > width:
                 text = text[:-1]
             draw.text((left, top + height), text, fill="black", font=font)
     return sheet
 
 
-def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples") -> Path:
+def save_sheet(sheet: Image.Image, path: Path, kind: str = "samples", *, provenance: bool = True) -> Path:
     """Write a PNG that says which kind of sheet it is (see `sheet_texts`), making its folder. Raises OSError."""
-    return replace_file(path, encode_picture(sheet, "png", sheet_texts(kind)))
+    return replace_file(path, encode_picture(sheet, "png", sheet_texts(kind), provenance=provenance))

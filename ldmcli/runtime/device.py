@@ -85,6 +85,21 @@ def half_precision(device: torch.device, dtype: torch.dtype) -> str:
     return "unknown"
 
 
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+"""Variables that keep the libraries below torch from what the processor can do. They choose by themselves else, and do not say what."""
+
+
+def instruction_set(device: torch.device) -> str | None:
+    """For which kind of processor torch computes there: avx2, avx512, ... with the limits that are set; sm_90 of a GPU; None if unknown."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"sm_{major}{minor}"
+    if device.type != "cpu":
+        return None
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
+    return " ".join([torch.backends.cpu.get_cpu_capability().lower(), *limits])
+
+
 def half_on_cpu(dtype: torch.dtype) -> str:
     """What a user who asks a CPU for half precision should know."""
     name, kind = dtype_name(dtype), half_precision(torch.device("cpu"), dtype)

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol, TypeVar
 
@@ -119,7 +119,8 @@ def listen(*, whole_process: bool = False) -> Iterator[None]:
     handled = [number for number in EXIT_CODES if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, hearing.on_stop) for number in handled}
     watcher = threading.Thread(target=_watch, args=(hearing, read), name="signals", daemon=True)
-    watcher.start()
+    with suppress(RuntimeError):  # no memory for its stack: then what Python hears must do
+        watcher.start()
     try:
         yield
     finally:
@@ -127,7 +128,8 @@ def listen(*, whole_process: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup)
         os.close(write)  # the end of the file ends the thread
-        watcher.join()
+        if watcher.ident is not None:
+            watcher.join()
         os.close(read)
         _hearing = None
 

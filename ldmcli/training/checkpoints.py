@@ -10,18 +10,22 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmcli.errors import LdmError
+from ldmcli.runtime.files import flush
 
 FORMAT = 1
-NAME = re.compile(r"step-(\d{6,})")
+NAME = re.compile(r"step-(\d{6,18})")
+FILE = re.compile(r"\w+\.safetensors")
 
 
 class NewerFormat(LdmError):
@@ -36,15 +40,22 @@ class Checkpoint:
     step: int
     facts: dict[str, Any]
     """What was given to `save` beside the tensors."""
-
-    @property
-    def names(self) -> set[str]:
-        """What `tensors` has."""
-        return {path.stem for path in self.path.glob("*.safetensors")}
+    names: frozenset[str]
+    """What `tensors` has."""
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The tensors that were saved under this name."""
         return load_file(self.path / f"{name}.safetensors")
+
+    def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
+        """The shapes of the same, from the file's header. Raises LdmError where there is none."""
+        if name not in self.names:
+            raise damaged(self.path, f"it has no {name}.safetensors")
+        try:
+            with safe_open(self.path / f"{name}.safetensors", "pt") as file:
+                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
+        except SafetensorError as error:
+            raise damaged(self.path, f"{name}.safetensors is no safetensors file: {error}") from error
 
 
 def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> Path:
@@ -59,15 +70,15 @@ def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: 
             path = temporary / f"{name}.safetensors"
             save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, path)
             sums[path.name] = _checksum(path)
-            _flush(path)
+            flush(path)
         manifest = temporary / "manifest.json"
         manifest.write_text(json.dumps({"format": FORMAT, "step": step, "files": sums, "facts": facts}, indent=1))
-        _flush(manifest)
-        _flush(temporary)
+        flush(manifest)
+        flush(temporary)
         if target.exists():
             os.replace(target, replaced)
         os.replace(temporary, target)
-        _flush(folder)
+        flush(folder)
     except BaseException:
         _tidy(folder)
         raise
@@ -90,8 +101,11 @@ def _put_back(folder: Path) -> None:
                 os.replace(path, target)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest complete checkpoint and a warning for each thing that looked like one and is not. Raises NewerFormat."""
+def newest(folder: Path, check: Callable[[Checkpoint], None] | None = None) -> tuple[Checkpoint | None, list[str]]:
+    """The newest complete checkpoint and a warning for each thing that looked like one and is not. Raises NewerFormat.
+
+    check: raises LdmError for one that is complete and makes no sense.
+    """
     _put_back(folder)
     found, warnings = [], []
     for path in sorted(folder.glob("step-*")):
@@ -101,7 +115,10 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             warnings.append(f"{path} is not named like a checkpoint; left aside.")
     for _, path in sorted(found, reverse=True):
         try:
-            return read(path), warnings
+            checkpoint = read(path)
+            if check is not None:
+                check(checkpoint)
+            return checkpoint, warnings
         except NewerFormat:
             raise
         except LdmError as error:
@@ -109,21 +126,28 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, warnings
 
 
+def damaged(path: Path, why: str) -> LdmError:
+    """What is raised of a checkpoint that cannot be gone on with."""
+    return LdmError(f"{path} is damaged: {why}.", hint="Go on from an earlier checkpoint: --resume RUN/checkpoints/step-NNNNNN.")
+
+
 def read(path: Path) -> Checkpoint:
     """Check every file against the manifest. Raises LdmError when something is missing, changed or from a newer version."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         number, step, sums, facts = manifest["format"], manifest["step"], manifest["files"], manifest["facts"]
-        if not (isinstance(number, int) and isinstance(step, int) and isinstance(sums, dict)):
+        if not (type(number) is type(step) is int and isinstance(sums, dict) and isinstance(facts, dict)) or step < 0:
             raise TypeError("manifest.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise LdmError(f"{path} is not a complete checkpoint: no readable manifest.json.") from error
     if number > FORMAT:
         raise NewerFormat(f"{path} was written by a newer version of ldm (format {number}).", hint="Upgrade ldm to resume from it.")
+    if (match := NAME.fullmatch(path.name)) and int(match[1]) != step:
+        raise damaged(path, f"its manifest.json is one of step {step}")
     for name, checksum in sums.items():
-        if not (path / name).is_file() or _checksum(path / name) != checksum:
+        if not FILE.fullmatch(name) or not (path / name).is_file() or _checksum(path / name) != checksum:
             raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")
-    return Checkpoint(path, step, facts)
+    return Checkpoint(path, step, facts, frozenset(Path(name).stem for name in sums))
 
 
 def later(folder: Path, step: int) -> list[Path]:
@@ -154,11 +178,3 @@ def _folders(folder: Path) -> list[tuple[int, Path]]:
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

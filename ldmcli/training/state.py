@@ -1,6 +1,5 @@
 """What a training run is, apart from its settings: weights, their average, the optimizer and the position."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 
 from ldmcli.errors import UsageError
 from ldmcli.training import checkpoints
-from ldmcli.training.checkpoints import Checkpoint
+from ldmcli.training.checkpoints import Checkpoint, damaged
 from ldmcli.training.ema import EMA, kept
+from ldmcli.training.shapes import check_moments, differences, shapes_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,26 @@ class TrainState:
         own = {"ema_updates": self.ema.updates if self.ema else 0, "scaler": self.scaler.state_dict() if self.scaler else None}
         return checkpoints.save(folder, self.step, self.tensors(), {**facts, "state": own})
 
+    def check(self, checkpoint: Checkpoint, *, same_network: bool) -> None:
+        """Raise LdmError where `restore` could not go on with it, though every checksum is right: what belongs together is compared by the
+        headers of the files. same_network: by its settings it is one of this very network.
+        """
+        own = checkpoint.facts.get("state")
+        if not (isinstance(own, dict) and type(own.get("ema_updates")) is int and isinstance(own.get("scaler"), dict | None)):
+            raise damaged(checkpoint.path, "its manifest.json lacks the state of the average or of the loss scaler")
+        if self.scaler and own["scaler"] and own["scaler"].keys() != self.scaler.state_dict().keys():
+            raise damaged(checkpoint.path, "its manifest.json has another kind of loss scaler")
+        parts = [("network", "optimizer", self.network, self.optimizer)]
+        if self.opponent and self.opponent.name in checkpoint.names:
+            parts.append((self.opponent.name, f"{self.opponent.name}_optimizer", self.opponent.network, self.opponent.optimizer))
+        for name, moments, network, optimizer in parts:
+            saved, here = checkpoint.shapes(name), shapes_of(kept(network))
+            if same_network and (apart := differences(saved, here, "there", "by its settings")):
+                raise damaged(checkpoint.path, f"its {name} is another one: {apart}")
+            check_moments(checkpoint, moments, [tuple(p.shape) for p in _parameters(optimizer)] if saved == here else None)
+        if own["ema_updates"] and (apart := differences(checkpoint.shapes("ema"), checkpoint.shapes("network"), "averaged", "trained")):
+            raise damaged(checkpoint.path, f"its average is not one of its network: {apart}")
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue exactly where the checkpoint was taken. Raises UsageError when it is one of another network."""
         _load_network(self.network, "network", checkpoint)
@@ -93,7 +113,7 @@ class TrainState:
 
 def _load_network(network: nn.Module, name: str, checkpoint: Checkpoint) -> None:
     saved, here = checkpoint.tensors(name), kept(network)
-    if apart := _other_shapes(saved, here):
+    if apart := differences(shapes_of(saved), shapes_of(here), "there", "here"):
         raise UsageError(
             f"{checkpoint.path} holds the weights of another {name}: {apart}.",
             hint="A run goes on with the network that it began with: give the options and models that it was started with, or another -o.",
@@ -102,19 +122,8 @@ def _load_network(network: nn.Module, name: str, checkpoint: Checkpoint) -> None
     network.load_state_dict({**frozen, **saved})
 
 
-def _other_shapes(saved: Mapping[str, Tensor], here: Mapping[str, Tensor]) -> str:
-    """What is not the same in two state dicts, the first of each kind of difference by name and shape; "" if nothing is."""
-    changed = [key for key in here if key in saved and saved[key].shape != here[key].shape]
-    kinds = [
-        (changed, lambda key: f"{key} is {_shape(saved[key])} there and {_shape(here[key])} here"),
-        ([key for key in saved if key not in here], lambda key: f"{key} {_shape(saved[key])} is only there"),
-        ([key for key in here if key not in saved], lambda key: f"{key} {_shape(here[key])} is only here"),
-    ]
-    return "; ".join(f"{said(keys[0])}" + (f", and {len(keys) - 1} more" if len(keys) > 1 else "") for keys, said in kinds if keys)
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -124,7 +133,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = _parameters(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")

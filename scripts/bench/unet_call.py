@@ -3,9 +3,9 @@
     python scripts/bench/unet_call.py [--model FOLDER] [--pictures 1,8] [--latent-side 8] [--runs 9] [--precisions f32,bf16]
 
 In turn, OMP_NUM_THREADS threads or all cores. Prints a JSON line per number of pictures: median milliseconds of a call, what each takes
-over ours, and the largest difference to the plain network's answer, over its largest number. Keys and values of the text are kept by
-ours and given to OpenVINO, whose shapes are static and whose precision is stated; diffusers has no way to keep them. What is not
-installed is left out, and said.
+over ours, and the largest difference to the plain network's answer, over its largest number. `openvino` is diffusers' network exported with
+static shapes and a stated precision, as others use it; `backend openvino` is what `--backend openvino` runs. Both of ours keep keys and
+values of the text, as generate does. What is not installed is left out, and said.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.source import BUNDLED
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, prepare_decoder
-from ldmcli.networks.openvino import WithKeysValues, cross_attentions
+from ldmcli.networks.openvino import PRECISIONS, openvino_unet
 from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import set_threads
 
@@ -33,14 +33,12 @@ LENGTH = 77
 Call = Callable[[], Tensor]
 
 
-def openvino_calls(unet: UNet, x: Tensor, t: Tensor, context: TextContext, precisions: list[str]) -> dict[str, Call]:
-    """One compiled model per precision."""
+def openvino_calls(theirs: nn.Module, inputs: list[Tensor], precisions: list[str]) -> dict[str, Call]:
+    """diffusers' network, exported with static shapes: one compiled model per precision, which it states."""
     import openvino
 
-    pairs = [part.contiguous() for layer in cross_attentions(unet) for part in context.keys_values(layer)]
-    inputs = [x, t.contiguous(), *pairs]
     shapes = [list(value.shape) for value in inputs]
-    model = openvino.convert_model(WithKeysValues(unet), example_input=tuple(inputs), input=shapes)
+    model = openvino.convert_model(Answer(theirs), example_input=tuple(inputs), input=shapes)
     calls = {}
     for precision in precisions:
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
@@ -56,11 +54,45 @@ def openvino_calls(unet: UNet, x: Tensor, t: Tensor, context: TextContext, preci
     return calls
 
 
-def diffusers_call(model: Path, x: Tensor, t: Tensor, states: Tensor) -> Call:
-    from diffusers import UNet2DConditionModel
+def backend_calls(model: Path, x: Tensor, t: Tensor, states: Tensor, precisions: list[str]) -> dict[str, Call]:
+    """`--backend openvino`: what the package exports."""
+    calls = {}
+    for precision in precisions:
+        dtype = {name: dtype for dtype, name in PRECISIONS.items()}[precision]
+        ours, kept, latents = openvino_unet(load_unet(model).to(dtype)), TextContext(states.to(dtype), remember=True), x.to(dtype)
 
+        def call(ours: UNet = ours, kept: TextContext = kept, latents: Tensor = latents) -> Tensor:
+            return ours(latents, t, kept).float()  # type: ignore[no-any-return]
+
+        calls[f"backend openvino {precision}"] = call
+    return calls
+
+
+class Answer(nn.Module):
+    """diffusers' U-Net with its prediction alone."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, x: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        """x: (B, C, h, w); t: (B,); states: (B, L, D). Returns (B, C, h, w)."""
+        return self.unet(x, t, states, return_dict=False)[0]  # type: ignore[no-any-return]
+
+
+def peer_calls(model: Path, x: Tensor, t: Tensor, states: Tensor, precisions: list[str]) -> tuple[dict[str, Call], dict[str, str]]:
+    """Of diffusers and OpenVINO, and what is missing: how to get it."""
+    try:
+        from diffusers import UNet2DConditionModel
+    except ImportError:
+        return {}, {"diffusers": "pip install diffusers"}
     theirs = UNet2DConditionModel.from_pretrained(model, subfolder="unet").eval()
-    return lambda: theirs(x, t, states).sample  # type: ignore[no-any-return]
+    calls: dict[str, Call] = {"diffusers": lambda: theirs(x, t, states).sample}
+    try:
+        calls |= openvino_calls(theirs, [x, t.contiguous(), states], precisions) | backend_calls(model, x, t, states, precisions)
+    except ImportError:
+        return calls, {"openvino": "pip install openvino"}
+    return calls, {}
 
 
 def interleaved(calls: dict[str, Call], runs: int) -> dict[str, float]:
@@ -108,15 +140,8 @@ def main() -> None:
         kept, kept_by_copy = TextContext(states, remember=True), TextContext(states, remember=True)
         calls: dict[str, Call] = {"plain": lambda: plain(x, t, kept), "copy": lambda: copy(x, t, kept_by_copy)}  # noqa: B023
         plain(x, t, kept)
-        missing = {}
-        try:
-            calls["diffusers"] = diffusers_call(args.model, x, t, states)
-        except ImportError:
-            missing["diffusers"] = "pip install diffusers"
-        try:
-            calls |= openvino_calls(plain, x, t, kept, args.precisions.split(","))
-        except ImportError:
-            missing["openvino"] = "pip install openvino"
+        theirs, missing = peer_calls(args.model, x, t, states, args.precisions.split(","))
+        calls |= theirs
         row("U-Net, guided call", pictures, calls, args.runs, missing)
     vae, fused = load_vae(args.model), load_vae(args.model)
     prepare_decoder(fused)

@@ -1,5 +1,8 @@
 """`main` is the only place where an error becomes a sentence and an exit code."""
 
+import errno
+import os
+
 import pytest
 
 from ldmcli import errors
@@ -45,6 +48,9 @@ def test_a_stopped_run_has_the_code_of_its_signal(failing):
     [
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore lines"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("std::bad_alloc"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     ],
 )
@@ -53,6 +59,14 @@ def test_running_out_of_memory_is_exit_5_with_advice(failing, error):
     lines = err.splitlines()
     assert code == 5 and out == "" and len(lines) == 2
     assert lines[0].startswith("error: out of memory") and "--batch-size" in lines[1]
+
+
+def test_what_the_system_refuses_is_exit_1_in_a_sentence_with_the_file(failing):
+    hint = "The system refused that; --debug shows where.\n"
+    assert failing(OSError(errno.ENOSPC, "No space left on device", "/x/y")) == (1, "", f"error: /x/y: No space left on device.\n{hint}")
+    assert failing(PermissionError(errno.EACCES, "Permission denied")) == (1, "", f"error: Permission denied.\n{hint}")
+    with pytest.raises(OSError, match="ours"):
+        failing(OSError("ours"))
 
 
 def test_ctrl_c_is_exit_130(failing):

@@ -120,6 +120,28 @@ def test_a_signal_inside_a_step_ends_the_process_within_2_seconds(what, model, t
     assert not list(tmp_path.rglob(".ldm-*"))
 
 
+@pytest.mark.parametrize("limit", [60_000, 300_000, 700_000])
+def test_too_little_memory_to_load_what_computes_is_told_in_one_line(limit, tmp_path):
+    for arguments, code in (
+        (("generate", "a dog", "-o", f"{tmp_path}/x.png"), 5),
+        (("clipscore", tmp_path), 5),
+        (("generate", "--help"), 0),
+    ):
+        done = in_shell(f'ulimit -v {limit}; "$@"', *arguments)
+        assert done.returncode == code, done.stderr
+        assert not code or (done.stderr.startswith("error: out of memory: ulimit -v allows ") and done.stderr.count("\n") == 2)
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_lost_terminal_is_heard_from_the_first_line_on_unless_it_is_ignored(nohup, tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "ldmcli", "help", "prompts"]
+    with Running(["nohup", *command] if nohup else command, env=environment()) as process:
+        process.until(lambda: "ldmcli.console.streams" in process.said()[1])
+        process.send_signal(signal.SIGHUP)
+        code, _, talk = process.ended()
+    assert code == (0 if nohup else 143) and "Traceback" not in talk
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["ldmcli.console.streams", "ldmcli.errors", "ldmcli.cli"])
 def test_a_signal_while_modules_are_imported_has_its_code_and_no_traceback(module, number):

@@ -1,6 +1,5 @@
 """What is computed once: an entry is there when it is finished, and never used for anything else."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -169,15 +168,6 @@ def test_an_entry_appears_only_when_finished_and_the_first_one_wins(tmp_path):
     late = EntryWriter(tmp_path / "x", {"mean": ((2, 3), "float16")})
     assert late.finish({"made by": 2}).facts == {"made by": 1}
     assert os.listdir(tmp_path) == ["x"]
-
-
-def test_half_an_entry_is_replaced(tmp_path):
-    """A cache folder that was copied and cut short has arrays but no note."""
-    finish(filled(tmp_path / "x", 4, 2, rows, "encode"))
-    (tmp_path / "x" / "entry.json").unlink()
-    entry, progress = finish(filled(tmp_path / "x", 4, 2, rows, "encode"))
-    assert progress and torch.equal(entry.arrays["mean"], rows(0, 4)["mean"].half())
-    assert json.loads((tmp_path / "x" / "entry.json").read_text()) == {}
 
 
 def test_writing_to_an_opened_entry_does_not_change_the_file(tmp_path):

@@ -127,10 +127,6 @@ def test_a_caption_of_an_unknown_picture_is_counted(pictures, of):
         "1.png\0",
         "..\\secret.png",
         "C:\\secret.png",
-        "",
-        7,
-        None,
-        "\ud800",
     ],
 )
 def test_a_file_name_that_points_elsewhere_is_refused_and_not_opened(pictures, name):
@@ -138,6 +134,15 @@ def test_a_file_name_that_points_elsewhere_is_refused_and_not_opened(pictures, n
     os.mkfifo(secret)  # whoever opened it would hang
     error = refused(pictures, {**GOOD, "images": [image(1), image(2, name) | {"file_name": name}]})
     assert "points outside" in error.message and repr(name) in error.message and error.exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["", 7, None, [], "\ud800"])
+def test_a_file_name_that_is_no_text_is_that_picture_s_own_affair(pictures, name):
+    body = {**GOOD, "images": [image(1), image(2) | {"file_name": name}]}
+    (pictures.parent / "captions.json").write_text(json.dumps(body))
+    data = load_coco(pictures.parent / "captions.json", pictures)
+    assert [one.path.name for one in data.images] == ["1.png"]
+    assert [(one.id, one.reason) for one in data.skipped] == [("2", "picture whose file_name is no text")]
 
 
 def test_an_absolute_file_name_is_refused_even_inside_the_folder(pictures):

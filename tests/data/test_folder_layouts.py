@@ -112,6 +112,10 @@ def test_a_karpathy_split_trains_on_restval_too(tmp_path):
     data = load_captioned(tmp_path)
     assert found(data) == [("1", ("a 1", "b 1")), ("2", ("a 2", "b 2"))] and data.layout == "Karpathy split"
     assert [image.id for image in load_captioned(tmp_path, split="val").images] == ["3"]
+    odd = [{**rows[0], "cocoid": 4, "filename": 5}, {**rows[0], "cocoid": 5, "sentences": "a dog"}, {**rows[0], "sentences": [3]}, 3]
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": [*rows, *odd]}))
+    assert found(load_captioned(tmp_path)) == [("1", ("a 1", "b 1")), ("2", ("a 2", "b 2"))]
+    assert [skipped.id for skipped in load_captioned(tmp_path).skipped] == ["entry 6", "4", "5", "1"]
     (tmp_path / "dataset_coco.json").write_text('{"images": [{"split": "train"}]}')
     with pytest.raises(LdmError, match="not a Karpathy split"):
         load_captioned(tmp_path)

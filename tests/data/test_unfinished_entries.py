@@ -88,5 +88,6 @@ def test_an_entry_that_was_cut_short_is_made_again(tmp_path):
     file = tmp_path / "x" / "mean.npy"
     file.write_bytes(file.read_bytes()[:-10])
     assert open_entry(tmp_path / "x") is None
-    entry, done = finish(filled(tmp_path / "x", 6, 2, rows, "encode"))
+    _, *progress, entry = filled(tmp_path / "x", 6, 2, rows, "encode")
+    done = [event.done for event in progress]
     assert done == [2, 4, 6] and torch.equal(entry.arrays["mean"], rows(0, 6)["mean"].half())

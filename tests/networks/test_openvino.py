@@ -53,6 +53,18 @@ def test_it_answers_what_the_plain_network_answers(unet, cache, case):
 
 
 @torch.no_grad()
+def test_a_guided_call_hands_over_one_half_and_timesteps_of_their_own_hand_over_each(unet, cache):
+    compiled = OpenVINOUNet(unet, cache)
+    x, t, context = inputs()
+    guided, apart = x[:1].repeat(2, 1, 1, 1), torch.tensor([3.0, 981.0])
+    for latents, steps, rows, dim in ((guided, t, 1, 1), (x, apart, 2, 2)):
+        handed = compiled.inputs(latents, steps, context)
+        assert len(handed[0]) == rows and handed[1].dim() == dim
+        expected = unet(latents, steps, inputs()[2])
+        assert (compiled(latents, steps, context) - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@torch.no_grad()
 def test_bf16_is_asked_for_by_name_and_near(unet, tmp_path):
     half = UNet(SMALL).eval()
     half.load_state_dict(unet.state_dict())
@@ -90,10 +102,9 @@ def named(unet):
     """The entry of a network for `inputs()`."""
     import openvino
 
-    x, t, context = inputs()
-    layers = OpenVINOUNet(unet, Path()).cross_attentions
-    pairs = [list(part.shape) for layer in layers for part in layer.keys_values(context.states)]
-    return entry_name(unet, [list(x.shape), list(t.shape), *pairs], f"False {openvino.__version__} {torch.__version__}")
+    compiled = OpenVINOUNet(unet, Path())
+    shapes = [list(part.shape) for part in compiled.inputs(*inputs())]
+    return entry_name(compiled.network, shapes, f"False {openvino.__version__} {torch.__version__}")
 
 
 def test_other_weights_shapes_and_versions_have_other_entries(unet):

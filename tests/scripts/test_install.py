@@ -1,5 +1,6 @@
 """scripts/venv and scripts/demo say what they do and do it once; and nothing claims that a package index holds ldm."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_an_install_is_told_and_done_again_only_when_what_is_wanted_changes(clon
     with (clone / "pyproject.toml").open("a") as file:
         file.write("# changed\n")
     assert "installing" in finished(command).stderr and len(calls(clone)) == 1
+
+
+def test_hashes_are_required_where_they_are_asked_for(clone):
+    (clone / "scripts/hashes.txt").write_text("rich==15.0.0 --hash=sha256:0\n")
+    done = finished([clone / "scripts/venv"], env={**os.environ, "LDM_HASHES": "1"})
+    hashed, rest = calls(clone)
+    assert done.returncode == 0 and hashed.endswith("--no-deps --require-hashes -r scripts/hashes.txt") and rest.endswith("-e .")
+    assert finished([clone / "scripts/venv"]).returncode == 0 and len(calls(clone)) == 1  # without them it is another install
 
 
 def test_an_install_that_failed_is_tried_again(clone):

@@ -16,6 +16,7 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
 from ldmcli.runtime.device import select_runtime, set_threads
+from ldmcli.runtime.room import check_room
 
 
 def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
@@ -24,6 +25,9 @@ def run_bench(config: BenchConfig, source: Source) -> Iterator[Event]:
     Raises PartlyFailed after the report when some configurations could not be measured, or what stopped the first when none could.
     """
     cells = plan_cells(config)
+    for file in (config.export_json, config.export_csv, config.export_markdown, config.chart):
+        if file is not None:
+            check_room(file.parent)
     if foreign := syntax_note([(config.prompt, "none")], instead=False):
         yield Note(foreign, warning=True)
     bench = Bench(config, source, set_threads(), len(cells))

@@ -17,21 +17,29 @@ from ldmcli.models.source import Source
 from ldmcli.records.comparison import ComparedRow, ComparisonReport
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place
+from ldmcli.records.pictures import FailedItem
 from ldmcli.records.words import counted
 from ldmcli.reports.comparison import write_comparison
 from ldmcli.runtime.device import select_runtime, set_threads
+from ldmcli.runtime.room import check_room
+
+SAID = 5
+"""Lines that cannot be used and are named before anything is drawn."""
 
 
-def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]) -> Iterator[Event]:
+def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str], unusable: Sequence[FailedItem] = ()) -> Iterator[Event]:
     """Yield notes, progress, a ComparedRow per scheduler and step count, and the report. A cell that fails is a row with its error.
 
-    Raises PartlyFailed after the report when some cells failed, or what stopped the first when all did.
+    unusable: lines of a prompts file. Raises PartlyFailed after the report when there are some, or some cells failed, or what stopped
+    the first when all did.
     """
     cells, folder, drawing = plan_cells(config), plan_folder(config), config.drawing
+    check_room(folder)
     threads, runtime = set_threads(), select_runtime(drawing.device, drawing.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
     scorer, scorer_note = open_scorer(config.clip_model, source, runtime.device)
     yield Note(scorer_note, warning=scorer is None and config.clip_model != "none")
+    yield from (Note(f"left out: line {item.line}: {item.error}", warning=True) for item in unusable[:SAID])
     seed = secrets.randbelow(2**32) if drawing.seed is None else drawing.seed
     if drawing.seed is None:
         yield Note(f"seed {seed} (drawn)")
@@ -58,15 +66,22 @@ def run_comparison(config: CompareConfig, source: Source, prompts: Sequence[str]
         rows=rows,
         verdicts=verdicts(rows),
         differences=differences(rows, [job.prompt for job in jobs]),
+        failed=[*unusable],
     )
     yield replace(report, files=write_comparison(folder, report, bench.shown))
-    failed = [row for row in rows if row.error]
-    if first_error and len(failed) == len(rows):
+    if first_error and all(row.error for row in rows):
         raise first_error
+    if said := what_failed(rows, unusable):
+        raise PartlyFailed(said)
+
+
+def what_failed(rows: Sequence[ComparedRow], unusable: Sequence[FailedItem]) -> str:
+    """How many lines and configurations came to nothing, the first of each with its reason; "" if none did."""
+    failed = [row for row in rows if row.error]
+    said = [f"{counted(len(unusable), 'prompt')} could not be used: line {unusable[0].line}: {unusable[0].error}"] if unusable else []
     if failed:
-        raise PartlyFailed(
-            f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}"
-        )
+        said.append(f"{len(failed)} of {counted(len(rows), 'configuration')} failed, the first: {failed[0].scheduler}: {failed[0].error}")
+    return "; ".join(said)
 
 
 def failed_row(cell: Cell, error: LdmError) -> ComparedRow:

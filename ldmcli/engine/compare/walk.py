@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ldmcli.diffusion.loop import DenoiseStep
@@ -20,8 +21,9 @@ from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Place, Progress
+from ldmcli.records.notes import Note, Place, Progress
 from ldmcli.records.words import counted
+from ldmcli.runtime.files import write_file
 from ldmcli.runtime.memory import memory
 
 # N pictures, C latent channels, h w latent size
@@ -100,25 +102,28 @@ def reference_latents(
 ) -> Generator[Event, None, tuple[Tensor, bool]]:
     """(N, C, h, w) of the reference walk, and whether all of it was on disk. facts: what decides each picture, and so names its file.
 
-    A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there.
+    A batch of which any picture is missing is drawn whole, so that the numbers do not depend on what was there. A damaged file is told.
+    Raises LdmError where one cannot be written.
     """
     paths = [folder / f"{hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).hexdigest()[:32]}.safetensors" for fact in facts]
     shape = session.latent_shape(settings.width, settings.height)
     kept, found = [_read(path, shape) for path in paths], True
+    for path in (path for path, one in zip(paths, kept, strict=True) if one is None and os.path.lexists(path)):
+        yield Note(f"{path} is damaged, and drawn again", warning=True)
     for first in range(0, len(jobs), batch_size):
         part = slice(first, first + batch_size)
         if any(one is None for one in kept[part]):
             stage = f"reference {first + 1}-{min(first + batch_size, len(jobs))} of {len(jobs)}"
             walked = yield from walk(session, settings, jobs[part], batch_size, stage)
-            folder.mkdir(parents=True, exist_ok=True)
             for path, one in zip(paths[part], walked.latents, strict=True):
-                save_file({"latents": one.contiguous()}, path)
+                write_file(path, save({"latents": one.contiguous()}))
             kept[part], found = list(walked.latents), False
     return torch.stack([one for one in kept if one is not None]), found
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> Tensor | None:
-    with suppress(OSError, SafetensorError, KeyError):  # absent or damaged: it is drawn again
-        latents = load_file(path)["latents"]
-        return latents if latents.shape == shape else None
+    with suppress(OSError, SafetensorError, KeyError, ValueError):  # absent or damaged: it is drawn again
+        latents = load_file(path)["latents"] if path.is_file() else torch.empty(0)
+        if (latents.shape, latents.dtype) == (shape, torch.float32) and latents.isfinite().all():
+            return latents
     return None

@@ -112,7 +112,7 @@ class Run:
                     yield Preview(as_png(drawn.picture), finished=True)
                 if drawn and drawn.picture is not None:
                     pictures[job.number] = drawn.picture
-                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, replace=row["path"] if row else None)
+                finish = partial(self._finish, job, settings, fact, drawn or one, seconds, before=row)
                 yield from self.collect(self.background.add(finish))
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
@@ -140,14 +140,14 @@ class Run:
         picture: DecodedPicture | Latents,
         seconds: float,
         *,
-        replace: str | None,
+        before: dict[str, Any] | None,
     ) -> Finished:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
         drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
         if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
             self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
-        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, replace=replace)
+        return self.writer.finish(job, settings, facts, drawn, dropped_tokens=dropped, seconds=seconds + drawn.seconds, before=before)
 
     def _measured(self, jobs: list[Job], settings: SamplingSettings, pictures: dict[int, Image.Image]) -> Iterator[Event]:
         """--measure: the batch once more without each approximate choice. pictures: those drawn just now."""

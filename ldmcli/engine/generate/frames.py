@@ -18,17 +18,21 @@ COLUMNS = 8
 """Of a strip; further frames begin a row of their own."""
 
 
-def write_frames(kind: str, jobs: Sequence[Job], done: dict[int, ImageRecord], outputs: OutputPlan, *, resumed: bool) -> Iterator[Path]:
-    """A file for each prompt, named by the numbers of its frames. kind: strip or gif. Frames that failed are left out."""
+def write_frames(
+    kind: str, jobs: Sequence[Job], done: dict[int, ImageRecord], outputs: OutputPlan, *, resumed: bool, provenance: bool,
+) -> Iterator[Path]:  # fmt: skip
+    """A file for each prompt, named by the numbers of its frames. kind: strip or gif; provenance: see encode_picture. Frames that failed
+    are left out."""
     for sequence in dict.fromkeys(job.sequence for job in jobs if job.sequence is not None):
         numbers = [job.number for job in jobs if job.sequence == sequence]
         pictures = [_read(done[number].path) for number in numbers if number in done]
         if not pictures:
             continue
         if kind == "gif":
-            body, ending = animation(pictures), "gif"
+            body, ending = animation(pictures, provenance=provenance), "gif"
         else:
-            body, ending = encode_picture(contact_sheet(pictures, min(len(pictures), COLUMNS)), "png", sheet_texts("strip")), "png"
+            strip = contact_sheet(pictures, min(len(pictures), COLUMNS))
+            body, ending = encode_picture(strip, "png", sheet_texts("strip"), provenance=provenance), "png"
         first, last = (outputs.first + number for number in (numbers[0], numbers[-1]))
         yield write_beside(body, outputs.folder / f"{first:05}-{last:05}.frames.{ending}", replace=resumed)
 

@@ -15,6 +15,7 @@ from ldmcli.config.options import declared
 from ldmcli.engine.jobs import changed
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.outputs.picture_files import read_texts
+from ldmcli.records.pictures import PICTURE_SCHEMA
 from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 OPTIONS = {name: each for name, each in declared(GenerateConfig).items() if each.recorded}
@@ -32,6 +33,13 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 FILES = ("init_image", "mask")
 """The options whose files a picture records by name and content."""
+
+CONDITIONS = {
+    "ldm": "ldm", "torch": "torch", "threads": "threads", "machine": "processor", "instruction_set": "instruction set", "device": "device",
+    "dtype": "precision", "vae_dtype": "precision of the VAE", "vae_retried_in_fp32": "VAE decoded again in fp32", "schema": "schema",
+    "batch_size": "pictures at a time",
+}  # fmt: skip
+"""What decides the last bits of a picture beside its options and weights, in the order in which it is named, and in which words."""
 
 SCHEDULER_TYPES: dict[str, tuple[type, ...]] = {"name": (str,), "steps": (int,), "spacing": (str,), "sigma_clipped": (bool,)}
 
@@ -57,6 +65,9 @@ class PictureRecord:
     tokenizer_sha256: str | None = None
     loras: tuple[tuple[str, str, float], ...] = ()
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
+    schema: int = PICTURE_SCHEMA
+    conditions: dict[str, str | int | None] = field(default_factory=dict)
+    """Under which it was drawn, by key of CONDITIONS; None where it does not say."""
 
 
 def read_record(path: Path) -> PictureRecord:
@@ -91,8 +102,10 @@ def _parse(facts: Any, lossy: bool) -> PictureRecord:
         raise UsageError("not a JSON object.")
     if "sheet" in facts:
         raise UsageError("it is a sheet that shows several pictures.")
-    if facts.get("schema") != 1:
-        raise UsageError(f"schema {facts.get('schema')!r}; this version of ldm reads schema 1.")
+    schema = facts.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= PICTURE_SCHEMA:
+        known = "schema 1" if PICTURE_SCHEMA == 1 else f"schemas 1 to {PICTURE_SCHEMA}"
+        raise UsageError(f"schema {schema!r:.80}; this version of ldm reads {known}.")
     values = _typed({**LATER, **facts}, TYPES)
     for name, each in OPTIONS.items():
         if each.kind.pair and values[name] is not None:
@@ -107,7 +120,11 @@ def _parse(facts: Any, lossy: bool) -> PictureRecord:
     others = _typed(facts, {key: (str,) for key in ("vae_sha256", "tokenizer_sha256") if key in facts})
     loras = tuple(_lora(entry) for entry in _typed({"loras": [], **facts}, {"loras": (list,)})["loras"])
     files = {name: _file(name, facts[name]) for name in FILES if facts.get(name) is not None}
-    return PictureRecord(options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, files=files, **others)
+    conditions = {key: value if isinstance(value := facts.get(key), str | int) else None for key in CONDITIONS}
+    return PictureRecord(
+        options, values["prompt"], values["model"], values["unet_sha256"], lossy, loras=loras, files=files, schema=schema,
+        conditions=conditions, **others,
+    )  # fmt: skip
 
 
 def _file(name: str, entry: Any) -> tuple[str, str]:

@@ -13,10 +13,11 @@ from ldmcli.engine.sampling.batch import DecodedPicture
 from ldmcli.engine.sampling.metadata import other_settings, recorded_texts
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.errors import LdmError
+from ldmcli.outputs.claims import is_free, is_picture_of
 from ldmcli.outputs.images import enlarge
 from ldmcli.outputs.manifest import Manifest, identity
 from ldmcli.outputs.naming import INDEX, progress_target
-from ldmcli.outputs.output_plan import OutputPlan, write_beside, write_new
+from ldmcli.outputs.output_plan import OutputPlan, Written, write_beside, write_new
 from ldmcli.outputs.picture_files import encode_picture, sheet_texts
 from ldmcli.records.pictures import FailedItem, ImageRecord
 from ldmcli.reports.index_page import write_index
@@ -47,6 +48,12 @@ class PictureWriter:
             self.outputs, copies = self.outputs.claiming(self._values(job, settings) for job, settings in jobs)
             self.copies = {job.number: copy for (job, _), copy in zip(jobs, copies, strict=True)}
 
+    def begin(self, command: str, seed: int, pictures: int, threads: int) -> None:
+        """Claim the numbers of a command that the folder does not know yet."""
+        if self.manifest and not self.resumed:
+            row = self.manifest.claim(command, seed=seed, pictures=pictures, threads=threads, free=self.outputs.free_number)
+            self.outputs = self.outputs.numbered_from(row["first"])
+
     def earlier(self, job: Job, facts: dict[str, Any]) -> dict[str, Any] | None:
         """What an earlier run of this command noted about this picture."""
         if not (self.resumed and self.manifest):
@@ -68,15 +75,17 @@ class PictureWriter:
         *,
         dropped_tokens: int,
         seconds: float,
-        replace: str | None,
+        before: dict[str, Any] | None,
     ) -> Finished:
-        """Enlarge if asked, write, note in the manifest. replace: the name that an earlier run gave this picture."""
+        """Enlarge if asked, write, note in the manifest. before: the row of this picture from an earlier run."""
         if drawn.error is not None:
             return self.failed(job, drawn.error)
         assert drawn.picture is not None
         picture = enlarge(drawn.picture, self.config.upscale, self.config.resample)
         texts = recorded_texts(facts, settings, retried=drawn.retried) if self.config.metadata else None
-        path = self._write_picture(job, settings, picture, texts, replace)
+        before = before if before and self._may_replace(before["path"], facts) else None
+        written = self._write_picture(job, settings, picture, texts, before)
+        path, number = written.path, before["number"] if before else written.number
         progress = self._write_progress(self.config.progressive, drawn, path) if self.config.progressive else None
         record = ImageRecord(
             path=str(path),
@@ -98,22 +107,29 @@ class PictureWriter:
         if self.manifest:
             more: dict[str, Any] = {} if job.config.weighting == "none" else {"weighting": job.config.weighting}
             more |= {"model": self.model, "settings": other_settings(job)}
-            self.manifest.add(record, id=identity(facts), number=self.outputs.first + job.number, line=job.line, **more)
+            planned = self.outputs.first + job.number
+            places = {"number": number} if number == planned else {"number": number, "planned": planned}
+            self.manifest.add(record, id=identity(facts), **places, line=job.line, **more)
         return Finished(job, record)
 
     def _write_picture(
-        self, job: Job, settings: SamplingSettings, picture: Image.Image, texts: dict[str, str] | None, replace: str | None
-    ) -> Path:
+        self, job: Job, settings: SamplingSettings, picture: Image.Image, texts: dict[str, str] | None, before: dict[str, Any] | None
+    ) -> Written:
         return write_new(
             encode_picture(picture, self.outputs.target.kind, texts), self.outputs, job.number, self._values(job, settings),
-            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=replace,
+            copy=self.copies.get(job.number, 0), resumed=self.resumed, replace=before["path"] if before else None,
         )  # fmt: skip
+
+    def _may_replace(self, name: str, facts: dict[str, Any]) -> bool:
+        """Whether a file that the manifest names is a picture by its name and by what it says itself, or is gone."""
+        path = self.outputs.folder / name
+        return path.suffix == self.outputs.target.ending and (is_free(path) or is_picture_of(path, facts))
 
     def _write_progress(self, kind: str, drawn: DecodedPicture, path: Path) -> Path:
         """Beside the picture. kind: as --progressive names it."""
         progress = progress_target(kind, path)
         frames = [(t, enlarge(frame, self.config.upscale, self.config.resample)) for t, frame in drawn.frames]
-        save_progress(kind, frames, progress)
+        save_progress(kind, frames, progress, provenance=self.config.metadata)
         return progress
 
     def failed(self, job: Job, error: LdmError, *, in_manifest: bool = True) -> Finished:
@@ -127,7 +143,8 @@ class PictureWriter:
         """The sheet of --grid, named by the numbers of the command."""
         first = self.outputs.first
         target = self.outputs.folder / f"{first:05}-{first + pictures - 1:05}.grid.png"
-        return write_beside(encode_picture(sheet, "png", sheet_texts("grid")), target, replace=self.resumed)
+        body = encode_picture(sheet, "png", sheet_texts("grid"), provenance=self.config.metadata)
+        return write_beside(body, target, replace=self.resumed)
 
     def write_index(self) -> Path | None:
         """The page of --index, from all that the folder's manifest knows by now."""

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.generate.picture_record import PictureRecord
+from ldmcli.engine.generate.picture_record import CONDITIONS, PictureRecord, read_record
 from ldmcli.engine.generate.run import run_generate
 from ldmcli.engine.jobs import Request
 from ldmcli.errors import LdmError
@@ -18,7 +18,7 @@ from ldmcli.models.source import Source
 from ldmcli.models.tokenizer import load_tokenizer
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Progress
-from ldmcli.records.pictures import Verified
+from ldmcli.records.pictures import PICTURE_SCHEMA, SCHEMA_CHANGES, Otherwise, Verified
 from ldmcli.runtime.pictures import OUR_PIXELS, open_picture
 
 
@@ -27,6 +27,8 @@ def replay_picture(path: Path, recorded: PictureRecord, config: GenerateConfig, 
     others = other_weights(path, recorded, source)
     if others:
         yield Note(f"{others} Expect another picture.", warning=True)
+    if recorded.schema < PICTURE_SCHEMA:
+        yield Note(other_schema(path, recorded), warning=True)
     yield from run_generate(config, source, [request])
 
 
@@ -41,7 +43,24 @@ def verify_picture(path: Path, recorded: PictureRecord, request: Request, source
             if isinstance(event, Note | Progress):
                 yield event
         with open_picture(target, max_pixels=OUR_PIXELS) as again:
-            yield Verified(str(path), largest_difference(again, path))
+            difference = largest_difference(again, path)
+        yield Verified(str(path), difference, differs_in(recorded, read_record(target)) if difference != 0 else ())
+
+
+def differs_in(then: PictureRecord, now: PictureRecord) -> tuple[Otherwise, ...]:
+    """The conditions that the records of two drawings of one picture do not share, in the order of CONDITIONS."""
+    pairs = [(words, then.conditions.get(key), now.conditions.get(key)) for key, words in CONDITIONS.items()]
+    return tuple(Otherwise(words, _text(first), _text(second)) for words, first, second in pairs if first != second)
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value)[:80]
+
+
+def other_schema(path: Path, recorded: PictureRecord) -> str:
+    """What is drawn otherwise since the schema of this picture, in sentences."""
+    changes = [SCHEMA_CHANGES[number] for number in range(recorded.schema + 1, PICTURE_SCHEMA + 1)]
+    return f"{path} is of schema {recorded.schema}, and this version draws schema {PICTURE_SCHEMA}: {' '.join(changes)}"
 
 
 def other_weights(path: Path, recorded: PictureRecord, source: Source) -> str:

@@ -29,6 +29,7 @@ from ldmcli.records.words import counted
 from ldmcli.runtime import signals
 from ldmcli.runtime.device import Runtime, select_runtime, set_threads
 from ldmcli.runtime.memory import memory
+from ldmcli.runtime.room import check_room
 
 
 def run_generate(
@@ -42,6 +43,8 @@ def run_generate(
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
     outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
+    if config.trace is not None:
+        check_room(config.trace)
     started = time.perf_counter()
     threads, runtime = set_threads(), select_runtime(config.device, config.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
@@ -56,8 +59,8 @@ def run_generate(
     run = Run(config, source, session, runtime, writer, threads)
     yield from run.settle(jobs)
     yield from memory_notes(session, list(run.settings.values()), min(config.batch_size, len(jobs)))
-    if command.manifest and not command.resumed and run.settings:
-        command.manifest.start(command.digest, first=command.outputs.first, seed=command.seed, pictures=len(jobs))
+    if run.settings:
+        writer.begin(command.digest, command.seed, len(jobs), threads)
     run.timing["load_s"] = time.perf_counter() - started
     yield from _draw_all(run, jobs, resumable=command.manifest is not None)
     failed = sorted([*unusable, *run.failed], key=lambda item: item.line or 0)
@@ -84,8 +87,6 @@ class Command:
 def _find_command(config: GenerateConfig, outputs: OutputPlan, requests: Sequence[Request]) -> Generator[Event, None, Command]:
     """Ask the folder's manifest for the same command, for --resume, and draw a seed where none was named."""
     manifest = Manifest(outputs.folder) if outputs.file is None else None
-    if manifest and not outputs.target.numbered:
-        outputs = outputs.numbered_from(manifest.next_number)
     name = digest(requests)
     before = manifest.started(name, config.seed) if manifest and config.resume else None
     if manifest and config.resume and config.fuse and not before:
@@ -130,7 +131,8 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
         index = run.writer.write_index()
     frames = None
     if run.config.frames_as:
-        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, resumed=run.writer.resumed)))
+        how = {"resumed": run.writer.resumed, "provenance": run.config.metadata}
+        frames = list(map(str, write_frames(run.config.frames_as, jobs, run.done, run.writer.outputs, **how)))
     if isinstance(run.session, TracedSession) and pictures:
         page = run.trace(run.session, jobs[0])
         yield Saved("trace", page)

@@ -12,8 +12,9 @@ from ldmcli.diffusion.catalogue import resolve
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.outputs.picture_files import picture_texts
+from ldmcli.records.pictures import PICTURE_SCHEMA
 from ldmcli.records.words import plain
-from ldmcli.runtime.device import Runtime
+from ldmcli.runtime.device import Runtime, instruction_set
 
 IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
 """Options that every row of a manifest states anyway."""
@@ -24,10 +25,11 @@ def picture_facts(
 ) -> dict[str, Any]:
     """What the `ldm` chunk of a picture holds: no time, path or host, so that files are repeatable."""
     return {
-        "schema": 1,
+        "schema": PICTURE_SCHEMA,
         "ldm": __version__,
         "torch": torch.__version__,
         "machine": platform.machine(),
+        "instruction_set": instruction_set(runtime.device),
         "model": model,
         "unet_sha256": unet_sha256,
         "device": runtime.device.type,

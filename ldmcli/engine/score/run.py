@@ -26,6 +26,10 @@ from ldmcli.records.words import counted
 from ldmcli.reports.pair_scores import write_pair_scores
 from ldmcli.runtime.device import select_device, set_threads
 from ldmcli.runtime.pictures import BadPicture
+from ldmcli.runtime.room import check_room
+
+SAID = 5
+"""Captions that cannot be used and are named before anything is scored."""
 
 # N pairs, P pictures, C captions, D width of the vectors
 
@@ -50,6 +54,8 @@ class PairEmbeddings:
 
 def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     """Yields notes and progress, and the report last. Raises PartlyFailed after it when some pictures could not be read."""
+    if config.output is not None:
+        check_room(config.output.parent)
     sets = [find_pairs(config.inputs, captions=config.captions, data=config.data, limit=config.limit)]
     if config.compare is not None:
         sets.append(find_pairs((config.compare,), captions=config.captions, data=config.data if config.inputs else None))
@@ -62,6 +68,7 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
     yield from (Note(text) for each in sets for text in each.notes)
+    yield from (Note(f"left out: {text}", warning=True) for each in sets for text in each.failed[:SAID])
     if found:
         yield Note(found)
     device, reason = select_device(config.device)
@@ -85,9 +92,17 @@ def run_clipscore(config: ClipScoreConfig) -> Iterator[Event]:
     if config.output is not None:
         write_pair_scores(config.output, report.items)
     yield report
-    if embedded.unreadable:
-        path, why = next(iter(embedded.unreadable.items()))
-        raise PartlyFailed(f"{counted(len(embedded.unreadable), 'picture')} could not be read: {path}: {why}")
+    if failed := what_failed([reason for each in sets for reason in each.failed], embedded.unreadable):
+        raise PartlyFailed(failed)
+
+
+def what_failed(captions: Sequence[str], unreadable: dict[Path, str]) -> str:
+    """How many captions and pictures could not be used, the first of each with its reason; "" if all could."""
+    said = [f"{counted(len(captions), 'caption')} could not be used: {captions[0]}"] if captions else []
+    if unreadable:
+        path, why = next(iter(unreadable.items()))
+        said.append(f"{counted(len(unreadable), 'picture')} could not be read: {path}: {why}")
+    return "; ".join(said)
 
 
 def choose_scorer(config: ClipScoreConfig, sets: Sequence[Pairs]) -> ScorerSource:

@@ -80,7 +80,7 @@ class Checkpointer:
         """The step that was saved and not reported any more, where the run was ended between the two."""
         if not (self.main and self.owed.is_file()):
             return None
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             record = TrainStep(**json.loads(self.owed.read_text(encoding="utf-8")))
             if self.log.last < record.step == self.state.step:
                 return record

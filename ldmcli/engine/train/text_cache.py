@@ -14,7 +14,7 @@ from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.models.layout import component_folder
 from ldmcli.models.tokenizer import Tokens
 from ldmcli.records.events import Event
-from ldmcli.records.notes import Progress
+from ldmcli.records.notes import Note, Progress
 
 # M captions, L positions, D width
 
@@ -60,7 +60,7 @@ def weights_fingerprint(source: Path, name: str) -> str:
     return digest.hexdigest()
 
 
-def forward_progress(events: Iterator[Progress | Entry]) -> Generator[Event, None, Entry]:
+def forward_progress(events: Iterator[Progress | Note | Entry]) -> Generator[Event, None, Entry]:
     """Pass progress on; returns the entry that comes last."""
     for event in events:
         if isinstance(event, Entry):

@@ -16,7 +16,8 @@ from ldmcli.engine.train.distributed import run_on_all_processes
 from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.held_out import held_out_squares
 from ldmcli.engine.train.pictures import captioned, split_pictures
-from ldmcli.engine.train.run_folder import agree_on_settings, resume, run_folder
+from ldmcli.engine.train.resume import resume
+from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
 from ldmcli.engine.train.training_loop import loop_config, make_state, open_run, prefetching, run_loop
 from ldmcli.engine.train.vae_run import ExtraLosses, Squares, VAERun
 from ldmcli.errors import LdmError

@@ -23,6 +23,7 @@ from ldmcli.models.perceptual import Perceptual
 from ldmcli.models.saving import save_component
 from ldmcli.networks.vae import VAE
 from ldmcli.outputs.images import to_pillow
+from ldmcli.outputs.provenance import RECONSTRUCTIONS
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
@@ -155,7 +156,7 @@ class VAERun:
             pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(network, pictures)), strict=True))
         sheet = contact_sheet([picture for row in zip(*pairs, strict=True) for picture in row], columns=len(rows))
         path = self.config.output / "samples" / f"step-{state.step:06d}.png"
-        yield Saved("samples", save_sheet(sheet, path))
+        yield Saved("samples", save_sheet(sheet, path, RECONSTRUCTIONS))
         return {}
 
     def save_model(self, state: TrainState) -> Iterator[Event]:

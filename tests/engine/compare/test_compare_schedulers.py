@@ -6,6 +6,8 @@ import statistics
 from functools import partial
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 PROMISED = {
     "scheduler", "steps", "num_unet_calls", "seconds", "seconds_per_call", "clip_score", "latent_rmse_to_reference", "psnr_to_reference",
@@ -92,3 +94,17 @@ def test_one_spacing_gives_all_the_same_timesteps(compare, tmp_path):
     assert {(row["settings"]["spacing"], row["settings"]["sigma_max"], row["settings"]["sigma_min"]) for row in rows} == {
         ("trailing", rows[0]["settings"]["sigma_max"], rows[0]["settings"]["sigma_min"])
     }
+
+
+def test_a_damaged_reference_is_drawn_again_and_that_is_told(compare, tmp_path):
+    run = partial(
+        compare, "--schedulers", "ddim", "--steps", "4", "--reference-steps", "20", "-o", tmp_path / "cmp", "--overwrite", "--json"
+    )
+    _, first, _ = run()
+    nan, empty = sorted((tmp_path / "cmp" / "references").iterdir())
+    save_file({"latents": torch.full((4, 8, 8), torch.nan)}, nan)
+    empty.write_bytes(b"")
+    code, second, err = run()
+    assert code == 0 and f"{nan} is damaged, and drawn again" in err and f"{empty} is damaged, and drawn again" in err
+    assert json.loads(first)["rows"][0]["items"] == json.loads(second)["rows"][0]["items"]
+    assert "read from disk" in run()[2]

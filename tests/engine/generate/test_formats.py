@@ -126,3 +126,19 @@ def test_large_pictures_are_made_small_and_keep_their_shape(records):
     assert sheet.shape[1] == 2 * CELL + 12
     reds = [(sheet[4 : 4 + CELL, left : left + CELL] == (255, 0, 0)).all(-1) for left in (4, 8 + CELL)]
     assert [(red.any(1).sum(), red.any(0).sum()) for red in reds] == [(CELL // 2, CELL), (CELL, CELL // 2)]
+
+
+def test_everything_that_generate_writes_says_that_a_model_drew_it_and_nothing_with_no_metadata(generate, tmp_path):
+    ways = {
+        "strips": ("a cat", "--grid", "--progressive", "strip"), "gifs": ("--progressive", "gif"), "frames": ("--progressive", "frames"),
+        "sequence": ("--seed-to", "2", "--frames", "2", "--frames-as", "strip"),
+        "animated": ("--seed-to", "2", "--frames", "2", "--frames-as", "gif"),
+    }  # fmt: skip
+    for name, argv in ways.items():
+        for more in ((), ("--no-metadata",)):
+            folder = tmp_path / f"{name}{len(more)}"
+            code, _, err = generate("a dog", *argv, *more, "-s", "1", "--steps", "2", "-q", "-o", f"{folder}/")
+            assert code == 0, err
+            bodies = [path.read_bytes() for path in folder.rglob("*") if path.suffix in (".png", ".gif")]
+            assert len(bodies) == {"strips": 5, "gifs": 2}.get(name, 3)
+            assert [b"digitalsourcetype/trainedAlgorithmicMedia" in body for body in bodies] == [not more] * len(bodies)

@@ -43,8 +43,8 @@ def verified(answer):
     code, out, err = answer
     assert code == 0, err
     body = json.loads(out)
-    assert set(body) == {"image", "equal", "max_difference"}
-    return body["equal"] and body["max_difference"] == 0
+    assert set(body) == {"image", "equal", "max_difference", "differs_in"}
+    return body["equal"] and body["max_difference"] == 0 and body["differs_in"] == []
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -134,15 +134,15 @@ def one_pixel(pixels):
 def test_one_changed_pixel_is_found(draw, generate):
     path = repainted(draw(), one_pixel)
     code, out, err = generate("--from-image", path, "--verify", "--json")
-    assert code == 1 and json.loads(out) == {"image": str(path), "equal": False, "max_difference": 64}
-    assert "could not be made again" in err and "Traceback" not in err
+    assert code == 1 and json.loads(out) == {"image": str(path), "equal": False, "max_difference": 64, "differs_in": []}
+    assert "could not be made again" in err and "its pixels were changed after it was drawn" in err and "Traceback" not in err
     assert generate("--from-image", path, "--verify", "-q")[1] == f"differs by up to 64 of 255: {path}\n"
 
 
 def test_a_picture_of_another_size_is_not_equal(draw, generate):
     path = repainted(draw(), lambda pixels: pixels[:32].copy())
     code, out, _ = generate("--from-image", path, "--verify", "--json")
-    assert code == 1 and json.loads(out) == {"image": str(path), "equal": False, "max_difference": None}
+    assert code == 1 and json.loads(out) == {"image": str(path), "equal": False, "max_difference": None, "differs_in": []}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def draw(generate, folder):
 def test_a_start_and_a_row_for_every_picture(draw, folder):
     assert draw("a dog, \N{DOG FACE}\u2028", "a cat", "--negative", "red")[0] == 0
     start, *pictures = rows_of(folder)
-    assert start == {"event": "start", "command": start["command"], "first": 0, "seed": 5, "pictures": 2}
+    assert start == {"event": "start", "command": start["command"], "first": 0, "seed": 5, "pictures": 2, "threads": 1}
     assert [row["path"] for row in pictures] == ["00000_seed5.png", "00001_seed5.png"]
     assert [row["prompt"] for row in pictures] == ["a dog, \N{DOG FACE}\u2028", "a cat"]
     for row in pictures:
@@ -74,7 +74,7 @@ RECORD = ImageRecord(
 def written(tmp_path):
     """A manifest of two pictures, as bytes, in a folder with the pictures."""
     manifest = Manifest(tmp_path)
-    manifest.start("c", first=0, seed=1, pictures=2)
+    manifest.claim("c", seed=1, pictures=2, threads=1, free=lambda: 0)
     for number in range(2):
         path = tmp_path / f"{number}.png"
         path.write_bytes(b"picture %d" % number)
@@ -125,8 +125,8 @@ def test_rubbish_and_rows_of_others_are_passed_over(written, tmp_path):
 
 
 def test_the_newest_start_counts(tmp_path):
-    for first, seed in ((0, 1), (4, 2), (8, 1)):
-        Manifest(tmp_path).start("c", first=first, seed=seed, pictures=4)
+    for seed in (1, 2, 1):
+        Manifest(tmp_path).claim("c", seed=seed, pictures=4, threads=1, free=lambda: 0)
     assert Manifest(tmp_path).started("c", None)["first"] == 8
     assert Manifest(tmp_path).started("c", 2)["first"] == 4
 
@@ -136,3 +136,10 @@ def test_a_folder_of_that_name_is_an_error_without_a_traceback(draw, folder):
     for extra in ((), ("--resume",)):
         code, out, err = draw("a dog", *extra)
         assert code == 1 and out == "" and "manifest.jsonl" in err and "Traceback" not in err
+
+
+def test_numbers_that_were_promised_are_given_to_nobody_else(tmp_path):
+    claims = [Manifest(tmp_path).claim("c", seed=seed, pictures=3, threads=1, free=lambda: 0)["first"] for seed in range(3)]
+    assert claims == [0, 3, 6]
+    assert Manifest(tmp_path).claim("d", seed=0, pictures=1, threads=1, free=lambda: 20)["first"] == 20
+    assert Manifest(tmp_path).claim("c", seed=1, pictures=3, threads=1, free=lambda: 0, join=True)["first"] == 3

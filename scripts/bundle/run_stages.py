@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -58,12 +59,24 @@ def commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
+def call(command: list[str]) -> int:
+    """Its exit code. A SIGTERM goes on to the command, which keeps its state and ends; a Ctrl-C reaches it from the terminal."""
+    with subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:
+        ways = {signal.SIGTERM: lambda *_: child.terminate(), signal.SIGINT: lambda *_: None}
+        before = {number: signal.signal(number, way) for number, way in ways.items()}
+        try:
+            return child.wait()
+        finally:
+            for number, way in before.items():
+                signal.signal(number, way)
+
+
 def run_piece(stage: Stage, run: Run, minutes: float) -> dict[str, Any]:
     """One piece of a stage, and what the log says of it. What it prints goes on as it comes."""
     steps = run.steps(stage) if stage.rate else 0
     command = limited(stage, words_of(stage.command(run, steps)), minutes)
     began, used, at = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN), commit()
-    code = subprocess.run(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, check=False).returncode
+    code = call(command)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = code == 0
     if stage.is_trainer and finished:

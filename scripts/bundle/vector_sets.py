@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import sources
 
 SIDE = 128
 """Pixels."""
+OTHERWISE = {"noto-v1": {"cricket", "water pistol"}, "emojione": {"cricket", "water pistol"}}
+"""Names of emoji that mean another thing in older sets: their cricket is the game, their pistol no toy."""
 
 
 def squeezed(name: str) -> str:
@@ -40,11 +43,12 @@ def named_alike(icons: dict[str, Any], names: dict[str, list[str]]) -> dict[str,
     return {code: hit[0] for code, hit in hits.items() if hit}
 
 
-def emoji_names(packages: Path) -> dict[str, list[str]]:
-    """By code: CLDR's name, the Unicode name of old, and short names."""
+def emoji_names(packages: Path, otherwise: Collection[str]) -> dict[str, list[str]]:
+    """By code: CLDR's name, the Unicode name of old, and short names; those whose name means something else left out."""
     rows = json.loads((packages / "emoji-datasource-google/emoji.json").read_text(encoding="utf-8"))
     older = {sources.without_variation(row["unified"]): [row["name"] or "", *row["short_names"]] for row in rows}
-    return {emoji.code: [emoji.name, *older[emoji.code]] for emoji in sources.read_emoji(packages) if selection.is_kept(emoji)}
+    kept = (emoji for emoji in sources.read_emoji(packages) if selection.is_kept(emoji) and emoji.name not in otherwise)
+    return {emoji.code: [emoji.name, *older[emoji.code]] for emoji in kept}
 
 
 def draw_sets(packages: Path) -> dict[str, int]:
@@ -52,14 +56,16 @@ def draw_sets(packages: Path) -> dict[str, int]:
     sources.use_tools(packages)
     import resvg_py  # of sources.TOOLS
 
-    names, counts = emoji_names(packages), {}
+    counts = {}
     for one in sources.SETS:
         if not one.folder.startswith(sources.DRAWN):
             continue
         icons = json.loads((packages / "@iconify-json" / one.name / "icons.json").read_text(encoding="utf-8"))
         folder = packages / one.folder
         folder.mkdir(parents=True, exist_ok=True)
-        chosen = named_alike(icons, names)
+        chosen = named_alike(icons, emoji_names(packages, OTHERWISE.get(one.name, ())))
+        for stale in {path.stem for path in folder.iterdir()} - {code.lower() for code in chosen}:
+            (folder / f"{stale}{one.suffix}").unlink(missing_ok=True)
         for code, icon in chosen.items():
             target = folder / f"{code.lower()}{one.suffix}"
             if not target.is_file():

@@ -42,7 +42,15 @@ def packages(tmp_path: Path) -> Path:
     """A disc of yellow in each file; fully transparent pixels are black underneath, as in the real packages."""
     root = tmp_path / "node_modules"
     table = [
-        {"unified": code, "image": f"{code.lower()}.png", "name": name, "category": category, "subcategory": sub, "sort_order": order}
+        {
+            "unified": code,
+            "image": f"{code.lower()}.png",
+            "name": name,
+            "short_names": [],
+            "category": category,
+            "subcategory": sub,
+            "sort_order": order,
+        }
         for order, (code, name, category, sub) in enumerate(ROWS)
     ]
     write_json(root / "emoji-datasource-google/emoji.json", table)
@@ -231,6 +239,12 @@ def test_svg_drawings_belong_to_the_emoji_that_they_are_called_by():
     names = {"1F436": ["dog face", "DOG FACE"], "1F415": ["hound"], "1F408": ["god"], "1F431": ["cat"]}
     assert vector_sets.named_alike(icons, names) == {"1F436": "dog-face", "1F415": "hound"}
     assert 'viewBox="0 0 64 32"><a/></svg>' in vector_sets.svg_of(icons, "hound")
+
+
+def test_a_name_that_means_another_thing_in_an_older_set_gets_no_drawing(packages):
+    assert "1F436" in vector_sets.emoji_names(packages, ()) and "1F436" not in vector_sets.emoji_names(packages, {"dog face"})
+    names = {drawings.name for drawings in sources.SETS}
+    assert all(name in names and {"cricket", "water pistol"} <= others for name, others in vector_sets.OTHERWISE.items())
 
 
 def test_a_phrase_is_left_to_the_emoji_of_that_name_else_to_the_first():

@@ -104,6 +104,15 @@ def test_a_stage_that_fails_ends_the_run(monkeypatch, tmp_path):
         called(monkeypatch, tmp_path)
 
 
+def test_a_run_that_is_told_to_end_ends_its_piece_and_says_so_in_the_log(monkeypatch, tmp_path):
+    told = "import os, signal, time; time.sleep(0.2); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    monkeypatch.setattr(run_stages, "STAGES", (Stage("told", (720, 45), lambda run, steps: ["python", "-c", told], "product"),))
+    with pytest.raises(SystemExit, match="told failed with exit code -15"):
+        called(monkeypatch, tmp_path)
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert row["exit_code"] == -15 and not row["finished"] and row["minutes"] < 0.5
+
+
 def test_a_trainer_is_done_at_its_last_step_not_when_its_time_was_up(monkeypatch, tmp_path):
     write = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True, exist_ok=True); f = p / 'log.jsonl'; "
     write += "n = len(f.read_text().splitlines()) if f.exists() else 0; f.open('a').write('{\"step\": %d}\\n' % (20 * (n + 1))); "

@@ -32,9 +32,8 @@ def at_once(works, folder):
 
 def true(row, folder):
     """A row of the manifest tells what lies there."""
-    return (
-        hashlib.sha256((folder / row["path"]).read_bytes()).hexdigest() == row["sha256"]
-        and re.fullmatch(rf"{row['number']:05}_seed{row['seed']}\.png", row["path"])
+    return hashlib.sha256((folder / row["path"]).read_bytes()).hexdigest() == row["sha256"] and re.fullmatch(
+        rf"{row['number']:05}_seed{row['seed']}\.png", row["path"]
     )
 
 

@@ -41,6 +41,7 @@ class DrawingArguments(TypedDict, total=False):
     scheduler: str | None
     steps: int | None
     cfg: float | None
+    preset: Literal["exact", "balanced", "fast"] | None
     cfg_rescale: float
     cfg_interval: tuple[float, float] | None
     spacing: Spacing | None

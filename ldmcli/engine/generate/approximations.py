@@ -29,15 +29,19 @@ class Choice:
     exact_runtime: Runtime
 
 
-def approximate_choices(config: GenerateConfig, settings: SamplingSettings, runtime: Runtime) -> list[Choice]:
-    """Each choice by itself, with the others kept; where there are several, all of them together last."""
-    full, single = settings, runtime
-    choices = []
-    if settings.cfg > 1 and not all(settings.guided):
-        full = replace(full, guided=(True,) * len(settings.guided))
-        choices.append(
-            Choice("--cfg-interval {:g},{:g}".format(*config.cfg_interval or ()), replace(settings, guided=full.guided), runtime)
-        )
+def approximate_choices(
+    config: GenerateConfig, settings: SamplingSettings, runtime: Runtime, usual: SamplingSettings | None = None
+) -> list[Choice]:
+    """Each choice by itself, with the others kept; where there are several, all of them together last.
+
+    usual: what --preset stands in for.
+    """
+    full, single = usual or settings, runtime
+    choices = [] if usual is None else [Choice(f"--preset {config.preset}", usual, runtime)]
+    if config.cfg_interval and settings.cfg > 1 and not all(settings.guided):
+        full = replace(full, guided=(True,) * len(full.guided))
+        everywhere = replace(settings, guided=(True,) * len(settings.guided))
+        choices.append(Choice("--cfg-interval {:g},{:g}".format(*config.cfg_interval), everywhere, runtime))
     if settings.tiled:
         full = replace(full, tiled=False)
         choices.append(Choice("tiled decoding", replace(settings, tiled=False), runtime))

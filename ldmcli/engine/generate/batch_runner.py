@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.generate.approximations import ApproximationMeter, approximate_choices
+from ldmcli.engine.generate.approximations import ApproximationMeter, Choice, approximate_choices
 from ldmcli.engine.generate.approximations import in_words as measured_in_words
 from ldmcli.engine.generate.background import BackgroundWorker, Begun
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
@@ -66,7 +66,7 @@ class Run:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         yield from too_large(self.session, self.settings.values())
         self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
-        if self.config.measure and not any(approximate_choices(*pair, self.runtime) for pair in self.settings.items()):
+        if self.config.measure and not any(self._choices(config) for config in self.settings):
             yield Note("nothing to measure: nothing here is approximate")
 
     def facts(self, job: Job) -> dict[str, Any]:
@@ -184,9 +184,14 @@ class Run:
         yield from self.collect(self.background.drain())
         done = self.done
         written = {number: (done[number].path, done[number].seconds, one) for number, one in pictures.items() if number in done}
-        for choice in approximate_choices(jobs[0].config, settings, self.runtime) if written else []:
+        for choice in self._choices(jobs[0].config) if written else []:
             rows = yield from self.measuring.batch(jobs, choice, settings, written)
             yield from (Note(measured_in_words(row)) for row in rows)
+
+    def _choices(self, config: GenerateConfig) -> list[Choice]:
+        """What is approximate in the pictures of a config."""
+        usual = None if config.preset in (None, "exact") else self.model.settings(replace(config, preset=None))
+        return approximate_choices(config, self.settings[config], self.runtime, usual)
 
     def _decoded(self, latents: Latents) -> DecodedPicture:
         drawn = decoded(self.session, latents)

@@ -43,7 +43,7 @@ def picture_facts(
         "seed": job.seed,
         "cfg": settings.cfg,
         "cfg_rescale": job.config.cfg_rescale,
-        "cfg_interval": job.config.cfg_interval,
+        "cfg_interval": settings.cfg_interval,
         "weighting": job.config.weighting,
         "long_prompts": job.config.long_prompts,
         "width": settings.width,

@@ -12,6 +12,7 @@ from ldmcli.diffusion.midway import begun_midway
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.parts import check_fit
+from ldmcli.engine.sampling.presets import preset_values
 from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
@@ -42,6 +43,8 @@ class SamplingSettings:
     """What the user should know, in sentences."""
     start: StartImage | None = None
     """A picture to start from."""
+    cfg_interval: tuple[float, float] | None = None
+    """Where it is guided, as shares of the timesteps; None: everywhere."""
 
     @property
     def unet_evaluations(self) -> int:
@@ -51,7 +54,9 @@ class SamplingSettings:
 
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> SamplingSettings:
     """Command line over the model's own defaults (`_ldm` in model_index.json) over ours. Raises UsageError."""
-    defaults = {**DEFAULTS, **own.get("defaults", {})}
+    preset, preset_notes = preset_values(config.preset, own)
+    defaults = {**DEFAULTS, **own.get("defaults", {}), **preset}
+    interval = config.cfg_interval or defaults.get("cfg_interval")
     picture = None if config.init_image is None else open_picture(config.init_image, "--init-image")
     width, height = drawn_size(config, picture, session)
     scale = session.vae.config.downscale
@@ -59,23 +64,28 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
         check(value % scale == 0, f"--{name} {value} is not a multiple of {scale}, the VAE's factor.")
     steps = defaults["steps"] if config.steps is None else config.steps
     row = resolve(config.scheduler or defaults["scheduler"])
-    solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing, sigma_clip=config.sigma_clip)
+    of_preset = preset.get("spacing") if config.scheduler is None else None  # which goes with its scheduler
+    solver = make_solver(row.name, session.schedule, steps, spacing=config.spacing or of_preset, sigma_clip=config.sigma_clip)
     start = None if picture is None else start_image(config, picture, (width, height), session)
     solver = solver if start is None else begun_midway(solver, start.strength)
     if solver.num_calls:  # with --strength 0 the VAE may be any
         check_fit(session.unet, session.vae, session.text)
     cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
-    during = guided_calls(solver.timesteps, config.cfg_interval, session.schedule.num_timesteps)
+    during = guided_calls(solver.timesteps, interval, session.schedule.num_timesteps)
     guided = during if cfg > 1 else (False,) * solver.num_calls
-    idle = config.cfg_interval is not None and not any(guided)
-    notes = (*solver.notes, *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle)
+    idle = interval is not None and not any(guided)
+    notes = (
+        *preset_notes,
+        *solver.notes,
+        *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle,
+    )
     tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
     if tiled and config.tiled_decode is None:
         notes = (*notes, f"{width} x {height} pixels are decoded in tiles; --no-tiled-decode takes more memory and has no seams")
     if picture is not None and not (config.width and config.height) and picture.size != (width, height):
         across, down = picture.size
         notes = (*notes, f"--init-image has {across} x {down} pixels and is drawn at {width} x {height}; --size says otherwise")
-    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, start)
+    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, start, interval)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:

@@ -12,7 +12,7 @@ from ldmcli.errors import NotFound, UsageError
 RECORD = "config.toml"
 RECORDED = {"data_fingerprint", "init_sha256"}
 """What a run's record holds beside options."""
-OF_ONE_START = {"resume", "force", "dry_run", "processes"}
+OF_ONE_START = {"resume", "force", "dry_run", "planned_processes"}
 """Options of one start of a run; its record has them, and the next start does without."""
 INSTEAD = {"epochs": "max_steps", "cache": "no_cache", "no_cache": "cache"}
 """An option, and the one that it takes the place of where that was stated further away."""

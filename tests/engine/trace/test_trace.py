@@ -43,7 +43,7 @@ def test_attention_of_all_positions_sums_to_one_everywhere(trace):
     assert all(abs(sum(row["share"]) - 1) < 1e-5 for row in [*kinds["call"], *kinds["layer"]])
     for word in kinds["word"]:
         assert word["share"] == pytest.approx(maps[word["positions"]].sum(axis=0).mean(), abs=1e-6)
-    assert len({row["layer"] for row in kinds["layer"]}) == 7
+    assert len({row["layer"] for row in kinds["layer"]}) == 4
     assert [row["shown"] for row in kinds["layer"]] == [row["height"] == 8 for row in kinds["layer"]]
 
 
@@ -86,7 +86,8 @@ def test_tensors_parts_components_and_stages_are_those_of_the_model(trace, model
     )
     assert {row["component"]: row["parameters"] for row in kinds["component"]}["U-Net"] == stored
     names = ["conv_in", "down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.0", "up_blocks.1", "conv_out"]
-    assert [row["part"] for row in kinds["part"]] == names and [row["text"] for row in kinds["part"]] == [False, *[True] * 5, False]
+    assert [row["part"] for row in kinds["part"]] == names
+    assert [row["part"] for row in kinds["part"] if row["text"]] == ["down_blocks.0", "mid_block", "up_blocks.1"]
     assert [row["stage"] for row in kinds["stage"]] == ["load", "text encoder", "U-Net and solver", "VAE decoder"]
     # Linux keeps the two counters apart, so the peak may lag a little behind.
     assert all(row["seconds"] > 0 and row["peak_rss_bytes"] > 0.9 * row["rss_bytes"] > 0 for row in kinds["stage"])

@@ -62,4 +62,5 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
 
     if verify:
         return output.show_verified(verify_picture(path, recorded, request, source), as_json=report.as_json, quiet=report.quiet)
-    output.show_generated(replay_picture(path, recorded, config, request, source), as_json=report.as_json, quiet=report.quiet)
+    drawing = invocation.remote.sent(replay_picture(path, recorded, config, request, source))
+    output.show_generated(drawing, as_json=report.as_json, quiet=report.quiet)

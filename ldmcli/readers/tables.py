@@ -33,6 +33,8 @@ class Merge(Rule):
             yield "", value, "a pair of texts"
 
 
+PRESET = Record({"scheduler": Text(), "steps": whole(1, 1000), "spacing": Text(), "cfg_interval": Listed(Number(0, 1), 2, 2)})
+
 PART = Either(Listed(Either(Text(), Nothing()), 8), Text(), Nothing())
 
 MODEL_INDEX = Record(
@@ -44,6 +46,7 @@ MODEL_INDEX = Record(
                 "text_mask": Flag(),
                 "cfg_dropout": Number(0, 1),
                 "defaults": Record({"scheduler": Text(), "steps": whole(1, 1000), "cfg": Number(0, 1000)}),
+                "presets": Record({"balanced": PRESET, "fast": PRESET}),
                 "examples": Listed(Text(10_000), 1000),
             }
         ),

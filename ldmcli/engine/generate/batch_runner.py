@@ -110,7 +110,7 @@ class Run:
         began = time.perf_counter()
         latents = yield from draw(self.session, settings, jobs, self.timing, place)
         seconds = (time.perf_counter() - began) / len(jobs)
-        if self.passed == self.pictures and self.denoising_ends:
+        if passed + len(jobs) == self.pictures and self.denoising_ends:
             self.session.end_denoising()
         pictures: dict[int, Image.Image] = {}
         for job, one, row in zip(jobs, latents, rows, strict=True):

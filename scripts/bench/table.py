@@ -33,7 +33,7 @@ COMMANDS = {
     "start": "startup.py --runs 7",
     "prompts": "throughput.py --runs 7",
     "preset": "throughput.py --preset balanced --batch-sizes 8 --runs 3",
-    "busy": "busy.py --neighbours 0,2 --rounds 7 --json {json}",
+    "busy": "busy.py --neighbours 0,1,2 --rounds 7 --train-steps 0 --before '' --json {json}",
     "sd-process": "full_size_process.py {sd14} --runs 7 --only ldm,diffusers",
     "sd-process-cpp": "full_size_process.py {sd14} --runs 1 --cyllama {cyllama} --only ldm,stable-diffusion.cpp",
     "sd-call": "full_size_call.py {sd14} --runs 7 --ways copy,diffusers,openvino-f32",
@@ -116,7 +116,8 @@ def full_call(found: Any) -> Iterator[Line]:
 
 def beside(found: Any) -> Iterator[Line]:
     """busy.py."""
-    for count, sides in found[-1]["median"].items():
+    for count, kinds in found[-1]["neighbours"].items():
+        sides = kinds["median"]["denoise_s"]
         where = "idle machine" if count == "0" else f"beside {count} busy processes"
         yield Line(f"denoising of 10 steps, {where}", sides["ldm"], "diffusers", sides["diffusers"], "s")
 

@@ -95,4 +95,4 @@ def test_presets_may_be_swept_and_named_for_each_prompt(draw, generate, model, t
     lines.write_text('{"prompt": "a cat", "preset": "fast", "seed": 1}\n{"prompt": "a cat", "seed": 1}\n')
     code, out, err = generate("-f", str(lines), "-m", str(model), "-o", f"{tmp_path / 'many'}/", "--json")
     assert code == 0, err
-    assert [image["guided_calls"] for image in json.loads(out)["images"]] == [2, None]
+    assert [image.get("guided_calls") for image in json.loads(out)["images"]] == [2, None]

@@ -42,8 +42,8 @@ LEAST_SCORE, LEAST_RECOGNISED = -0.5, -0.01
 
 @dataclass(frozen=True)
 class Drawn:
-    """By one setting. pictures: (P, 3, H, W) of 0 .. 255; scores: (P,), 100 times the cosine, as torchmetrics counts it; recognised: (P,), 1
-    where the scorer ranks its own concept first.
+    """By one setting. pictures: (P, 3, H, W) of 0 .. 255; scores: (P,), 100 times the cosine, as torchmetrics counts it;
+    recognised: (P,), 1 where the scorer ranks its own concept first.
     """
 
     evaluations: int

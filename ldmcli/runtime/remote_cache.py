@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -108,15 +109,15 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
     entry = cache_folder() / "entries" / key
     if key in _held:
         return entry
-    lock = _lock(key)
+    lock, temporary = _lock(key), _temporary(entry)
     try:
-        _until_got(lock, fcntl.LOCK_SH, files[0].url)
+        until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
         while not entry.is_dir():
             fcntl.flock(lock, fcntl.LOCK_UN)  # two that share it would wait for each other
-            _until_got(lock, fcntl.LOCK_EX, files[0].url)
+            until_got(lock, fcntl.LOCK_EX, files[0].url, temporary)
             if not entry.is_dir():
                 _make(entry, files, names)
-            _until_got(lock, fcntl.LOCK_SH, files[0].url)
+            until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
         os.utime(entry)
         if hold:
             _held[key] = lock
@@ -128,7 +129,7 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
 
 def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> None:
     """Under another name first."""
-    temporary = entry.with_name(f"{entry.name}.tmp")
+    temporary = _temporary(entry)
     shutil.rmtree(temporary, ignore_errors=True)
     needed, most = sum(file.size or 0 for file in files), cache_bytes()
     if needed > most:
@@ -147,6 +148,10 @@ def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> Non
         raise LdmError(f"{entry.parent}: {error.strerror or error}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name}.tmp")
 
 
 def _make_room(entries: Path, most: int) -> None:
@@ -180,16 +185,28 @@ def _lock(key: str) -> IO[str]:
     return (locks / key).open("a+")
 
 
-def _until_got(lock: IO[str], how: int, url: str) -> None:
-    """Raises NotFound where another process does not come to an end with it."""
+def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:
+    """Raises NotFound where another process has written nothing below `growing` for WAIT_S seconds, and keeps the lock."""
     until = time.monotonic() + WAIT_S
     while True:
         try:
             return fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                raise NotFound(f"{url}: another process has been getting it for {WAIT_S:g} seconds.") from None
+                idle = time.time() - _written(growing)
+                if idle > WAIT_S:
+                    raise NotFound(f"{url}: another process has been getting it for {WAIT_S:g} seconds.") from None
+                until += WAIT_S - idle
             time.sleep(POLL_S)
+
+
+def _written(folder: Path) -> float:
+    """When the newest file below it was written to last, in seconds since 1970."""
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        with suppress(OSError):  # gone meanwhile
+            newest = max(newest, path.stat().st_mtime)
+    return newest
 
 
 def _name(file: RemoteFile) -> str:

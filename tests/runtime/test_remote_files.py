@@ -128,11 +128,12 @@ def test_two_that_want_the_same_file_get_it_once(web):
         url = f"{web.url}/a"
         got.append(local_file(url).read_bytes() if hold else opened(url).read())
 
-    threads = [threading.Thread(target=get, args=(number % 2,)) for number in range(6)]
+    threads = [threading.Thread(target=get, args=(number % 2,), daemon=True) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
+        assert not thread.is_alive()
     assert got == [BODY] * 6
     assert len([1 for method, _, _ in web.asked if method == "GET"]) == 11
 

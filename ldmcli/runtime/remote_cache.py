@@ -15,13 +15,16 @@ from typing import IO, BinaryIO
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote
-from ldmcli.runtime.remote import RemoteFile, url_of
+from ldmcli.runtime.remote import RemoteFile, public, url_of
 from ldmcli.runtime.remote_versions import cache_folder, digest, files_below, note_of, version_of
 
 CACHE_GB = 20.0
 """Where LDM_REMOTE_CACHE_GB does not say otherwise."""
 WAIT_S, POLL_S = 1800.0, 0.05
 """For another process that gets the same file."""
+
+OPENED = 10
+"""How often a copy is made again that is gone before it is opened."""
 
 _held: dict[str, IO[str]] = {}
 """Locks that this process keeps until its end, by entry."""
@@ -42,12 +45,11 @@ def opened(path: Path) -> BinaryIO:
     if url is None:
         return path.open("rb")
     file = version_of(url)
-    while True:
+    for _ in range(OPENED):
         copy = _copied([file], [_name(file)], hold=False) / _name(file)
-        try:
+        with suppress(FileNotFoundError):  # deleted in this moment, to make room for another
             return copy.open("rb")
-        except FileNotFoundError:  # deleted in this moment, to make room for another
-            continue
+    raise LdmError(f"{public(url)}: its copy is deleted again and again.", hint="LDM_REMOTE_CACHE_GB gives the copies more room.")
 
 
 def fetch_into(file: RemoteFile, path: Path) -> None:
@@ -97,10 +99,7 @@ def local_copy(name: str | Path) -> Path:
 def local_folder(url: str, files: Sequence[RemoteFile]) -> Path:
     """Copies of these files below `url`, in folders as there, which stay until this process ends. Raises LdmError."""
     start = len(url.rstrip("/")) + 1
-    names = [file.url[start:] for file in files]
-    if strange := next((name for name in names if ".." in name.split("/") or name.startswith("/")), None):
-        raise LdmError(f"{url}: the name {strange!r} leads out of the folder; refused.")
-    return _copied(files, names, hold=True)
+    return _copied(files, [file.url[start:] for file in files], hold=True)
 
 
 def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) -> Path:
@@ -112,10 +111,11 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
     lock, temporary = _lock(key), _temporary(entry)
     try:
         until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
-        while not entry.is_dir():
+        while not _whole(entry, files, names):
             fcntl.flock(lock, fcntl.LOCK_UN)  # two that share it would wait for each other
             until_got(lock, fcntl.LOCK_EX, files[0].url, temporary)
-            if not entry.is_dir():
+            if not _whole(entry, files, names):
+                shutil.rmtree(entry, ignore_errors=True)
                 _make(entry, files, names)
             until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
         os.utime(entry)
@@ -127,6 +127,14 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
     return entry
 
 
+def _whole(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> bool:
+    """Whether all files are there as large as they are said to be."""
+    try:
+        return all((entry / name).stat().st_size == file.size for file, name in zip(files, names, strict=True))
+    except OSError:
+        return False
+
+
 def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> None:
     """Under another name first."""
     temporary = _temporary(entry)
@@ -134,7 +142,7 @@ def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> Non
     needed, most = sum(file.size or 0 for file in files), cache_bytes()
     if needed > most:
         raise LdmError(
-            f"{files[0].url}{' and the files beside it' if len(files) > 1 else ''}: {needed / 1e9:.3g} GB, more than the cache of "
+            f"{public(files[0].url)}{' and the files beside it' if len(files) > 1 else ''}: {needed / 1e9:.3g} GB, more than the cache of "
             f"{most / 1e9:.3g} GB.", hint="LDM_REMOTE_CACHE_GB makes it larger; or use tar or Parquet shards, which are got one at a time.",
         )  # fmt: skip
     _make_room(entry.parent, most - needed)
@@ -195,7 +203,7 @@ def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:
             if time.monotonic() > until:
                 idle = time.time() - _written(growing)
                 if idle > WAIT_S:
-                    raise NotFound(f"{url}: another process has been getting it for {WAIT_S:g} seconds.") from None
+                    raise NotFound(f"{public(url)}: another process has been getting it for {WAIT_S:g} seconds.") from None
                 until += WAIT_S - idle
             time.sleep(POLL_S)
 

@@ -49,13 +49,13 @@ def url_of(name: str | Path) -> str | None:
 
 def shown(path: Path) -> str:
     """A path for messages, a URL with its two slashes and without secrets."""
-    url = url_of(path)
-    return str(path) if url is None else public(url)
+    return public(str(path))
 
 
 def public(url: str) -> str:
     """A URL as it may be printed and written down: without a password and without a query. Any other text is as it was."""
-    return SECRET.sub("", url) if url_of(url) else url
+    whole = url_of(url)
+    return url if whole is None else SECRET.sub("", whole)
 
 
 def offline() -> bool:
@@ -166,8 +166,8 @@ def _asked(
                 return answer
             reason = "the answer was cut short"
         except Exception as error:  # the clients and the networks below them have no common family
-            if said := _final(url, error):
-                raise said from error
+            if final := _final(url, error):
+                raise final from error
             reason = _reason(url, error).split("\n")[0]
         if time.monotonic() + pause > until:
             raise NotFound(

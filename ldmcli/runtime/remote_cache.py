@@ -15,6 +15,7 @@ from typing import IO, BinaryIO
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote
+from ldmcli.runtime.files import open_lock
 from ldmcli.runtime.remote import RemoteFile, public, url_of
 from ldmcli.runtime.remote_versions import cache_folder, digest, files_below, note_of, version_of
 
@@ -188,9 +189,13 @@ def _bytes(folder: Path) -> int:
 
 
 def _lock(key: str) -> IO[str]:
+    """Raises LdmError for what the system refuses."""
     locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return (locks / key).open("a+")
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        return open_lock(locks / key)
+    except OSError as error:
+        raise LdmError(f"{locks}: {error.strerror or error}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
 
 
 def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:

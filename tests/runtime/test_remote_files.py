@@ -10,7 +10,7 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote, remote_cache
 from ldmcli.runtime.remote import url_of
 from ldmcli.runtime.remote_cache import local_copy, local_file, local_folder, opened
-from ldmcli.runtime.remote_versions import _known, files_below, version_of
+from ldmcli.runtime.remote_versions import _known, files_below, note_of, version_of
 
 BODY = bytes(range(256)) * 400
 """102,400 bytes."""
@@ -227,3 +227,20 @@ def test_no_message_holds_a_secret(web, monkeypatch):
         assert "word" not in refused.value.message and "hush" not in refused.value.message
     told = remote._reason("x", ValueError("400, url='https://me:word@h/a?sig=hush'"))
     assert "word" not in told and "hush" not in told
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[", b"[1]", b'[["a"]]', b'[["/x", "1", "t"]]', b'[[7, 1, "t"]]', b'[["https://h/a", 3, "t"]]', b"7"]
+)
+def test_a_damaged_note_is_none(web, online, monkeypatch, body):
+    (web.folder / "a").write_bytes(b"one")
+    url = f"{web.url}/a"
+    for _ in range(2):  # online it is asked again
+        assert local_file(url).read_bytes() == b"one"
+        note = note_of("file", url)
+        assert web.url not in note.read_text() and remote_cache.cache_folder().stat().st_mode & 0o77 == 0
+        note.write_bytes(body)
+        _known.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(NotFound, match="the network is not to be used"):
+        version_of(url)

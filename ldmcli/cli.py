@@ -11,14 +11,10 @@ from ldmcli import __version__
 from ldmcli.commands.app import EPILOG, PLAIN, DeclaredGroup
 from ldmcli.errors import LdmError, NotFound, OutOfMemory, ToldElsewhere
 from ldmcli.runtime import signals
+from ldmcli.runtime.exit_codes import exit_code_of, says_out_of_memory
 
 BadCommandLine: Any = typer.BadParameter.__base__
 """The parser's own complaint; its module is typer's or click's, as Typer's version goes."""
-
-OUT_OF_MEMORY = (
-    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "failed to map segment", "can't start new thread",
-)  # fmt: skip
-"""What torch says on a GPU and on a CPU, the system, C++, the loader of libraries, and Python where a thread's stack finds no room."""
 
 LEAST, LEAST_PER_CORE = 900 * 2**20, 34 * 2**20
 """Bytes of address space without which the libraries that compute end the process while they are loaded, with no word or a riddle."""
@@ -102,14 +98,14 @@ def run_command(arguments: list[str], *, debug: bool) -> int:
         return error.exit_code
     except MemoryError:
         show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
-        return 5
+        return OutOfMemory.exit_code
     except Exception as error:
         if debug:
             raise
-        if any(words in str(error).lower() for words in OUT_OF_MEMORY):
+        if says_out_of_memory(error):
             detail = "." if isinstance(error, ImportError) else f": {str(error).strip().splitlines()[0]}"
             show_error(f"out of memory{detail}", LESS.get(arguments[0], LESS_ELSEWHERE))
-            return 5
+            return exit_code_of(error)
         if not isinstance(error, OSError) or error.strerror is None:
             raise
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""

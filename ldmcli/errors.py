@@ -1,5 +1,7 @@
 """What the user is told when something in their world is wrong. Each family has one exit code (see `ldm --help`)."""
 
+from typing import Any
+
 
 class LdmError(Exception):
     """Something the user can mend: `message` says what and where, `hint` what to type next."""
@@ -10,6 +12,16 @@ class LdmError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels from one process to another; the arguments of its class may be others than those of LdmError."""
+        return _sent, (type(self), self.args, self.__dict__)
+
+
+def _sent(kind: type[LdmError], arguments: tuple[Any, ...], values: dict[str, Any]) -> LdmError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(values)
+    return error
 
 
 class UsageError(LdmError):
@@ -51,7 +63,7 @@ class Stopped(LdmError):
 
 
 class Agreed(LdmError):
-    """An error that every process of a training run knows of; process 0 says it."""
+    """An error of one process that the others know of as well; process 0 says it."""
 
     def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -59,7 +71,7 @@ class Agreed(LdmError):
 
 
 class PeerLost(Agreed):
-    """Another process of the same run has ended, or answers no more."""
+    """Another process of the same run or job has ended, or answers no more. hint: how to go on."""
 
     def __init__(self, detail: str, *, hint: str = "Go on with --resume auto.") -> None:
         hint = f"Its own message or the launcher's says why. {hint}"

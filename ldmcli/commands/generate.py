@@ -14,7 +14,7 @@ from ldmcli.config.generation import GenerateConfig, ListOptions, RequestOptions
 from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.console import output
-from ldmcli.console.merged import show_merged
+from ldmcli.console.merge_report import show_merged
 from ldmcli.console.prompt_input import ask_prompt, on_terminal
 from ldmcli.diffusion import catalogue
 from ldmcli.engine.jobs import check_trace, swept_names
@@ -53,6 +53,7 @@ def generate(invocation: Invocation) -> None:
     if request.verify:
         raise UsageError("--verify goes with --from-image PICTURE.")
     config = checked(invocation, request, report)
+    invocation.remote.check_part(config.shard)
     asked = process_count() == 1 and not (report.as_json or report.quiet)
     if not typed and request.prompts_file is None and asked and on_terminal():
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
@@ -79,7 +80,8 @@ def merge(request: RequestOptions, invocation: Invocation, report: ReportOptions
     if "output" not in invocation.typed:
         raise UsageError("--merge needs a folder to write to.", hint="Name it: -o out/")
     folders = [*request.merge, *map(Path, request.prompts)]
-    show_merged(merge_folders(folders, invocation.given(GenerateConfig)["output"]), as_json=report.as_json, quiet=report.quiet)
+    merging = invocation.remote.sent(merge_folders(folders, invocation.given(GenerateConfig)["output"]))
+    show_merged(merging, as_json=report.as_json, quiet=report.quiet)
 
 
 def checked(invocation: Invocation, request: RequestOptions, report: ReportOptions) -> GenerateConfig:

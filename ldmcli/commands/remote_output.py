@@ -1,10 +1,12 @@
 """-o that is a URL: the command works in a folder on this disk, and what it makes is sent there as it goes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path, PosixPath
 from typing import Any
 
+from ldmcli.config.sharing import find_shard
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.outputs.naming import names_folder
 from ldmcli.outputs.remote_folder import RemoteFolder
@@ -36,7 +38,7 @@ class RemoteOutput:
         if url is None:
             return
         if command == "generate":
-            inside = url.endswith("/") or names_folder(Path(url))
+            inside = url.endswith("/") or names_folder(Path(url)) or bool(values.get("merge"))
             root, _, name = (url, "", "") if inside else url.rpartition("/")
             self.folder = RemoteFolder(root)
             self.output = f"{self.folder.local}/{name}"
@@ -45,7 +47,18 @@ class RemoteOutput:
             self.output = self.folder.local
         else:
             raise UsageError(f"-o {public(url)}: {command} writes to this disk.", hint="Copy it there afterwards.")
-        self.folder.get(whole=bool(values.get("resume")))
+        self.folder.get(whole=bool(values.get("resume") or values.get("merge")))  # both compare what is there with what belongs there
+
+    def check_part(self, shard: str | None) -> None:
+        """Raise UsageError where two parts of a job could get the same folder: each sends its own manifest as a whole."""
+        if self.folder is None or shard is None:
+            return
+        part, end = find_shard(shard), re.search(r"[0-9]{1,9}$", self.folder.url)
+        if end is None or int(end[0]) != part.number:
+            raise UsageError(
+                f"--shard {shard}: {public(self.folder.url)} has to end in the number of the part; one folder for all would keep one manifest.",
+                hint=f"Give each part its own, -o {public(self.folder.url)}/part-{part.number}/, then join them with --merge.",
+            )
 
     def sent(self, events: Iterator[Event]) -> Iterator[Event]:
         """The same events, each when what it tells of has been sent, with the places there. A run that is stopped sends what it has."""

@@ -22,6 +22,7 @@ from ldmcli.records.scores import ClipScoreReport
 from ldmcli.records.training import RunPlan, TrainDone
 from ldmcli.records.words import counted
 from ldmcli.runtime import signals
+from ldmcli.runtime.launcher import process_index
 
 
 def show_error(message: str, hint: str) -> None:
@@ -197,13 +198,14 @@ def show_scored(events: Iterator[Event], *, as_json: bool, quiet: bool) -> None:
 
 
 def shown(events: Iterator[Event], *, quiet: bool) -> Iterator[Event]:
-    """Pass everything on; notes and progress are drawn on stderr (warnings even when quiet)."""
+    """Pass everything on; notes and progress are drawn on stderr (warnings even when quiet), of several processes by the first alone."""
     from ldmcli.console.progress import LiveProgress
 
-    with LiveProgress(enabled=not quiet) as live:
+    speaks = process_index() == 0
+    with LiveProgress(enabled=speaks and not quiet) as live:
         for event in signals.relayed(events):
             if isinstance(event, Note):
-                if event.warning or not quiet:
+                if speaks and (event.warning or not quiet):
                     live.print_above(event)
             else:
                 live.update(event)

@@ -18,6 +18,7 @@ from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.streamed import ShardImages
 from ldmcli.errors import LdmError
+from ldmcli.records.words import counted
 from ldmcli.runtime.remote import shown
 
 SHOWN = 100_000
@@ -120,7 +121,7 @@ class StreamedPictures(DecodedOnDemand):
                 return squares
             self.bad.add((shard, place))
             if len(self.bad) > self.max_bad and further + 1 < len(members):
-                raise LdmError(f"more than {self.max_bad} unusable pictures (--max-bad): {squares}")
+                raise LdmError(f"more than {counted(self.max_bad, 'unusable picture')} (--max-bad): {squares}")
         raise LdmError(f"{shown(self.images.shards[shard])} has no usable picture: {squares}")
 
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,24 @@ Started = tuple[str, int, int, int]
 Place = tuple[Started | Path, int]
 """Of a picture: its command, and its number there. Where no command was promised the number, its folder."""
 
+MOST_PICTURES = 10**7
+"""Of one command. A row that promises more is not ours: what is missing is counted one by one."""
+
 
 @dataclass
 class Joined:
     """starts: the commands, with the row of each; pictures: (folder, row) by place; failed: rows by place, where no folder has the
-    picture; twice: file -> the file that it equals."""
+    picture; twice: file -> the file that it equals; changed: files that are not what their rows say, with the place of these."""
 
     starts: dict[Started, dict[str, Any]] = field(default_factory=dict)
     pictures: dict[Place, tuple[Path, dict[str, Any]]] = field(default_factory=dict)
     failed: dict[Place, dict[str, Any]] = field(default_factory=dict)
     twice: dict[Path, Path] = field(default_factory=dict)
+    changed: dict[Path, Place] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def missing(self) -> list[int]:
-        """Numbers that a command promised, neither drawn nor noted as failed."""
+        """Numbers that a command promised, neither drawn nor noted as failed. To be asked when all folders are read."""
         promised = {(started, number) for started in self.starts for number in range(started[2], started[2] + started[3])}
         return sorted(number for _, number in promised - self.pictures.keys() - self.failed.keys())
 
@@ -84,7 +89,7 @@ def copy_new(source: Path, target: Path) -> None:
     temporary = target.with_name(temporary_name())
     try:
         if source.is_dir():
-            shutil.copytree(source, temporary)
+            shutil.copytree(source, temporary, ignore=_links)
             os.rename(temporary, target)
         else:
             shutil.copyfile(source, temporary)
@@ -98,11 +103,16 @@ def copy_new(source: Path, target: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True) if temporary.is_dir() else temporary.unlink(missing_ok=True)
 
 
+def _links(folder: str, names: list[str]) -> list[str]:
+    """Nothing is read through a link."""
+    return [name for name in names if os.path.islink(os.path.join(folder, name))]
+
+
 def _started(row: dict[str, Any]) -> Started | None:
     """The command that a row of a manifest begins."""
     values = row.get("command"), row.get("seed"), row.get("first"), row.get("pictures")
     whole = row.get("event") == "start" and isinstance(values[0], str) and all(isinstance(value, int) for value in values[1:])
-    if not whole or not 0 <= values[2] <= MOST_NUMBERS or not 0 <= values[3] <= 10**8:  # type: ignore[operator]
+    if not whole or not 0 <= values[2] <= MOST_NUMBERS or not 0 <= values[3] <= MOST_PICTURES:  # type: ignore[operator]
         return None
     return values  # type: ignore[return-value]
 
@@ -116,6 +126,7 @@ def _note_picture(joined: Joined, place: Place, folder: Path, row: dict[str, Any
     path = folder / row["path"]
     try:
         if not re.fullmatch("[0-9a-f]{64}", str(row["sha256"])) or path.is_symlink() or checksum(path) != row["sha256"]:
+            joined.changed[path] = place
             return
     except OSError:
         return

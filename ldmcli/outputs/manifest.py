@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
@@ -15,6 +15,7 @@ from typing import IO, Any
 from ldmcli.errors import LdmError
 from ldmcli.readers.json_text import parse_json
 from ldmcli.records.pictures import ImageRecord
+from ldmcli.runtime.files import write_file
 
 RECORD_KEYS = frozenset(field.name for field in fields(ImageRecord))
 
@@ -27,9 +28,9 @@ MOST_NUMBERS = 10**12
 class Manifest:
     """Append-only JSON lines: one when a command starts, one for each picture, each flushed to disk as it is written.
 
-    A line that a kill cut short is skipped when reading; nothing is ever rewritten. Paths in it are names in its own folder. Any number
-    of processes append to it at once. `number` of a picture is the one in its name; `planned` stands beside it where its place in the
-    command is another, because something was in the way.
+    A line that a kill cut short is skipped when reading; nothing is rewritten but by --merge, as a whole. Paths in it are names in its own
+    folder. Any number of processes append to it at once. `number` of a picture is the one in its name; `planned` stands beside it where its
+    place in the command is another, because something was in the way.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,14 +89,24 @@ class Manifest:
         with self._open() as file:
             _append(file, row)
 
+    def rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
+        """--merge: these in place of `self.rows`, and after them what another process has added meanwhile. Raises LdmError."""
+        known = {json.dumps(row, sort_keys=True) for row in (*self.rows, *rows)}
+        with self._open():
+            added = [row for row in _read(self.path) if json.dumps(row, sort_keys=True) not in known]
+            write_file(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (*rows, *added)))
+
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         """For this process alone, where the file system has locks. Raises LdmError for what the system refuses."""
         try:
-            with open(self.path, "ab+", buffering=0, opener=_not_through_a_link) as file:
-                with suppress(OSError):
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                yield file
+            while True:
+                with open(self.path, "ab+", buffering=0, opener=_not_through_a_link) as file:
+                    with suppress(OSError):
+                        fcntl.flock(file, fcntl.LOCK_EX)
+                    if _has_the_name(file, self.path):  # else it was rewritten while this process waited
+                        yield file
+                        return
         except OSError as error:
             raise LdmError(f"cannot write {self.path}: {error.strerror}.", hint="Is the disk full?") from error
 
@@ -110,6 +121,13 @@ def check_manifest(folder: Path) -> None:
 
 def _not_through_a_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _has_the_name(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def checksum(path: Path) -> str:

@@ -84,7 +84,8 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
     except OSError as error:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
-    check_room(folder, count * _least_bytes(config))
+    some_are_there = config.resume or config.shard is not None  # or belong elsewhere: how many is found out later
+    check_room(folder, 0 if some_are_there else count * _least_bytes(config))
     if target.file is None:
         check_manifest(folder)
     return OutputPlan(target, 0, config.overwrite, config.progressive)

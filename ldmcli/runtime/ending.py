@@ -24,13 +24,17 @@ def undisturbed() -> Iterator[None]:
 
 
 def end_process(number: signal.Signals, parting: str) -> NoReturn:
-    """With the signal's exit code and one line on stderr, if that can take it. parting: a sentence after it."""
+    """After a signal, with its exit code. parting: a sentence after what is said."""
+    end_at_once("interrupted." if number == signal.SIGINT else f"stopped by {number.name}.", parting, EXIT_CODES[number])
+
+
+def end_at_once(said: str, parting: str, code: int = 1) -> NoReturn:
+    """With one line on stderr, if that can take it, from whichever thread: what the others do is cut off."""
     _undisturbed.acquire(timeout=WRITING_S)
-    said = "interrupted." if number == signal.SIGINT else f"stopped by {number.name}."
     clean = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar may have hidden the cursor
     try:
         if select.select([], [2], [], 0)[1]:
             os.write(2, f"{clean}error: {said}{' ' + parting if parting else ''}\n".encode())
     except (OSError, ValueError):  # closed, or full
         pass
-    os._exit(EXIT_CODES[number])
+    os._exit(code)

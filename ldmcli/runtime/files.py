@@ -1,6 +1,7 @@
 """The one writer of files that a user keeps: a file is there whole, as it was, or not at all."""
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -52,7 +53,7 @@ def claim_name(temporary: Path, path: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV):
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOSYS, errno.EMLINK):
             raise
         try:  # a file system without links: the name first, then what it stands for
             write_exclusively(path, b"")
@@ -102,6 +103,16 @@ def write_exclusively(path: Path, body: bytes | str) -> None:
 def open_lock(path: Path) -> IO[str]:
     """A file to be locked, made where there is none. Raises OSError for a link: nothing is made or cut short where that leads."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
+
+
+def lock_alone(file: IO[str]) -> None:
+    """Lock an open file without waiting. Raises BlockingIOError where another process holds it, and OSError. A file system that has no
+    locks lets all pass: a run alone is safe there, and two at once are not found out."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
 def flush(path: Path) -> None:

@@ -50,8 +50,9 @@ def open_picture(source: Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Im
         found = os.stat(source)
         if not stat.S_ISREG(found.st_mode):  # opening a FIFO would wait for ever
             raise BadPicture("not a regular file")
-        if found.st_size > MAX_BYTES:
-            raise BadPicture(f"{found.st_size} bytes, more than {MAX_BYTES}")
+        most = MAX_BYTES if max_pixels <= MAX_PIXELS else max(MAX_BYTES, 4 * max_pixels)  # RGBA that nothing made smaller
+        if found.st_size > most:
+            raise BadPicture(f"{found.st_size} bytes, more than {most}")
         with source.open("rb") as file:
             _check_chunks(file)
     with warnings.catch_warnings():

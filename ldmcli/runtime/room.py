@@ -13,9 +13,9 @@ PROBE = b"\0" * 4096
 def check_room(folder: Path, needed: int = 0) -> None:
     """Raise LdmError where nothing can be written in a folder, or fewer than `needed` bytes. One that is not there is asked by what it
     would lie in; nothing is left behind."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
     try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
         with beside(folder / "probe") as probe:
             write_exclusively(probe, PROBE)
         disk = os.statvfs(folder)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ldmcli.errors import PeerLost, ToldElsewhere
+from ldmcli.runtime.ending import end_at_once
 
 BEAT_S = 1.0
 """Between two signs of life of a process."""
 LOST_S = 60.0
-"""Without a sign of life a process counts as ended. Reading a large model from a slow disk takes it no breath: a thread gives the signs."""
+"""Without a sign of life a process counts as ended. A thread gives the signs, also while a large model is read from a slow disk."""
 POLL_S = 0.05
 """Between two looks at what others have said."""
 PIECE_BYTES = 1 << 20
@@ -34,7 +35,6 @@ class Failure:
     """Why a process ends before the others."""
 
     message: str
-    exit_code: int
 
 
 class Team:
@@ -179,20 +179,30 @@ class Team:
 
     @contextmanager
     def showing_life(self) -> Iterator[None]:
-        """Tell the others now and then, from a thread, that this process is there."""
-        over, key = threading.Event(), f"beat/{self.index}"
+        """Tell the others now and then, from a thread, that this process is there. One that could not say so for 2 x LOST_S has been
+        given up by them, and ends: the store may never answer again."""
+        over, key, heard = threading.Event(), f"beat/{self.index}", time.monotonic()
 
         def show() -> None:
+            nonlocal heard
             number = 0
             with suppress(RuntimeError):
                 while not over.wait(BEAT_S if number else 0):
                     number += 1
                     self.store.set(key, str(number))
+                    heard = time.monotonic()
 
-        thread = threading.Thread(target=show, name="signs of life", daemon=True)
-        thread.start()
+        def watch() -> None:
+            while not over.wait(BEAT_S):
+                if time.monotonic() - heard > 2 * LOST_S:
+                    end_at_once("the other processes of this job cannot be reached.", AGAIN)
+
+        threads = [threading.Thread(target=work, name="signs of life", daemon=True) for work in (show, watch)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             over.set()
-            thread.join(BEAT_S)
+            for thread in threads:
+                thread.join(BEAT_S)

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -11,9 +12,12 @@ import torch
 from ldmcli.errors import LdmError, PeerLost, Stopped, ToldElsewhere, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
-from ldmcli.runtime.launcher import WAIT, local_index, process_count
+from ldmcli.runtime.exit_codes import exit_code_of
+from ldmcli.runtime.launcher import local_index, process_count, process_index
 from ldmcli.runtime.team import POLL_S, Failure, Team
 
+JOIN_WAIT = timedelta(minutes=5)
+"""For processes that are not there yet. Nothing is lost by giving up: no model is open."""
 PARTING_S = 5.0
 """How long process 0 waits at the end until all have heard how it went."""
 
@@ -29,6 +33,8 @@ def run_as_team(run: Callable[Concatenate[Team, P], Iterator[Event]]) -> Callabl
         if process_count() == 1:
             yield from run(Team(), *arguments, **options)
             return
+        if process_index() == 0:
+            yield Note(f"waiting for {process_count()} processes (WORLD_SIZE)")
         team = _join()
         with team.showing_life():
             events = run(team, *arguments, **options)
@@ -82,10 +88,11 @@ def share_out(
     found = team.results.pop(name, {})
     for number in sorted(set(range(count)) - found.keys()):
         found[number] = yield from attempt(number)
-    for error in found.values():
+    ordered = [found[number] for number in range(count)]  # not as they arrived: which error is raised is no chance
+    for error in ordered:
         if isinstance(error, LdmError):
             raise error
-    return [found[number] for number in range(count)]
+    return ordered
 
 
 def in_a_sentence(error: Exception) -> LdmError:
@@ -94,16 +101,26 @@ def in_a_sentence(error: Exception) -> LdmError:
 
 
 def _lead(team: Team, events: Iterator[Event]) -> Iterator[Event]:
-    """The events of process 0; the others learn how it ended, and after a signal have to hurry."""
-    code, patience = 1, POLL_S
+    """The events of process 0, and which others failed; these learn how it ended, and after a signal have to hurry."""
+    code, patience = 0, PARTING_S
     try:
         yield from events
-        code, patience = 0, PARTING_S
-    except LdmError as error:
-        code, patience = error.exit_code, POLL_S if isinstance(error, Stopped) else PARTING_S
+        yield from _who_failed(team)
+    except BaseException as error:
+        code, patience = exit_code_of(error), PARTING_S if isinstance(error, LdmError) and not isinstance(error, Stopped) else POLL_S
+        if patience == PARTING_S:
+            yield from _who_failed(team)
         raise
     finally:
         team.end(code, patience)
+
+
+def _who_failed(team: Team) -> Iterator[Note]:
+    """A warning for each process that has ended early: its part was done by others, or is what is missing."""
+    with suppress(PeerLost):  # the store is gone; what was heard before counts
+        team.receive()
+    for number, text in sorted(team.away.items()):
+        yield Note(f"process {number}: {text}", warning=True)
 
 
 def _follow(team: Team, events: Iterator[Event]) -> None:
@@ -120,12 +137,13 @@ def _follow(team: Team, events: Iterator[Event]) -> None:
     except LdmError as error:
         code = error.exit_code
         with suppress(PeerLost):
-            team.send("", Failure(error.message, code))
+            team.send("", Failure(error.message))
         if isinstance(error, Stopped):  # there is no time to wait
             raise ToldElsewhere(code) from error
     except Exception as error:
         with suppress(PeerLost):
-            team.send("", Failure(in_a_sentence(error).message, 1))
+            team.send("", Failure(in_a_sentence(error).message))
+        _end_of_the_first(team)  # torchrun ends all as soon as one has ended with an error
         raise
     ended = _end_of_the_first(team)
     if code or ended:
@@ -150,7 +168,8 @@ def _join() -> Team:
     from torch.distributed.rendezvous import rendezvous
 
     try:
-        store, index, count = next(iter(rendezvous("env://", timeout=WAIT)))
+        store, index, count = next(iter(rendezvous("env://", timeout=JOIN_WAIT)))
     except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
-        raise LdmError(f"the processes of this job did not find each other: {error}", hint="Start them with torchrun.") from error
+        hint = "Start them with torchrun; for one process: unset WORLD_SIZE"
+        raise LdmError(f"the processes of this job did not find each other: {error}", hint=hint) from error
     return Team(index, count, store)

@@ -161,6 +161,20 @@ def test_shards_are_streamed_from_a_bucket(bucket, shards, model, ldm, monkeypat
     assert_same({name: body for name, body in there.items() if not Path(name).name.startswith(".")}, tmp_path / "local")
 
 
+def test_parts_in_a_bucket(bucket, generate, ldm, tmp_path):
+    url = bucket.empty()
+    drawing = ("a dog", "-n", 2, "--batch-size", 1, "--steps", 1, "-s", 1)
+    for number in (1, 2):
+        assert generate(*drawing, "--shard", f"{number}/2", "-o", f"{tmp_path}/part-{number}/")[0] == 0
+    code, _, error = generate(*drawing, "--shard", "2/2", "-o", f"{url}/all-1/")
+    assert code == 2 and "has to end in the number of the part" in error and not bucket.holds(url)
+    assert ldm("generate", "--merge", tmp_path / "part-1", "-o", f"{url}/all/")[0] == 3  # the other is missing
+    said, _ = run(ldm, "generate", "--merge", tmp_path / "part-2", "-o", f"{url}/all")
+    there = bucket.holds(f"{url}/all")
+    assert len(said.split()) == 2 and {f"{url}/all/{name}" for name in there} == {*said.split(), f"{url}/all/manifest.jsonl"}
+    assert len(lines(there["manifest.jsonl"])) == 3
+
+
 def test_what_was_made_is_kept_where_it_cannot_be_sent(bucket, generate, monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE_S", 0.5)
     url, original = bucket.empty(), remote.store

@@ -1,6 +1,8 @@
 """The one writer of files that a user keeps."""
 
 import ast
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -12,7 +14,7 @@ from forks import fork
 import ldmcli
 from ldmcli.errors import LdmError
 from ldmcli.reports.csv_cells import safe_cell
-from ldmcli.runtime.files import copy_file, open_lock, replace_file, replacing, write_file
+from ldmcli.runtime.files import copy_file, lock_alone, open_lock, replace_file, replacing, write_file
 
 
 def test_a_file_is_written_with_its_folder_and_nothing_beside_it(tmp_path):
@@ -143,3 +145,16 @@ def test_of_two_that_write_one_name_without_overwriting_one_is_told(tmp_path):
     with pytest.raises(LdmError, match="scores.csv: another process wrote it meanwhile; nothing was replaced"):
         write_file(path, "theirs", overwrite=False)
     assert path.read_text() == "mine" and os.listdir(tmp_path) == [path.name]
+
+
+def test_a_lock_is_for_one_and_a_disk_without_locks_stops_nobody(tmp_path, monkeypatch):
+    with open_lock(tmp_path / ".lock") as first, open_lock(tmp_path / ".lock") as second:
+        lock_alone(first)
+        with pytest.raises(BlockingIOError):
+            lock_alone(second)
+
+        def none_here(file, how):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", none_here)
+        lock_alone(second)

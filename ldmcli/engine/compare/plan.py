@@ -1,6 +1,5 @@
 """What a comparison will draw and where it will write: resolved before torch is imported."""
 
-import fcntl
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from ldmcli.config.measuring import CompareConfig
 from ldmcli.diffusion import catalogue
 from ldmcli.diffusion.catalogue import Scheduler
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.runtime.files import open_lock
+from ldmcli.runtime.files import lock_alone, open_lock
 
 WRITTEN = ("results.json", "results.csv", "grid.png", "report.html")
 
@@ -62,7 +61,7 @@ def claimed_folder(config: CompareConfig) -> Iterator[Path]:
         raise LdmError(f"cannot write in {folder}: {error.strerror}.") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_alone(lock)
         except BlockingIOError as error:
             raise UsageError(f"-o {config.output}: another comparison is writing there.", hint="Name another folder.") from error
         plan_folder(config)  # another one may just have ended

@@ -11,6 +11,7 @@ from ldmcli.engine.compare.comparison import Comparison
 from ldmcli.engine.compare.plan import Cell, claimed_folder, plan_cells, plan_folder
 from ldmcli.engine.compare.scorer import open_scorer
 from ldmcli.engine.compare.statistics import differences, verdicts
+from ldmcli.engine.compare.walk import pieces_of
 from ldmcli.engine.jobs import Request, plan_jobs
 from ldmcli.engine.sampling.open_model import OpenModel
 from ldmcli.engine.sampling.settings import prompt_notes
@@ -43,7 +44,7 @@ def run_comparison(
     """
     cells, drawing = plan_cells(config), config.drawing
     plan_folder(config)
-    check_room(config.output or Path("outputs"))
+    check_room((config.output or Path("outputs")).expanduser())
     threads, runtime = set_threads(), select_runtime(own_device(drawing.device), drawing.dtype)
     yield Note(f"device {runtime.device}: {runtime.device_reason}; dtype {runtime.dtype_name}: {runtime.dtype_reason}")
     scorer, scorer_note = open_scorer(config.clip_model, source, runtime.device) if team.main else (None, "")
@@ -93,11 +94,13 @@ def _measure_all(bench: Comparison, cells: Sequence[Cell]) -> Generator[Event, N
     first_error: LdmError | None = None
     for number, cell in enumerate(cells, 1):
         row: ComparedRow | None
+        place = Place(number, len(cells), number - 1)
         try:
-            row = yield from bench.measure(cell, Place(number, len(cells), number - 1))
+            row = yield from bench.measure(cell, place)
         except (PeerLost, ToldElsewhere):
             raise
         except (LdmError, RuntimeError, MemoryError) as error:  # torch's out-of-memory error is a RuntimeError
+            bench.team.send(pieces_of(place), None)  # nobody waits for this one's share of it
             known = in_a_sentence(error)
             first_error = first_error or known
             row = failed_row(cell, known)

@@ -86,10 +86,15 @@ def walk_all(
     def work(number: int) -> Generator[Event, None, WalkResult]:
         return walk(session, settings, parts[number], stage, part=(number, len(parts)), place=place)
 
-    walked = yield from share_out(team, stage, len(parts), work)
+    walked = yield from share_out(team, pieces_of(place), len(parts), work)
     if walked is None:
         return None
     return WalkResult(torch.cat([one.latents for one in walked]), sum(one.seconds for one in walked), walked[0].calls, len(parts))
+
+
+def pieces_of(place: Place) -> str:
+    """What the processes of a team call the batches of one cell; two cells may be the same scheduler at as many steps."""
+    return f"cell {place.number}"
 
 
 def timed_next(steps: Any, device: torch.device) -> tuple[DenoiseStep, float]:

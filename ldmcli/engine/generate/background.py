@@ -49,7 +49,7 @@ class BackgroundWorker(Generic[Result]):
             yield self.waiting.popleft().result()
 
 
-class Begun(Generic[Result]):
+class BackgroundTask(Generic[Result]):
     """One piece of work in a thread of its own. A process that ends does not wait for it."""
 
     def __init__(self, work: Callable[[], Result]) -> None:

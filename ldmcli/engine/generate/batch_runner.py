@@ -12,7 +12,7 @@ from PIL import Image
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.approximations import ApproximationMeter, Choice, approximate_choices
 from ldmcli.engine.generate.approximations import in_words as measured_in_words
-from ldmcli.engine.generate.background import BackgroundWorker, Begun
+from ldmcli.engine.generate.background import BackgroundTask, BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
@@ -55,7 +55,7 @@ class Run:
 
     def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
-        self.hashing = Begun(lambda: (self.model.unet_sha256, self.model.other_weights))  # of large weights it takes seconds
+        self.hashing = BackgroundTask(lambda: (self.model.unet_sha256, self.model.other_weights))  # of large weights it takes seconds
         for config in dict.fromkeys(job.config for job in jobs):
             try:
                 self.settings[config] = self.model.settings(config)

@@ -1,8 +1,10 @@
 """A `generate` command among others: what the folder's manifest knows of it, its numbers, and the part of it that is drawn here."""
 
 import secrets
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ldmcli.config.checks import check
@@ -17,7 +19,11 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
 from ldmcli.runtime.device import use_threads
-from ldmcli.runtime.team import Team
+from ldmcli.runtime.launcher import restarted
+from ldmcli.runtime.team import POLL_S, Team
+
+SEEN_S = 60.0
+"""After so long a machine sees what another one wrote on a network disk: NFS remembers for 60 s at most that a file is not there."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +59,19 @@ def find_command(
     """
     manifest = Manifest(outputs.folder) if outputs.file is None else None
     name, before, fuse = digest(requests), None, config.fuse
-    if team.main and manifest and (config.resume or config.shard):
+    resume = config.resume or restarted()  # a launcher that starts all anew cannot add --resume
+    if team.main and manifest and (resume or config.shard):
         before = manifest.started(name, config.seed)
         if config.fuse and not before and (before := manifest.started(digest(without_copies(requests)), config.seed)):
             yield Note(f"{outputs.folder} was begun with --no-fuse, or before there was --fuse, and goes on so")
             fuse = False
-    if config.resume and not before:
+    if resume and not before:
         yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
-    drawn = secrets.randbelow(2**32) if config.seed is None else config.seed
+    needed = any(request.seed is None for request in requests)
+    drawn = config.seed if config.seed is not None else secrets.randbelow(2**32) if needed else 0  # one that nothing uses is no chance
     known: dict[str, Any] = {"seed": drawn, "threads": threads, "first": 0, **(before or {})}
     known, fuse, resumed = team.agree("command", (known, fuse, before is not None))
-    if config.seed is None and any(request.seed is None for request in requests):
+    if config.seed is None and needed:
         yield Note(f"seed {known['seed']} ({'as before' if resumed else 'drawn'})")
     if config.fuse and not fuse:
         config, requests = replace(config, fuse=False), without_copies(requests)
@@ -86,11 +94,21 @@ def begin(command: Command, writer: PictureWriter, team: Team, pictures: int) ->
         writer.begin(command.digest, command.seed, pictures, command.threads, join=command.config.shard is not None)
     first, resumed = team.agree("first", (writer.outputs.first, writer.resumed))
     writer.outputs, writer.resumed = writer.outputs.numbered_from(first), resumed
-    if not team.main and command.manifest and not Manifest(writer.outputs.folder).started(command.digest, command.seed):
-        raise LdmError(
-            f"{writer.outputs.folder} of process {team.index} is not that of process 0.",
-            hint="Put it on a disk that all machines share, or use --shard and --merge.",
-        )
+    if not team.main and command.manifest:
+        _see_the_start(command, writer.outputs.folder, team)
+
+
+def _see_the_start(command: Command, folder: Path, team: Team) -> None:
+    """Wait until the line of process 0 is in the manifest here. Raises LdmError when it does not appear."""
+    last = time.monotonic() + SEEN_S
+    while not Manifest(folder).started(command.digest, command.seed):
+        if time.monotonic() > last:
+            raise LdmError(
+                f"{folder} of process {team.index} is not that of process 0.",
+                hint="Put it on a disk that all machines share, or use --shard and --merge.",
+            )
+        team.look_at_the_first()
+        time.sleep(POLL_S)
 
 
 def parts_of(config: GenerateConfig, batches: list[list[Job]]) -> Generator[Event, None, list[list[Job]]]:

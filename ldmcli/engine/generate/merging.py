@@ -1,19 +1,18 @@
 """`ldm generate --merge`: folders that hold parts of one command become one folder."""
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ldmcli.errors import LdmError, PartlyFailed, UsageError
+from ldmcli.errors import LdmError, NotFound, PartlyFailed, UsageError
 from ldmcli.outputs.joining import Joined, copy_new, join, ranges
-from ldmcli.outputs.manifest import RECORD_KEYS, checksum, planned_number
+from ldmcli.outputs.manifest import RECORD_KEYS, Manifest, check_manifest, checksum, planned_number
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.pictures import ImageRecord
 from ldmcli.records.words import counted
-from ldmcli.runtime.files import write_file
 
 
 def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
@@ -25,14 +24,17 @@ def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
     target = Path(output).expanduser()
     if target.exists() and not target.is_dir():
         raise UsageError(f"-o {output}: a file of this name is in the way.")
-    sources = [folder for folder in dict.fromkeys(folders) if not (target.exists() and folder.samefile(target))]
-    joined = join([*([target] if (target / "manifest.jsonl").is_file() else []), *sources])
+    sources = [folder for folder in dict.fromkeys(folders) if not _same(folder, target)]
+    if target.is_dir():
+        check_manifest(target)
+    manifest = Manifest(target)
+    joined = join([*([target] if manifest.rows else []), *sources])
     check_numbers(joined)
     if not joined.pictures:
         raise LdmError(f"none of {counted(len(folders), 'folder')} holds a finished picture.")
-    names = [row["path"] for _, row in joined.pictures.values()]
-    if len(set(names)) < len(names):
-        raise LdmError(f"two pictures are named {max(names, key=names.count)}.", hint="Draw the parts again without a template in -o.")
+    name, times = Counter(row["path"] for _, row in joined.pictures.values()).most_common(1)[0]
+    if times > 1:
+        raise LdmError(f"two pictures are named {name}.", hint="Draw the parts again without a template in -o.")
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,14 +42,29 @@ def merge_folders(folders: Sequence[Path], output: str) -> Iterator[Event]:
     for folder, row in sorted(joined.pictures.values(), key=lambda picture: planned_number(picture[1])):
         _copy(folder, target, row)
         yield _record(target, row)
-    write_file(target / "manifest.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(joined)))
+    manifest.rewrite(rows_of(joined))
     if joined.twice:
         yield Note(f"{counted(len(joined.twice), 'picture')} there more than once, and equal")
+    yield from _what_is_not_there(joined, target)
+
+
+def _what_is_not_there(joined: Joined, target: Path) -> Iterator[Note]:
+    """A warning of pictures that could not be drawn. Raises PartlyFailed where some could not, or are missing."""
+    failed = f"{counted(len(joined.failed), 'picture')} could not be drawn: {ranges(number for _, number in joined.failed)}."
+    hint = f"Draw what is missing: the same command with --resume -o {target}/"
     if joined.missing:
-        raise PartlyFailed(
-            f"{counted(len(joined.missing), 'picture')} missing: {ranges(joined.missing)}.",
-            hint=f"Draw what is missing: the same command with --resume -o {target}/",
-        )
+        if joined.failed:
+            yield Note(failed, warning=True)
+        raise PartlyFailed(f"{counted(len(joined.missing), 'picture')} missing: {ranges(joined.missing)}.", hint=hint)
+    if joined.failed:
+        raise PartlyFailed(failed, hint=hint)
+
+
+def _same(folder: Path, target: Path) -> bool:
+    """Whether the target is among the folders. Raises NotFound for one that is not there."""
+    if not folder.is_dir():
+        raise NotFound(f"{folder} is not there, or no folder.", hint="Name folders that ldm generate has written.")
+    return target.exists() and folder.samefile(target)
 
 
 def check_numbers(joined: Joined) -> None:

@@ -1,6 +1,6 @@
 """Pairs of pictures and captions as unit vectors, batch by batch, by one process or several."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,8 @@ def _embed_pictures(
                 batch[path] = read_picture(path) if member is None else read_captioned(member)
             except BadPicture as error:
                 bad[path] = str(error)
-        found = dict(zip(batch, scorer.embed_pictures(list(batch.values())), strict=True)) if batch else {}
+        embedded: Iterable[Tensor] = scorer.embed_pictures(list(batch.values())) if batch else ()
+        found = {path: vector.clone() for path, vector in zip(batch, embedded, strict=True)}  # a view is sent with all it is part of
         yield Progress("score", min((number + 1) * size, len(paths)), len(paths))
         return found, bad
 

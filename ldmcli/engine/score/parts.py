@@ -22,8 +22,15 @@ def without_doubles(inputs: Sequence[Path], pairs: Pairs) -> tuple[Pairs, list[N
     joined, notes = join(folders), []
     if joined.twice:
         notes.append(Note(f"{counted(len(joined.twice), 'picture')} there more than once, and equal; scored once"))
+    replaced = {path for path, place in joined.changed.items() if place in joined.pictures}
+    if replaced:
+        said = f"{counted(len(replaced), 'file')} changed since drawn, and in another folder as drawn; left out: {min(replaced)}"
+        notes.append(Note(said, warning=True))
     if joined.missing:
         notes.append(Note(f"{counted(len(joined.missing), 'picture')} of the job missing: {ranges(joined.missing)}", warning=True))
     place = {folder / row["path"]: number for (_, number), (folder, row) in joined.pictures.items()}
-    once = sorted((pair for pair in pairs.pairs if pair.path not in joined.twice), key=lambda pair: place.get(pair.path, MOST_NUMBERS))
+    once = sorted(
+        (pair for pair in pairs.pairs if pair.path not in joined.twice.keys() | replaced),
+        key=lambda pair: place.get(pair.path, MOST_NUMBERS),
+    )
     return replace(pairs, pairs=tuple(once)), notes

@@ -51,7 +51,8 @@ def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], 
     sample_s = max(watched.looking_s[-1] - validate_s, 0.0)
     if isinstance(config, TrainVAEConfig):  # a U-Net's validation always has the same number of rows
         validate_s *= held_out_count(whole, config.held_out) / max(held_out_count(tried - bad, config.held_out), 1)
-    assert (memory := watched.steps[-1].memory) is not None
+    memory = watched.steps[-1].memory
+    assert memory is not None
     yield RunPlan(
         source=data.source,
         processes=processes,

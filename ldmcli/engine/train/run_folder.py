@@ -1,6 +1,5 @@
 """The folder of a training run: whose it is, and what it was made with."""
 
-import fcntl
 import json
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.run_log import disk_errors
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.notes import Note
-from ldmcli.runtime.files import open_lock, replace_file
+from ldmcli.runtime.files import lock_alone, open_lock, replace_file
 from ldmcli.runtime.processes import Processes
 from ldmcli.runtime.remote import public, shown
 from ldmcli.runtime.room import check_room
@@ -74,7 +73,7 @@ def _locked(config: TrainConfig) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     with open_lock(run / ".lock") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_alone(lock)
         except BlockingIOError as error:
             raise LdmError(f"another training run is using {run}.") from error
         yield

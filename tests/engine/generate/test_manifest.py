@@ -2,6 +2,12 @@
 
 import hashlib
 import json
+import os
+import shutil
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +149,31 @@ def test_numbers_that_were_promised_are_given_to_nobody_else(tmp_path):
     assert claims == [0, 3, 6]
     assert Manifest(tmp_path).claim("d", seed=0, pictures=1, threads=1, free=lambda: 20)["first"] == 20
     assert Manifest(tmp_path).claim("c", seed=1, pictures=3, threads=1, free=lambda: 0, join=True)["first"] == 3
+
+
+def test_a_rewritten_manifest_keeps_what_others_add(tmp_path):
+    """Also the row of one that has opened the file and waits for its lock."""
+    mine, other = Manifest(tmp_path), Manifest(tmp_path)
+    for number in range(3):
+        other.append({"row": number})
+    assert len(mine.rows) == 3
+    other.append({"row": 3})
+    waiting = threading.Thread(target=lambda: Manifest(tmp_path).append({"row": 4}), daemon=True)
+    with other._open():
+        waiting.start()
+        last = time.monotonic() + 10
+        while times_open(mine.path) < 2 and time.monotonic() < last:
+            time.sleep(0.005)
+        os.replace(shutil.copy(mine.path, tmp_path / "copy"), mine.path)
+    waiting.join(10)
+    mine.rewrite([{"row": 2}, {"row": 1}])
+    assert [row["row"] for row in Manifest(tmp_path).rows] == [2, 1, 3, 4]
+
+
+def times_open(path: Path) -> int:
+    """How often this process has a file open."""
+    found = 0
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += os.readlink(file) == str(path)
+    return found

@@ -76,3 +76,12 @@ def test_what_is_there_twice_counts_once_and_what_is_missing_is_named(score, dra
 )  # fmt: skip
 def test_numbers_in_words(numbers, words):
     assert ranges(numbers) == words
+
+
+def test_a_damaged_copy_is_left_out_where_another_folder_has_the_picture(score, drawn, tmp_path):
+    whole = shutil.copytree(drawn / "whole", tmp_path / "whole")
+    path = whole / sorted(path.name for path in (drawn / "part-1").glob("*.png"))[0]
+    shutil.copy(sorted(whole.glob("*.png"))[-1], path)
+    code, out, err = score(whole, drawn / "part-1", "--json")
+    assert code == 0 and json.loads(out)["n"] == 12, err
+    assert f"left out: {path}" in err

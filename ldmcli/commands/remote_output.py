@@ -56,7 +56,7 @@ class RemoteOutput:
         part, end = find_shard(shard), re.search(r"[0-9]{1,9}$", self.folder.url)
         if end is None or int(end[0]) != part.number:
             raise UsageError(
-                f"--shard {shard}: {public(self.folder.url)} has to end in the number of the part; one folder for all would keep one manifest.",
+                f"--shard {shard}: {public(self.folder.url)} has to end in the number of the part; one for all would keep one manifest.",
                 hint=f"Give each part its own, -o {public(self.folder.url)}/part-{part.number}/, then join them with --merge.",
             )
 

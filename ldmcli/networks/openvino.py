@@ -7,7 +7,6 @@ of them up to the text. The loop, the solvers and the text stay ours. https://do
 
 import copy
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

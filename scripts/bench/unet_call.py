@@ -60,11 +60,9 @@ def backend_calls(model: Path, x: Tensor, t: Tensor, states: Tensor, precisions:
     calls = {}
     for precision in precisions:
         dtype = {name: dtype for dtype, name in PRECISIONS.items()}[precision]
-        ours, kept, latents = (
-            OpenVINOUNet(load_unet(model).to(dtype), (root := user_cache()) and root / "openvino"),
-            TextContext(states.to(dtype), remember=True),
-            x.to(dtype),
-        )
+        root = user_cache()
+        ours = OpenVINOUNet(load_unet(model).to(dtype), root and root / "openvino")
+        kept, latents = TextContext(states.to(dtype), remember=True), x.to(dtype)
 
         def call(ours: UNet = ours, kept: TextContext = kept, latents: Tensor = latents) -> Tensor:
             return ours(latents, t, kept).float()  # type: ignore[no-any-return]

@@ -81,3 +81,14 @@ def test_a_wait_for_one_that_writes_nothing_has_an_end(bucket, url, monkeypatch)
         remote_cache.until_got(held, remote_folder.fcntl.LOCK_EX, url, folder.local)
         with pytest.raises(remote_cache.NotFound, match="another process has been getting it"):
             folder.get(whole=False)
+
+
+def test_resume_in_a_config_file_is_seen_beside_a_typed_bucket(bucket, url, tmp_path):
+    from ldmcli.commands.settings import Invocation
+    from ldmcli.config.generation import GenerateConfig
+    from ldmcli.config.shared import ReportOptions
+
+    (tmp_path / "x.toml").write_text("resume = true\n")
+    kinds = (GenerateConfig, ReportOptions)
+    asked = Invocation("generate", kinds, {"output": f"{url}/", "config": tmp_path / "x.toml"})
+    assert (asked.remote.folder.local / "0.png").read_bytes() == b"old"

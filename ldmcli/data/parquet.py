@@ -15,8 +15,8 @@ from ldmcli.data.captioned import CaptionedImage, CaptionedImages, Collector, ca
 from ldmcli.data.shards import Keys
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.runtime.pictures import MAX_BYTES, BadPicture
-from ldmcli.runtime.remote import shown, url_of
 from ldmcli.runtime.remote_cache import opened, size_and_time
+from ldmcli.runtime.urls import shown, url_of
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp")
 OTHERS = {"train": ("val", "dev", "test"), "val": ("train", "test")}

@@ -18,7 +18,7 @@ from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.streamed import ShardImages
 from ldmcli.errors import LdmError
-from ldmcli.runtime.remote import shown
+from ldmcli.runtime.urls import shown
 
 SHOWN = 100_000
 """Streamed pictures of which it is remembered what was shown for them: more than any batch holds."""

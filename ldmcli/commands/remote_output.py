@@ -14,7 +14,7 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Saved
 from ldmcli.records.pictures import GenerateReport, ImageRecord
 from ldmcli.records.training import TrainDone
-from ldmcli.runtime.remote import public, url_of
+from ldmcli.runtime.urls import public, url_of
 
 MANIFEST_EVERY, GROWN = 32, 1.1
 """The manifest is sent as a whole, so after so many pictures at least, and when it has grown by a tenth."""

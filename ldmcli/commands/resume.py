@@ -21,21 +21,24 @@ NEWEST = ("auto", "latest")
 Values = dict[str, Any]
 
 
-def read_files(kinds: tuple[type[Options], ...], typed: Values, command: str) -> tuple[Values, Values]:
-    """What the record of the run that --resume names states, and what --config does, by field; the file wins.
-
-    typed: the fields that flags and LDM_ variables set. Raises UsageError and NotFound.
-    """
+def read_stated(kinds: tuple[type[Options], ...], typed: Values, command: str) -> Values:
+    """What --config states, by field. typed: the fields that flags and LDM_ variables set. Raises UsageError and NotFound."""
     config = typed.get("config")
-    stated = _options(config, kinds, command, going_on="resume" in typed) if config is not None else {}
-    merged = over(stated, typed)
+    return _options(config, kinds, command, going_on="resume" in typed) if config is not None else {}
+
+
+def read_record(kinds: tuple[type[Options], ...], merged: Values, command: str) -> Values:
+    """What the record of the run that --resume names states, by field. merged: what --config, variables and flags set together.
+
+    Raises UsageError and NotFound.
+    """
     record: Values = {}
     trains = any(issubclass(kind, CheckpointOptions) for kind in kinds)  # elsewhere --resume means something else
     if trains and (run := _run_to_go_on(merged)):
         record = _options(run / RECORD, kinds, command, going_on=True)
         if merged["resume"] not in NEWEST and Path(merged["resume"]) != run:
             record.pop("output")  # one of its checkpoints begins a run of its own
-    return record, stated
+    return record
 
 
 def over(lower: Values, upper: Values) -> Values:

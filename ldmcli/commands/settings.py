@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ldmcli.commands.remote_output import RemoteOutput
-from ldmcli.commands.resume import over, read_files
+from ldmcli.commands.resume import over, read_record, read_stated
 from ldmcli.config.options import Options, declared
 from ldmcli.config.reading import fields_of, read_environment, read_flags
 from ldmcli.errors import UsageError
@@ -26,14 +26,12 @@ class Invocation:
         self.model_said: set[str] = set()
         flags = read_flags(kinds, typed)
         environment = read_environment(kinds)
-        self.remote = RemoteOutput(command, {**environment, **flags})
-        for said in (environment, flags):
-            if "output" in said:
+        file = read_stated(kinds, {**environment, **flags}, command)
+        self.remote = RemoteOutput(command, over(file, {**environment, **flags}))
+        for said in (file, environment, flags):
+            if self.remote.folder is not None and "output" in said:
                 said["output"] = self.remote.output
-        record, file = read_files(kinds, {**environment, **flags}, command)
-        if self.remote.folder is None and "output" in file:
-            self.remote = RemoteOutput(command, {**file, **environment, **flags})
-            file["output"] = self.remote.output if self.remote.folder else file["output"]
+        record = read_record(kinds, over(file, {**environment, **flags}), command)
         self.values = {"record": record, "file": file, "environment": environment, "flag": flags}
 
     @property

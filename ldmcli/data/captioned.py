@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.records.words import counted
-from ldmcli.runtime.remote import shown
+from ldmcli.runtime.urls import shown
 
 NAME_KEYS = ("file_name", "image", "filename", "path", "file")
 CAPTION_KEYS = ("text", "caption", "captions", "prompt")

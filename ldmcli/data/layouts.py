@@ -14,9 +14,9 @@ from ldmcli.data.remote_data import find_remote
 from ldmcli.data.shards import BRACES, Keys, find_shards, load_shards
 from ldmcli.data.survey import survey
 from ldmcli.errors import NotFound, UsageError
-from ldmcli.runtime.remote import public, url_of
 from ldmcli.runtime.remote_cache import local_file, local_folder
 from ldmcli.runtime.remote_versions import files_below
+from ldmcli.runtime.urls import public, url_of
 
 TABLES, SHARDS = (".jsonl", ".csv"), (".tar", ".parquet")
 

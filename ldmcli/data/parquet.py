@@ -15,8 +15,8 @@ from ldmcli.data.captioned import CaptionedImage, CaptionedImages, Collector, ca
 from ldmcli.data.shards import Keys
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.runtime.pictures import MAX_BYTES, BadPicture
-from ldmcli.runtime.remote import shown, url_of
 from ldmcli.runtime.remote_cache import opened, size_and_time
+from ldmcli.runtime.urls import shown, url_of
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp")
 OTHERS = {"train": ("val", "dev", "test"), "val": ("train", "test")}
@@ -27,6 +27,9 @@ GROUPS = 4
 
 MOST_BYTES = 2**31
 """Of a row group that is read, unpacked."""
+
+BUFFER = 2**20
+"""Bytes that are read at once, where a row group is not read as a whole."""
 
 _reading = threading.Lock()
 
@@ -66,7 +69,10 @@ def read_cell(image: CaptionedImage) -> bytes:
     group, row = image.cell
     with _reading:  # one that reads a group reads it for all
         values = _group(image.path, image.column, group, size_and_time(image.path))
-    body = values[row].as_py()
+    try:
+        body = values[row].as_py()
+    except (LookupError, ValueError) as error:  # fewer rows than the file says, or a name that is no text
+        raise BadPicture("a damaged cell") from error
     body = body.get("bytes") if isinstance(body, dict) else body
     if not isinstance(body, bytes):
         raise BadPicture("an empty cell")
@@ -139,13 +145,18 @@ def _may_be_text(field: Any) -> bool:
 
 
 def _no_nulls(file: Any, group: int, name: str) -> bool:
-    """Whether the file says that every row of the group has this."""
-    columns = file.metadata.row_group(group)
-    for number in range(columns.num_columns):
-        column = columns.column(number)
-        if column.path_in_schema == name:
-            return column.statistics is not None and column.statistics.null_count == 0
-    return False
+    """Whether the file says that every row of the group has this. The first row is read before it is asked, which raises for a damaged
+    description of the column; pyarrow's door to the description itself would end the process.
+    """
+    place = next((number for number in range(len(file.schema)) if file.schema.column(number).path == name), None)
+    if place is None:
+        return False
+    next(file.iter_batches(batch_size=1, row_groups=[group], columns=[name], use_threads=False), None)
+    column = file.metadata.row_group(group).column(place)
+    if (column.physical_type, file.schema.column(place).physical_type) != ("BYTE_ARRAY", "BYTE_ARRAY"):
+        return False
+    statistics = column.statistics
+    return statistics is not None and statistics.null_count == 0
 
 
 @contextmanager
@@ -157,9 +168,9 @@ def _parquet(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise UsageError(f"{shown(path)}: Parquet files need the package pyarrow.", hint="Get it with: pip install pyarrow") from error
     try:
-        with opened(path) as body, ParquetFile(body) as file:
+        with opened(path) as body, ParquetFile(body, pre_buffer=False, buffer_size=BUFFER) as file:
             yield file
-    except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
+    except (arrow.ArrowException, OSError, ValueError, LookupError) as error:
         if isinstance(error, OSError) and error.strerror:  # of the system; pyarrow's own has none
             raise
         why = str(error).strip().partition("\n")[0] or type(error).__name__

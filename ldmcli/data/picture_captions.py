@@ -16,8 +16,8 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.weighting import words
 from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
-from ldmcli.runtime.remote import shown
 from ldmcli.runtime.remote_cache import local_copy
+from ldmcli.runtime.urls import shown
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from ldmcli.data.parquet import of_split
 from ldmcli.data.shards import BRACES, expanded
 from ldmcli.errors import NotFound
 from ldmcli.records.words import counted
-from ldmcli.runtime.remote import public
 from ldmcli.runtime.remote_cache import local_folder
 from ldmcli.runtime.remote_versions import files_below, version_of
+from ldmcli.runtime.urls import public
 
 
 @dataclass(frozen=True)

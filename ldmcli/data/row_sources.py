@@ -19,7 +19,7 @@ from ldmcli.data.pictures import CROPS
 from ldmcli.data.streamed import ShardImages
 from ldmcli.errors import LdmError
 from ldmcli.records.words import counted
-from ldmcli.runtime.remote import shown
+from ldmcli.runtime.urls import shown
 
 SHOWN = 100_000
 """Streamed pictures of which it is remembered what was shown for them: more than any batch holds."""

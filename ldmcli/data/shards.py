@@ -20,8 +20,8 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.readers.json_text import parse_json
 from ldmcli.records.words import counted
 from ldmcli.runtime.pictures import MAX_BYTES
-from ldmcli.runtime.remote import shown
 from ldmcli.runtime.remote_cache import opened
+from ldmcli.runtime.urls import shown
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MAX_TEXT_BYTES = 64 * MAX_CAPTION_CHARS

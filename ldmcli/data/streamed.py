@@ -15,7 +15,7 @@ from ldmcli.data.remote_data import find_remote
 from ldmcli.data.shards import Keys, find_shards, load_shards
 from ldmcli.data.text_file import read_json
 from ldmcli.errors import LdmError, NotFound, UsageError
-from ldmcli.runtime.remote import shown, url_of
+from ldmcli.runtime.urls import shown, url_of
 
 COUNTS = "sizes.json"
 """Beside the shards: how many samples each has, by name; also what open_clip reads."""

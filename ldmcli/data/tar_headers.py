@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ldmcli.errors import LdmError
-from ldmcli.runtime.remote import shown
+from ldmcli.runtime.urls import shown
 
 MAX_HEADER_BYTES = 2**20
 """Of a pax header or a long name; a usual one has 512."""

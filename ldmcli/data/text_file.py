@@ -16,8 +16,8 @@ from typing import Any
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.readers.json_text import DATA_BYTES, parse_json
-from ldmcli.runtime.remote import shown, url_of
 from ldmcli.runtime.remote_cache import opened
+from ldmcli.runtime.urls import shown, url_of
 
 MARKS = (
     (codecs.BOM_UTF32_LE, ""),

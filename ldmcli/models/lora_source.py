@@ -14,8 +14,8 @@ from ldmcli.models.header import read_header
 from ldmcli.models.layout import is_pickle, is_safetensors
 from ldmcli.readers.json_text import parse_json
 from ldmcli.readers.tables import LORA, LORA_PARTS
-from ldmcli.runtime.remote import public, url_of
 from ldmcli.runtime.remote_cache import local_copy
+from ldmcli.runtime.urls import public, url_of
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 """diffusers' name for it; a training run keeps its own in RUN/lora/."""

@@ -8,9 +8,9 @@ from typing import Unpack
 from ldmcli.errors import LdmError
 from ldmcli.models.hub import files_to_get
 from ldmcli.models.layout import NO_PICKLE, Picking, is_pickle, is_safetensors, shard_names
-from ldmcli.runtime.remote import public
 from ldmcli.runtime.remote_cache import local_file, local_folder
 from ldmcli.runtime.remote_versions import files_below
+from ldmcli.runtime.urls import public
 
 
 def remote_model(url: str, parts: Collection[str], **picking: Unpack[Picking]) -> tuple[str, Path]:

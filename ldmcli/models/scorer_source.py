@@ -6,7 +6,7 @@ from pathlib import Path
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.hub import files_on_hub, names_repository
 from ldmcli.models.remote_model import remote_files
-from ldmcli.runtime.remote import public, url_of
+from ldmcli.runtime.urls import public, url_of
 
 BUNDLED_SCORER = Path(__file__).parent / "bundled_scorer"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"

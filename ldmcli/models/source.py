@@ -18,7 +18,7 @@ from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 from ldmcli.models.remote_model import remote_files, remote_model
-from ldmcli.runtime.remote import public, url_of
+from ldmcli.runtime.urls import public, url_of
 
 BUNDLED = Path(__file__).parent / "bundled"
 

@@ -17,8 +17,9 @@ from ldmcli.readers.json_text import parse_json
 from ldmcli.runtime import remote
 from ldmcli.runtime.files import open_lock
 from ldmcli.runtime.remote import RemoteFile
-from ldmcli.runtime.remote_cache import fetch_into, until_got
+from ldmcli.runtime.remote_cache import fetch_into
 from ldmcli.runtime.remote_versions import cache_folder, digest
+from ldmcli.runtime.waiting import until_got
 
 LIST = ".ldm-sent.jsonl"
 MANIFEST = "manifest.jsonl"

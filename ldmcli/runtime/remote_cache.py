@@ -7,7 +7,6 @@ shares the lock until the process ends. A file that was opened can be read to it
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import IO, BinaryIO
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote
 from ldmcli.runtime.files import open_lock
-from ldmcli.runtime.remote import RemoteFile, public, url_of
+from ldmcli.runtime.remote import RemoteFile
 from ldmcli.runtime.remote_versions import cache_folder, digest, files_below, note_of, version_of
+from ldmcli.runtime.urls import public, url_of
+from ldmcli.runtime.waiting import until_got
 
 CACHE_GB = 20.0
 """Where LDM_REMOTE_CACHE_GB does not say otherwise."""
-WAIT_S, POLL_S = 1800.0, 0.05
-"""For another process that gets the same file."""
-
 OPENED = 10
 """How often a copy is made again that is gone before it is opened."""
 
@@ -196,30 +194,6 @@ def _lock(key: str) -> IO[str]:
         return open_lock(locks / key)
     except OSError as error:
         raise LdmError(f"{locks}: {error.strerror or error}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
-
-
-def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:
-    """Raises NotFound where another process has written nothing below `growing` for WAIT_S seconds, and keeps the lock."""
-    until = time.monotonic() + WAIT_S
-    while True:
-        try:
-            return fcntl.flock(lock, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                idle = time.time() - _written(growing)
-                if idle > WAIT_S:
-                    raise NotFound(f"{public(url)}: another process has been getting it for {WAIT_S:g} seconds.") from None
-                until += WAIT_S - idle
-            time.sleep(POLL_S)
-
-
-def _written(folder: Path) -> float:
-    """When the newest file below it was written to last, in seconds since 1970."""
-    newest = 0.0
-    for path in (folder, *folder.rglob("*")):
-        with suppress(OSError):  # gone meanwhile
-            newest = max(newest, path.stat().st_mtime)
-    return newest
 
 
 def _name(file: RemoteFile) -> str:

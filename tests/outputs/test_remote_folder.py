@@ -4,7 +4,7 @@ import pytest
 
 from ldmcli.outputs import remote_folder
 from ldmcli.outputs.remote_folder import RemoteFolder
-from ldmcli.runtime import remote, remote_cache
+from ldmcli.runtime import remote, waiting
 
 THEIRS = {".git/config": b"a", ".hidden": b"b", "cache/latents.npy": b"c", "deep/.x/y": b"d"}
 
@@ -74,10 +74,21 @@ def test_a_late_process_of_a_team_leaves_what_the_first_one_has_made(bucket, url
 
 
 def test_a_wait_for_one_that_writes_nothing_has_an_end(bucket, url, monkeypatch):
-    monkeypatch.setattr(remote_cache, "WAIT_S", 0.2)
+    monkeypatch.setattr(waiting, "WAIT_S", 0.2)
     folder = RemoteFolder(url)
     folder.local.mkdir(parents=True)
     with remote_folder.open_lock(folder.local.with_name(f"{folder.local.name}.lock")) as held:
-        remote_cache.until_got(held, remote_folder.fcntl.LOCK_EX, url, folder.local)
-        with pytest.raises(remote_cache.NotFound, match="another process has been getting it"):
+        waiting.until_got(held, remote_folder.fcntl.LOCK_EX, url, folder.local)
+        with pytest.raises(waiting.NotFound, match="another process has been getting it"):
             folder.get(whole=False)
+
+
+def test_resume_in_a_config_file_is_seen_beside_a_typed_bucket(bucket, url, tmp_path):
+    from ldmcli.commands.settings import Invocation
+    from ldmcli.config.generation import GenerateConfig
+    from ldmcli.config.shared import ReportOptions
+
+    (tmp_path / "x.toml").write_text("resume = true\n")
+    kinds = (GenerateConfig, ReportOptions)
+    asked = Invocation("generate", kinds, {"output": f"{url}/", "config": tmp_path / "x.toml"})
+    assert (asked.remote.folder.local / "0.png").read_bytes() == b"old"

@@ -8,9 +8,9 @@ from servers import Proxy
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote, remote_cache
-from ldmcli.runtime.remote import url_of
 from ldmcli.runtime.remote_cache import local_copy, local_file, local_folder, opened
 from ldmcli.runtime.remote_versions import _known, files_below, note_of, version_of
+from ldmcli.runtime.urls import public, url_of
 
 BODY = bytes(range(256)) * 400
 """102,400 bytes."""
@@ -216,7 +216,7 @@ def test_a_file_of_unknown_size_is_refused(tmp_path):
     ("https://h:80/a", "https://h:80/a"),
 ])  # fmt: skip
 def test_no_secret_is_printed(url, said):
-    assert remote.public(url) == said
+    assert public(url) == said
 
 
 def test_no_message_holds_a_secret(web, monkeypatch):

@@ -22,8 +22,8 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
 from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.records.pictures import FailedItem
-from ldmcli.runtime.remote import public
 from ldmcli.runtime.remote_cache import opened
+from ldmcli.runtime.urls import public
 
 MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
 """Of a file, which is a million prompts of 250 letters, and of a line; a longer one is taken for several."""

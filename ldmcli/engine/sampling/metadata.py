@@ -16,7 +16,7 @@ from ldmcli.outputs.picture_files import picture_texts
 from ldmcli.records.pictures import PICTURE_SCHEMA
 from ldmcli.records.words import plain
 from ldmcli.runtime.device import Runtime, instruction_set
-from ldmcli.runtime.remote import public, shown
+from ldmcli.runtime.urls import public, shown
 
 IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
 """Options that every row of a manifest states anyway."""

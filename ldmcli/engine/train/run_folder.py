@@ -15,8 +15,8 @@ from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.runtime.files import lock_alone, open_lock, replace_file
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime.remote import public, shown
 from ldmcli.runtime.room import check_room
+from ldmcli.runtime.urls import public, shown
 
 MAY_CHANGE = {
     "max_steps",

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import logging
-import os
 import socket
 import socketserver
 import threading
@@ -190,8 +189,3 @@ class Bucket:
         )
         client.create_bucket(Bucket="tests")
         return client
-
-
-def environment_for(cache: Path) -> dict[str, str]:
-    """Variables of a machine of its own, with the network on."""
-    return {**{name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}, "LDM_REMOTE_CACHE": str(cache)}

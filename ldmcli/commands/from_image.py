@@ -24,6 +24,10 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
             f"--verify draws what the picture records; {', '.join(others)} cannot be given.",
             hint="Leave out --verify to draw a variant.",
         )
+    if "preset" in typed:
+        raise UsageError(
+            "--preset chooses scheduler and steps, and --from-image finds them in the picture.", hint="Leave out one of the two."
+        )
     if verify and process_count() > 1:
         raise UsageError("--verify compares one picture.", hint="Start it without the launcher.")
     from ldmcli.engine.generate.picture_record import FILES, check_size, read_record

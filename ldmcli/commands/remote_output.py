@@ -14,7 +14,7 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Saved
 from ldmcli.records.pictures import GenerateReport, ImageRecord
 from ldmcli.records.training import TrainDone
-from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote import public, url_of
 
 MANIFEST_EVERY, GROWN = 32, 1.1
 """The manifest is sent as a whole, so after so many pictures at least, and when it has grown by a tenth."""
@@ -46,7 +46,7 @@ class RemoteOutput:
             self.folder = RemoteFolder(url)
             self.output = self.folder.local
         else:
-            raise UsageError(f"-o {url}: {command} writes to this disk.", hint="Copy it there afterwards.")
+            raise UsageError(f"-o {public(url)}: {command} writes to this disk.", hint="Copy it there afterwards.")
         self.folder.get(whole=bool(values.get("resume") or values.get("merge")))  # both compare what is there with what belongs there
 
     def check_part(self, shard: str | None) -> None:
@@ -56,8 +56,8 @@ class RemoteOutput:
         part, end = find_shard(shard), re.search(r"[0-9]{1,9}$", self.folder.url)
         if end is None or int(end[0]) != part.number:
             raise UsageError(
-                f"--shard {shard}: {self.folder.url} has to end in the number of the part; one folder for all would keep one manifest.",
-                hint=f"Give each part its own, -o {self.folder.url}/part-{part.number}/, then join them with --merge.",
+                f"--shard {shard}: {public(self.folder.url)} has to end in the number of the part; one folder for all would keep one manifest.",
+                hint=f"Give each part its own, -o {public(self.folder.url)}/part-{part.number}/, then join them with --merge.",
             )
 
     def sent(self, events: Iterator[Event]) -> Iterator[Event]:

@@ -111,12 +111,7 @@ class SamplingOptions(SizeOptions, GuidanceOptions, SchedulerOptions, group="Sam
 
     preset: Literal["exact", "balanced", "fast"] | None = option(
         None, "--preset", help="Scheduler, steps and guidance that cost less, as the model names them; exact: its usual ones.",
-        default_is="exact", per_prompt=True, sweep=True, before=None, conflicts=(
-            Conflict(
-                lambda options: bool(getattr(options, "from_image", None)),
-                "--preset chooses scheduler and steps, and --from-image finds them in the picture.",
-            ),
-        ),
+        default_is="exact", per_prompt=True, sweep=True, before=None,
     )  # fmt: skip
     cfg_interval: tuple[float, float] | None = option(
         None, "--cfg-interval", metavar="LO,HI", help="Guide only there: 1 is pure noise, 0 the end.", default_is="everywhere",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.records.words import counted
+from ldmcli.runtime.remote import shown
 
 NAME_KEYS = ("file_name", "image", "filename", "path", "file")
 CAPTION_KEYS = ("text", "caption", "captions", "prompt")
@@ -97,14 +98,15 @@ class Collector:
     def skip(self, name: str, path: Path, reason: str, detail: str = "") -> None:
         """A picture that is of no use. They are counted by their reasons; detail: what only the list says."""
         self.dropped[reason] += 1
-        self.skipped.append(Skipped(name, str(path), f"{reason}: {detail}" if detail else reason))
+        self.skipped.append(Skipped(name, shown(path), f"{reason}: {detail}" if detail else reason))
 
     def result(self, source: Path | str, layout: str, pictures: Path, *, allow_missing: bool) -> CaptionedImages:
         """Raises NotFound when pictures are missing (all, or more than 1 % unless allow_missing), LdmError when nothing is usable."""
         few = len(self.missing) <= 0.01 * self.seen or allow_missing
         if self.missing and not (self.images and few):
             raise NotFound(
-                f"{len(self.missing)} of {counted(self.seen, 'picture')} of {source} not in {pictures}, {self.missing[0].name} for one.",
+                f"{len(self.missing)} of {counted(self.seen, 'picture')} of {source} not in {shown(pictures)}, "
+                f"{self.missing[0].name} for one.",
                 hint="Is --images right? --allow-missing goes on with those that are there.",
             )
         problems = tuple(f"{count} x {what}, left out" for what, count in self.dropped.items() if count)

@@ -14,7 +14,7 @@ from ldmcli.data.remote_data import find_remote
 from ldmcli.data.shards import BRACES, Keys, find_shards, load_shards
 from ldmcli.data.survey import survey
 from ldmcli.errors import NotFound, UsageError
-from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote import public, url_of
 from ldmcli.runtime.remote_cache import local_file, local_folder
 from ldmcli.runtime.remote_versions import files_below
 
@@ -62,7 +62,7 @@ def _load_remote(url: str, split: str, keys: Keys, *, limit: int | None, allow_m
     if found.parquet:
         return load_parquet(Path(url), found.parquet, keys=keys, limit=limit)
     assert found.folder is not None
-    return replace(_load_local(found.folder, split, keys, limit=limit, allow_missing=allow_missing), source=url)
+    return replace(_load_local(found.folder, split, keys, limit=limit, allow_missing=allow_missing), source=public(url))
 
 
 def _load_local(root: Path, split: str, keys: Keys, *, limit: int | None, allow_missing: bool) -> CaptionedImages:

@@ -14,7 +14,7 @@ from typing import Any
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages, Collector, captions_in, inside
 from ldmcli.data.shards import Keys
 from ldmcli.errors import LdmError, UsageError
-from ldmcli.runtime.pictures import BadPicture
+from ldmcli.runtime.pictures import MAX_BYTES, BadPicture
 from ldmcli.runtime.remote import shown, url_of
 from ldmcli.runtime.remote_cache import opened, size_and_time
 
@@ -24,6 +24,9 @@ OTHERS = {"train": ("val", "dev", "test"), "val": ("train", "test")}
 SPLITS = {"train": ("train",), "val": ("val", "dev")}
 GROUPS = 4
 """Row groups whose pictures are kept in memory: `datasets` puts 100 rows into one."""
+
+MOST_BYTES = 2**31
+"""Of a row group that is read, unpacked."""
 
 _reading = threading.Lock()
 
@@ -67,6 +70,8 @@ def read_cell(image: CaptionedImage) -> bytes:
     body = body.get("bytes") if isinstance(body, dict) else body
     if not isinstance(body, bytes):
         raise BadPicture("an empty cell")
+    if len(body) > MAX_BYTES:
+        raise BadPicture(f"{len(body)} bytes, more than {MAX_BYTES}")
     return body
 
 
@@ -74,7 +79,16 @@ def read_cell(image: CaptionedImage) -> bytes:
 def _group(path: Path, column: str, group: int, version: object) -> Any:
     """The pictures of a row group. version: of the file, so that a changed one is read anew."""
     with _parquet(path) as file:
+        _check_group(path, file, group)
         return file.read_row_group(group, columns=[column]).column(0)
+
+
+def _check_group(path: Path, file: Any, group: int) -> None:
+    """Raise LdmError for a row group that is too large: it is read as a whole."""
+    size = file.metadata.row_group(group).total_byte_size
+    if size > MOST_BYTES:
+        hint = "Write it anew with a smaller row_group_size."
+        raise LdmError(f"{shown(path)}: row group {group} has {size} bytes; at most {MOST_BYTES} are read.", hint=hint)
 
 
 def _rows(path: Path, keys: Keys, found: Collector) -> Iterator[CaptionedImage]:
@@ -87,9 +101,12 @@ def _rows(path: Path, keys: Keys, found: Collector) -> Iterator[CaptionedImage]:
         if keys.caption is not None and keys.caption not in schema.names:
             raise UsageError(f"{shown(path)} has no column {keys.caption!r}; it has {', '.join(schema.names)}.")
         for group in range(file.num_row_groups):
-            whole = file.metadata.row_group(group).num_rows if _no_nulls(file, group, f"{column}.bytes" if struct else column) else 0
+            _check_group(path, file, group)
+            whole = (
+                file.metadata.row_group(group).num_rows if texts and _no_nulls(file, group, f"{column}.bytes" if struct else column) else 0
+            )
             pictures = [] if whole else file.read_row_group(group, columns=[column]).column(0).to_pylist()
-            rows = file.read_row_group(group, columns=texts).to_pylist() if texts else [{}] * (whole or len(pictures))
+            rows = file.read_row_group(group, columns=texts).to_pylist() if texts else [{}] * len(pictures)
             for place, row in enumerate(rows):
                 name, number = f"{path.stem}/{number}", number + 1
                 captions: list[object] = captions_in({"text": row[keys.caption]} if keys.caption else row)
@@ -142,5 +159,8 @@ def _parquet(path: Path) -> Iterator[Any]:
     try:
         with opened(path) as body, ParquetFile(body) as file:
             yield file
-    except (arrow.ArrowException, ValueError, KeyError) as error:
-        raise LdmError(f"{shown(path)} is not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    except (arrow.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and error.strerror:  # of the system; pyarrow's own has none
+            raise
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise LdmError(f"{shown(path)} is not a readable Parquet file: {why}") from error

@@ -8,6 +8,7 @@ from ldmcli.data.parquet import of_split
 from ldmcli.data.shards import BRACES, expanded
 from ldmcli.errors import NotFound
 from ldmcli.records.words import counted
+from ldmcli.runtime.remote import public
 from ldmcli.runtime.remote_cache import local_folder
 from ldmcli.runtime.remote_versions import files_below, version_of
 
@@ -73,6 +74,7 @@ def _present(url: str, names: list[str]) -> list[str]:
     gone = [name for name in names if name not in there]
     if gone:
         raise NotFound(
-            f"--data {url}: {len(gone)} of {counted(len(names), 'shard')} not there, {gone[0]} for one.", hint="Correct the range."
+            f"--data {public(url)}: {len(gone)} of {counted(len(names), 'shard')} not there, {public(gone[0])} for one.",
+            hint="Correct the range.",
         )
     return names

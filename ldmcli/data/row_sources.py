@@ -3,19 +3,26 @@
 import contextlib
 import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.decoders import Decoders, Squares
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.streamed import ShardImages
 from ldmcli.errors import LdmError
+from ldmcli.records.words import counted
 from ldmcli.runtime.remote import shown
+
+SHOWN = 100_000
+"""Streamed pictures of which it is remembered what was shown for them: more than any batch holds."""
 
 
 class RowSource(Protocol):
@@ -68,7 +75,11 @@ class StreamedPictures(DecodedOnDemand):
     def __init__(self, data: CaptionedImages, images: ShardImages, size: int, crop: str, decoders: Decoders, max_bad: int) -> None:
         """max_bad: unusable pictures met that end the run."""
         super().__init__(data, size, crop, decoders)
-        self.images, self.max_bad, self.bad, self.ahead = images, max_bad, 0, list[int]()
+        self.images, self.max_bad, self.ahead = images, max_bad, list[int]()
+        self.bad: set[tuple[int, int]] = set()
+        """(shard, place in it) of every unusable picture that was met."""
+        self.places: OrderedDict[int, int] = OrderedDict()
+        """Place in its shard of what was shown for a picture, of the last SHOWN ones."""
 
     def get_ahead(self, shards: list[int]) -> None:
         """Begin to get shards that will be asked for. What fails is told when they are."""
@@ -83,21 +94,35 @@ class StreamedPictures(DecodedOnDemand):
 
         threading.Thread(target=get, daemon=True).start()
 
+    def stand_in(self, picture: int) -> CaptionedImage:
+        """The picture itself, or the one whose pixels are shown in its place."""
+        if picture not in self.places:
+            self._usable(picture, self.decoders.read([self.images[picture]], self.size, self.crop)[0])
+        shard = bisect_right(self.images.first, picture) - 1
+        return self.images.members(shard)[self.places[picture]]
+
     def _view(self, picture: int, view: int, coming: Future[Squares]) -> Tensor:
         squares = self.decoders.result(coming, self.images[picture], self.size, self.crop)
+        return torch.from_numpy(self._usable(picture, squares)[view])
+
+    def _usable(self, picture: int, squares: Squares) -> NDArray[np.uint8]:
+        """squares: of the picture. Raises LdmError for more than max_bad unusable pictures, and for a shard without a usable one."""
         shard = bisect_right(self.images.first, picture) - 1
         members = self.images.members(shard)
-        for further in range(1, len(members)):
+        for further in range(len(members)):
+            place = (picture - self.images.first[shard] + further) % len(members)
+            if further and (shard, place) not in self.bad:
+                squares = self.decoders.read([members[place]], self.size, self.crop)[0]
             if not isinstance(squares, str):
-                break
-            self.bad += 1
-            if self.bad > self.max_bad:
-                raise LdmError(f"more than {self.max_bad} unusable pictures (--max-bad): {squares}")
-            following = members[(picture - self.images.first[shard] + further) % len(members)]
-            squares = self.decoders.read([following], self.size, self.crop)[0]
-        if isinstance(squares, str):
-            raise LdmError(f"{shown(self.images.shards[shard])} has no usable picture: {squares}")
-        return torch.from_numpy(squares[view])
+                self.places[picture] = place
+                self.places.move_to_end(picture)
+                if len(self.places) > SHOWN:
+                    self.places.popitem(last=False)
+                return squares
+            self.bad.add((shard, place))
+            if len(self.bad) > self.max_bad and further + 1 < len(members):
+                raise LdmError(f"more than {counted(self.max_bad, 'unusable picture')} (--max-bad): {squares}")
+        raise LdmError(f"{shown(self.images.shards[shard])} has no usable picture: {squares}")
 
 
 class CountedRows:

@@ -41,9 +41,9 @@ def read_text(path: Path) -> str:
         if len(raw) > DATA_BYTES:
             raise LdmError(f"{shown(path)} has more bytes than the {DATA_BYTES} that are read.", hint="Is it the right file?")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"{path}: no such file.") from error
+        raise NotFound(f"{shown(path)}: no such file.") from error
     except OSError as error:
-        raise LdmError(f"{path} cannot be read: {error.strerror}.") from error
+        raise LdmError(f"{shown(path)} cannot be read: {error.strerror}.") from error
     return decoded(raw, shown(path))
 
 
@@ -58,7 +58,7 @@ def _check_kind(path: Path) -> None:
 
 def read_json(path: Path) -> Any:
     """The body of a JSON file. Raises NotFound and LdmError."""
-    return parse_json(read_text(path), str(path))
+    return parse_json(read_text(path), shown(path))
 
 
 def decoded(raw: bytes, name: str) -> str:

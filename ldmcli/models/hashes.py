@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from ldmcli.models.layout import Picking, weight_files
 from ldmcli.models.source import Source
-from ldmcli.runtime.files import replace_file
+from ldmcli.runtime.files import replace_file, user_cache
 
 LARGE = 64 * 2**20
 """Bytes of a file from which its checksum is kept: those of smaller ones take no time."""
@@ -53,12 +53,9 @@ def file_hash(path: Path) -> str:
 
 def _kept_at(real: Path, state: os.stat_result) -> Path | None:
     """Where the checksum of a file in this state is kept. Whatever changes a file changes one of these; nobody can set st_ctime."""
-    try:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # a user without a home
-        return None
+    root = user_cache()
     facts = [str(real), state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-    return Path(root) / "ldm" / "sha256" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return root and root / "sha256" / hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def other_weights(source: Source) -> dict[str, Any]:

@@ -44,10 +44,12 @@ AGAIN = "Get the file again."
 
 @dataclass(frozen=True)
 class Header:
-    """shapes: by the name of the tensor; metadata: what the writer noted."""
+    """shapes: by the name of the tensor; metadata: what the writer noted; types: as the file calls them; starts: first byte of each."""
 
     shapes: Shapes = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
 
 
 def first_bytes(path: Path) -> bytes:
@@ -83,7 +85,12 @@ def read_header(path: Path) -> Header:
         raise _damaged(path, f"its header is no list of tensors: {why}") from error
     spans = sorted((*entry["data_offsets"], entry["dtype"], tuple(entry["shape"]), key) for key, entry in body.items())
     _check_spans(path, spans, size - 8 - length)
-    return Header({key: tuple(entry["shape"]) for key, entry in body.items()}, metadata or {})
+    return Header(
+        {key: tuple(entry["shape"]) for key, entry in body.items()},
+        metadata or {},
+        {key: entry["dtype"] for key, entry in body.items()},
+        {key: 8 + length + entry["data_offsets"][0] for key, entry in body.items()},
+    )
 
 
 def check_pickle(path: Path) -> None:

@@ -14,7 +14,7 @@ from ldmcli.models.header import read_header
 from ldmcli.models.layout import is_pickle, is_safetensors
 from ldmcli.readers.json_text import parse_json
 from ldmcli.readers.tables import LORA, LORA_PARTS
-from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote import public, url_of
 from ldmcli.runtime.remote_cache import local_copy
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
@@ -86,9 +86,9 @@ def find_lora(text: str) -> LoraSource:
     if path.is_dir():
         return LoraSource(path.resolve().name, _in_folder(path), scale)
     if not path.is_file():
-        raise NotFound(f"--lora {place}: no such file or folder.", hint=ACCEPTED)
+        raise NotFound(f"--lora {public(place)}: no such file or folder.", hint=ACCEPTED)
     if is_pickle(path):
-        raise LdmError(f"--lora {place} is a pickle, which can run code when loaded; refused.", hint="Get it as .safetensors.")
+        raise LdmError(f"--lora {public(place)} is a pickle, which can run code when loaded; refused.", hint="Get it as .safetensors.")
     return LoraSource(path.stem, path, scale)
 
 

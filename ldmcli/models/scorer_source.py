@@ -6,7 +6,7 @@ from pathlib import Path
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.hub import files_on_hub, names_repository
 from ldmcli.models.remote_model import remote_files
-from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote import public, url_of
 
 BUNDLED_SCORER = Path(__file__).parent / "bundled_scorer"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
@@ -36,8 +36,10 @@ def find_scorer(text: str, *, offline: bool = False) -> ScorerSource:
     path = Path(text).expanduser() if url is None else remote_files(url, READ_FILES)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise NotFound(f"--clip-model {text} has no config.json.", hint="Pass a folder that CLIPModel.save_pretrained has written.")
-        return ScorerSource(path.resolve().name if url is None else url.rstrip("/").rpartition("/")[2], path)
+            raise NotFound(
+                f"--clip-model {public(text)} has no config.json.", hint="Pass a folder that CLIPModel.save_pretrained has written."
+            )
+        return ScorerSource(path.resolve().name if url is None else public(url).rstrip("/").rpartition("/")[2], path)
     if not names_repository(text):
         raise NotFound(f"no CLIP model at {text!r}.", hint="Pass `bundled`, a folder or a hub id such as openai/clip-vit-base-patch32.")
     return ScorerSource(text, _fetched(text, offline=offline))

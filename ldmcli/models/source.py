@@ -18,7 +18,7 @@ from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 from ldmcli.models.remote_model import remote_files, remote_model
-from ldmcli.runtime.remote import url_of
+from ldmcli.runtime.remote import public, url_of
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -112,7 +112,7 @@ def find_component(text: str, name: str, *, alone: bool = False, beside: tuple[s
     own = path.absolute()
     if (own / "config.json").is_file() and (alone or own.name == name):
         return own.parent if own.name == name else own
-    raise NotFound(f"{text} has no {name}/.", hint=f"Pass `bundled`, a training run or a diffusers folder with {name}/ in it.")
+    raise NotFound(f"{public(text)} has no {name}/.", hint=f"Pass `bundled`, a training run or a diffusers folder with {name}/ in it.")
 
 
 def holds_vae_alone(text: str) -> bool:
@@ -133,7 +133,7 @@ def find_tokenizer(text: str | None) -> Path:
         if folder.name == OPEN_CLIP_VOCABULARY and folder.is_file():
             return folder
         if not folder.is_dir():
-            raise NotFound(f"--tokenizer {text}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
+            raise NotFound(f"--tokenizer {public(text)}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
         return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
     from huggingface_hub import try_to_load_from_cache
 
@@ -190,9 +190,9 @@ def _check_folder(text: str, folder: Path, **picking: Unpack[Picking]) -> None:
     if "model_index.json" not in missing:
         check_index(folder)  # a model of another kind lacks parts because of that
     if missing and (folder / "vae").is_dir() and "unet" in missing:
-        raise NotFound(f"{text} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {text}")
+        raise NotFound(f"{public(text)} holds a VAE but no U-Net yet.", hint=f"Train one: ldm train-unet --data DIR --vae {public(text)}")
     if missing:
-        raise NotFound(f"{text} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
+        raise NotFound(f"{public(text)} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
     check_configs(folder)
     check_tokenizer(folder / "tokenizer")
     check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, picking.get("variant"))

@@ -54,10 +54,11 @@ class TextConditioner:
 
     def windows(self, prompt: str, *, weighting: str = "none", long: bool = False) -> list[Tokens]:
         """What `encode` takes for a prompt. weighting: none, where brackets are text, or a1111; long: as many windows as it takes."""
+        prompt = prompt[:MOST_CHARACTERS]
         key = (prompt, weighting, long)
         found = self._seen.get(key)
         if found is None:
-            found = self.tokenizer.windows(weighted_parts(prompt[:MOST_CHARACTERS], weighting), long=long)
+            found = self.tokenizer.windows(weighted_parts(prompt, weighting), long=long)
             if len(self._seen) >= REMEMBERED:
                 self._seen.clear()
             self._seen[key] = found

@@ -1,6 +1,5 @@
 """Tensors from files: safetensors, and pickles where they are allowed. What is damaged is an error that says how."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -26,16 +25,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of one file, on the CPU; the large ones of a safetensors file are mapped into memory, see file_weights."""
     if is_pickle(path):
         return read_pickle(path)
-    read_header(path)  # says whether the file is whole, and its header true
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(length))
-        entries.pop("__metadata__", None)
-        if {entry["dtype"] for entry in entries.values()} <= TYPES.keys():
-            return {
-                key: tensor_of_file(file, 8 + length + entry["data_offsets"][0], tuple(entry["shape"]), TYPES[entry["dtype"]])
-                for key, entry in entries.items()
-            }
+    header = read_header(path)  # says whether the file is whole, and its header true
+    if set(header.types.values()) <= TYPES.keys():
+        with path.open("rb") as file:
+            return {key: tensor_of_file(file, header.starts[key], shape, TYPES[header.types[key]]) for key, shape in header.shapes.items()}
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:

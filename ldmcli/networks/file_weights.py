@@ -12,6 +12,8 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
+from ldmcli.errors import LdmError
+
 SMALLEST = 2**20
 """Bytes from which a tensor is mapped. What is smaller is read: it would share its pages with others."""
 
@@ -26,7 +28,10 @@ def tensor_of_file(file: BinaryIO, first: int, shape: tuple[int, ...], dtype: to
         file.seek(first)
         return torch.frombuffer(bytearray(file.read(size)), dtype=dtype).view(shape) if size else torch.empty(shape, dtype=dtype)
     before = first % mmap.ALLOCATIONGRANULARITY
-    mapping = mmap.mmap(file.fileno(), before + size, access=mmap.ACCESS_COPY, offset=first - before)
+    try:
+        mapping = mmap.mmap(file.fileno(), before + size, access=mmap.ACCESS_COPY, offset=first - before)
+    except (OSError, ValueError) as error:  # a file system without it, or a file that was cut short meanwhile
+        raise LdmError(f"{file.name} cannot be mapped into memory: {error}") from error
     tensor = torch.frombuffer(mapping, dtype=dtype, offset=before, count=prod(shape)).view(shape)
     _mappings[tensor.untyped_storage().data_ptr()] = mapping
     return tensor

@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,19 @@ from ldmcli.networks.inference_layers import FusedCrossAttention
 from ldmcli.networks.packed import unpacked
 from ldmcli.networks.unet import UNet
 from ldmcli.readers.json_text import read_json
+from ldmcli.runtime.files import user_cache
 
 # B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head,
 # O outputs of all ResNet blocks' time projections
 
 PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 """What OpenVINO is told to compute in; left to itself it takes bf16 wherever a processor has it."""
+
+MOST_COMPILED = 4
+"""Shapes that stay compiled in memory; each holds the weights. A batch has up to four: full or not, guided or not."""
+
+MOST_CACHE_BYTES = 16 * 2**30
+"""Of the exported networks on disk; those that were not used for longest go first."""
 
 MARK = "entry.json"
 """Written last into an entry of the cache: the sizes of its files."""
@@ -92,9 +100,11 @@ class OpenVINOUNet(UNet):
         """latents: (B, C, h, w), scaled; timesteps: (B,). Returns the prediction (epsilon or v), (B, C, h, w)."""
         inputs = self.inputs(latents, timesteps, context)
         key = tuple(tuple(part.shape) for part in (*inputs[:3], inputs[-1]))
-        if key not in self.requests:
-            self.requests[key] = self._compiled(inputs, masked=context.mask is not None)
-        answer = self.requests[key].infer([part.numpy() for part in inputs], share_inputs=True)[0]
+        request = self.requests.pop(key, None) or self._compiled(inputs, masked=context.mask is not None)
+        for oldest in list(self.requests)[: 1 - MOST_COMPILED]:
+            del self.requests[oldest]
+        self.requests[key] = request  # the newest last
+        answer = request.infer([part.numpy() for part in inputs], share_inputs=True)[0]
         return torch.from_numpy(answer).to(latents.dtype)
 
     def _compiled(self, inputs: list[Tensor], *, masked: bool) -> Any:
@@ -114,7 +124,10 @@ class OpenVINOUNet(UNet):
         shapes = [list(part.shape) for part in inputs]
         entry = self.cache / entry_name(self.network, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
         if is_whole(entry):
-            return core.read_model(entry / "unet.xml")
+            with suppress(OSError):  # of somebody else's, perhaps
+                os.utime(entry)  # used just now; see _make_room
+            with suppress(RuntimeError):  # damaged where that cannot be seen by its size, or replaced this moment: made again
+                return core.read_model(entry / "unet.xml")
         network = Exported(self._in_fp32(), masked=masked)
         with _no_statistics(), warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
@@ -143,8 +156,8 @@ def _no_statistics() -> Iterator[None]:
 
 def openvino_unet(unet: UNet) -> UNet:
     """The U-Net as OpenVINO runs it, with the exported networks in the user's cache folder."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return OpenVINOUNet(unet, Path(root) / "ldm" / "openvino")
+    root = user_cache() or Path(tempfile.gettempdir()) / f"ldm-{os.getuid()}"
+    return OpenVINOUNet(unet, root / "openvino")
 
 
 def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
@@ -190,7 +203,19 @@ def _keep(model: Any, entry: Path) -> None:
         (temporary / MARK).write_text(json.dumps(sizes), encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)  # a damaged one
         os.replace(temporary, entry)
+        _make_room(entry)
     except (OSError, RuntimeError):
         pass
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make_room(newest: Path) -> None:
+    """Delete what was not used for longest beyond the limit, and what killed processes left an hour ago."""
+    room, now = MOST_CACHE_BYTES, time.time()
+    folders = [path for path in newest.parent.iterdir() if path.is_dir()]
+    for folder in sorted(folders, key=lambda path: (path != newest, -path.stat().st_mtime)):
+        stale = folder.name.startswith(".") and now - folder.stat().st_mtime > 3600
+        room -= sum(path.stat().st_size for path in folder.iterdir())
+        if stale or (room < 0 and folder != newest and not folder.name.startswith(".")):
+            shutil.rmtree(folder, ignore_errors=True)

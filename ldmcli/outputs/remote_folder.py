@@ -13,8 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import parse_json
 from ldmcli.runtime import remote
-from ldmcli.runtime.remote_cache import fetch_into
+from ldmcli.runtime.files import open_lock
+from ldmcli.runtime.remote import RemoteFile
+from ldmcli.runtime.remote_cache import fetch_into, until_got
 from ldmcli.runtime.remote_versions import cache_folder, digest
 
 LIST = ".ldm-sent.jsonl"
@@ -45,6 +48,7 @@ class RemoteFolder:
         self.url = url.rstrip("/")
         self.local = cache_folder() / "outputs" / digest(self.url) / (self.url.rpartition("/")[2] or "out")
         self.sent: dict[str, Sent] = {}
+        self.had: set[str] = set()
 
     @property
     def manifest(self) -> Path:
@@ -55,47 +59,64 @@ class RemoteFolder:
         """Bring the folder here up to date. whole: with all files; else with their names, and the manifest. Raises LdmError."""
         self.local.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            self.sent = _read(self.local / LIST)
-            there = {file.url[len(self.url) + 1 :]: file for file in remote.list_files(self.url, empty=True)}
+            self.sent = {name: sent for name, sent in _read(self.local / LIST).items() if _is_ours(name)}
+            listed = {file.url[len(self.url) + 1 :]: file for file in remote.list_files(self.url, empty=True)}
+            there = {name: file for name, file in listed.items() if _is_ours(name)}
             for name in [name for name in self.sent if name not in there]:  # deleted there
                 (self.local / name).unlink(missing_ok=True)
                 del self.sent[name]
             for name, file in there.items():
-                before, content = self.sent.get(name), whole or name == MANIFEST
-                if before is not None and before.tag == file.tag and (not content or not before.empty):
-                    continue  # as we left it, or ahead of it by what was not sent any more
-                path = self.local / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if content:
-                    fetch_into(file, path)
-                else:
-                    path.write_bytes(b"")
-                self._note(name, file.tag, empty=not content)
+                self._get(name, file, content=whole or name == MANIFEST)
+            self.had = set(self._names())
+
+    def _get(self, name: str, file: RemoteFile, *, content: bool) -> None:
+        """content: of the file; else only its name is taken here, by an empty file."""
+        path, before = self.local / name, self.sent.get(name)
+        if before is not None and before.tag == file.tag and path.exists() and (not content or not before.empty):
+            return  # as we left it, or ahead of it by what was not sent any more
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content:
+            fetch_into(file, path)
+        elif not path.exists():
+            path.touch()  # which never empties what comes in this moment
+        elif path.stat().st_size:  # what was made here and is not sent yet
+            return
+        self._note(name, file.tag, empty=not content)
 
     def put(self, paths: Iterable[Path] | None = None) -> None:
         """Send these files, or all that are new or changed, and then delete there what was deleted here. Raises LdmError."""
         names = self._names() if paths is None else [str(path.relative_to(self.local)) for path in paths]
         for name in sorted(names, key=lambda name: (LAST.index(base) + 1 if (base := os.path.basename(name)) in LAST else 0, name)):
             if self._changed(name):
-                try:
-                    remote.store(self.local / name, f"{self.url}/{name}")
-                except LdmError as error:
-                    raise LdmError(
-                        error.message, hint=f"What was made is in {self.local}; the same command with --resume sends it."
-                    ) from error
-                self._note(name, remote.look_up(f"{self.url}/{name}").tag)
+                self._send(name)
         if paths is None:
-            for name in sorted(self.sent.keys() - set(names)):
-                remote.remove(f"{self.url}/{name}")
-                del self.sent[name]
-                self._write({"name": name})
+            for name in sorted(self.had - set(names)):
+                self._delete_there(name)
+
+    def _send(self, name: str) -> None:
+        try:
+            with self._alone():
+                remote.store(self.local / name, f"{self.url}/{name}")
+                self._note(name, remote.look_up(f"{self.url}/{name}").tag)
+        except LdmError as error:
+            hint = f"What was made is in {self.local}; the same command with --resume sends it."
+            raise LdmError(error.message, hint=hint) from error
+        self.had.add(name)
+
+    def _delete_there(self, name: str) -> None:
+        """What this run has had, and has removed; of what only the name was here, nothing is known."""
+        sent = self.sent.pop(name, None)
+        self.had.discard(name)
+        if sent is not None and not sent.empty:
+            remote.remove(f"{self.url}/{name}")
+            self._write({"name": name})
 
     def _names(self) -> list[str]:
         found = []
         for folder, below, files in os.walk(self.local):
             here = Path(folder).relative_to(self.local)
-            below[:] = [name for name in below if not name.startswith(".") and not (here == Path() and name in KEPT_HERE)]
-            found += [str(here / name) for name in files if not name.startswith(".") or name in HIDDEN_BUT_SENT]
+            below[:] = [name for name in below if _is_ours(str(here / name))]
+            found += [name for file in files if _is_ours(name := str(here / file))]
         return found
 
     def _changed(self, name: str) -> bool:
@@ -114,9 +135,16 @@ class RemoteFolder:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Several processes of one run begin at once; the first one gets, the others find it done."""
-        with self.local.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever holds it ends, by the time limits of its requests
+        with open_lock(self.local.with_name(f"{self.local.name}.lock")) as lock:
+            until_got(lock, fcntl.LOCK_EX, self.url, self.local)
             yield
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a run would make a file or folder of this name and send it; nothing else there is got, changed or deleted."""
+    parts = name.split("/")
+    hidden = any(part.startswith(".") for part in parts[:-1]) or (parts[-1].startswith(".") and parts[-1] not in HIDDEN_BUT_SENT)
+    return not hidden and parts[0] not in KEPT_HERE
 
 
 def _read(path: Path) -> dict[str, Sent]:
@@ -124,12 +152,12 @@ def _read(path: Path) -> dict[str, Sent]:
     found: dict[str, Sent] = {}
     for line in path.read_bytes().split(b"\n") if path.is_file() else ():
         try:
-            row = json.loads(line)
+            row = parse_json(line, str(path))
             name = row.pop("name")
             if row:
                 found[name] = Sent(**row)
             else:
                 found.pop(name, None)
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except (LdmError, TypeError, AttributeError, KeyError):
             continue
     return found

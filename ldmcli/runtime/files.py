@@ -122,3 +122,11 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def user_cache() -> Path | None:
+    """The folder for what can be made again: ldm in XDG_CACHE_HOME, else in ~/.cache. None for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ldm"
+    except RuntimeError:
+        return None

@@ -15,6 +15,8 @@ from typing import Any
 from ldmcli.errors import LdmError, NotFound, UsageError
 
 URL = re.compile(r"(s3|gs|hf|https?):/{1,2}(?!/)(.+)", re.DOTALL)
+SECRET = re.compile(r"(?<=://)[^/@?]*@|[?#].*", re.DOTALL)
+"""What may open a file to whoever reads it: a name and a password before the host, a signature behind the path."""
 NEEDED = {"s3": "s3fs", "gs": "gcsfs", "hf": "huggingface_hub", "http": "aiohttp", "https": "aiohttp"}
 """The package behind each scheme."""
 WRITABLE = ("s3", "gs")
@@ -46,8 +48,14 @@ def url_of(name: str | Path) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """A path for messages, a URL as it was typed."""
-    return url_of(path) or str(path)
+    """A path for messages, a URL with its two slashes and without secrets."""
+    return public(str(path))
+
+
+def public(url: str) -> str:
+    """A URL as it may be printed and written down: without a password and without a query. Any other text is as it was."""
+    whole = url_of(url)
+    return url if whole is None else SECRET.sub("", whole)
 
 
 def offline() -> bool:
@@ -59,29 +67,42 @@ def look_up(url: str) -> RemoteFile:
     """What a file is now. Raises NotFound and LdmError."""
     info = _asked(url, "info")
     if info.get("type") == "directory":
-        raise NotFound(f"{url} is a folder; a file is needed.")
+        raise NotFound(f"{public(url)} is a folder; a file is needed.")
     return _described(url, info)
 
 
 def list_files(url: str, *, empty: bool = False) -> list[RemoteFile]:
-    """All files in a folder and below it, in the order of their names. Raises NotFound where there is none, unless `empty`."""
+    """All files in a folder and below it, in the order of their names. Raises NotFound where there is none, unless `empty`,
+    and LdmError for one that would lie outside of a copy of the folder."""
     root = url.rstrip("/")
     scheme, start = root.partition("://")[0], _system(root)[1].rstrip("/") + "/"
     found = _asked(f"{root}/", "find", detail=True)
-    names = {name: info for name, info in found.items() if name.startswith(start) and name != start and info.get("type") != "directory"}
+    names = {
+        name: info for name, info in found.items()
+        if name.startswith(start) and not name.endswith("/") and info.get("type") != "directory"  # an empty object may stand for a folder
+    }  # fmt: skip
+    if strange := next((name for name in sorted(names) if _leads_out(name[len(start) :])), None):
+        raise LdmError(f"{public(url)}: the name {strange[len(start) :]!r} leads out of the folder; refused.")
     if not names and not empty:
-        raise NotFound(f"{url}: no such folder, or nothing in it.")
+        raise NotFound(f"{public(url)}: no such folder, or nothing in it.")
     if scheme in ("http", "https"):  # a page of links, which says nothing of the files
         return [look_up(name) for name in sorted(names)]
     return [_described(f"{scheme}://{name}", names[name]) for name in sorted(names)]
 
 
+def _leads_out(name: str) -> bool:
+    """Whether a name below a folder is one that a disk would put elsewhere, or nowhere."""
+    return not {"", ".", ".."}.isdisjoint(name.split("/")) or "\0" in name
+
+
 def fetch(file: RemoteFile, target: Path) -> None:
-    """Get a file piece by piece. target: is written, and of no use where this fails. Raises LdmError when it is another one meanwhile."""
+    """Get a file piece by piece. target: is written, and of no use where this fails.
+
+    Raises LdmError when it is another one meanwhile, and where nobody says how large it is.
+    """
+    if file.size is None:  # it could be cut short unseen, and may have no end
+        raise LdmError(f"{public(file.url)}: the server does not say how large it is.", hint="Get it by other means, and name the copy.")
     with target.open("wb") as part:
-        if file.size is None:
-            part.write(_asked(file.url, "cat_file"))
-            return
         part.truncate(file.size)  # what is coming counts as used already
         at = 0
         while at < file.size:
@@ -92,7 +113,7 @@ def fetch(file: RemoteFile, target: Path) -> None:
         os.fsync(part.fileno())
     now = look_up(file.url)
     if now.size != file.size or (now.tag != file.tag and not file.url.startswith("hf:")):  # the hub's lists have other tags
-        raise LdmError(f"{file.url} was changed while it was read.", hint="Start again.")
+        raise LdmError(f"{public(file.url)} was changed while it was read.", hint="Start again.")
 
 
 def store(local: Path, url: str) -> None:
@@ -112,7 +133,7 @@ def remove(url: str) -> None:
 def check_writable(url: str) -> None:
     """Raises UsageError where files cannot be written."""
     if url.partition("://")[0] not in WRITABLE:
-        raise UsageError(f"-o {url}: results are written to {' and '.join(f'{scheme}://' for scheme in WRITABLE)} or a disk.")
+        raise UsageError(f"-o {public(url)}: results are written to {' and '.join(f'{scheme}://' for scheme in WRITABLE)} or a disk.")
 
 
 def _is_piece(start: int, size: int) -> Callable[[bytes], bool]:
@@ -123,8 +144,6 @@ def _is_piece(start: int, size: int) -> Callable[[bytes], bool]:
 def _described(url: str, info: dict[str, Any]) -> RemoteFile:
     size = info.get("size")
     tag = next((str(info[name]) for name in TAGS if info.get(name)), "")
-    if size is None and not tag:  # nothing tells one version from another: never taken for an earlier one
-        tag = str(time.time_ns())
     return RemoteFile(url, None if size is None else int(size), tag)
 
 
@@ -135,7 +154,7 @@ def _asked(
     """The answer to a request. swapped: the URL comes last; check: whether it is a whole one; seconds: for a single try."""
     if offline():
         raise NotFound(
-            f"{url} is not in the cache, and the network is not to be used.", hint="Leave out --offline (HF_HUB_OFFLINE) to get it."
+            f"{public(url)} is not in the cache, and the network is not to be used.", hint="Leave out --offline (HF_HUB_OFFLINE) to get it."
         )
     system, place = _system(url)
     arguments = (*words, place) if swapped else (place, *words)
@@ -147,11 +166,13 @@ def _asked(
                 return answer
             reason = "the answer was cut short"
         except Exception as error:  # the clients and the networks below them have no common family
-            if said := _final(url, error):
-                raise said from error
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            if final := _final(url, error):
+                raise final from error
+            reason = _reason(url, error).split("\n")[0]
         if time.monotonic() + pause > until:
-            raise NotFound(f"{url}: {reason}; tried for {PATIENCE_S:g} seconds.", hint="Is the network there? What is done is kept.")
+            raise NotFound(
+                f"{public(url)}: {reason}; tried for {PATIENCE_S:g} seconds.", hint="Is the network there? What is done is kept."
+            )
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -171,13 +192,19 @@ def _final(url: str, error: Exception) -> LdmError | None:
     error = cause if isinstance(cause, Exception) and type(cause).__module__.startswith(("aiohttp", "asyncio", "builtins")) else error
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
-        return NotFound(f"{url}: no such file or folder.")
+        return NotFound(f"{public(url)}: no such file or folder.")
     if isinstance(error, PermissionError) or "Credentials" in type(error).__name__ or status in (401, 403):
         hint = "Give the credentials that its own tools take; FSSPEC_S3_ANON=true asks without."
-        return LdmError(f"{url}: access is refused.", hint=hint)
+        return LdmError(f"{public(url)}: access is refused.", hint=hint)
     if isinstance(error, ValueError | TypeError | NotImplementedError | ImportError) or (status and 400 <= status < 500 and status != 429):
-        return LdmError(f"{url}: {str(error).strip() or type(error).__name__}")
+        return LdmError(f"{public(url)}: {_reason(url, error)}")
     return None
+
+
+def _reason(url: str, error: Exception) -> str:
+    """What a client says, which may repeat the URL, in its own spelling too."""
+    said = str(error).strip().replace(url, public(url))
+    return re.sub(r"\b[a-z0-9]+://[^\s'\"<>]+", lambda found: SECRET.sub("", found[0]), said) or type(error).__name__
 
 
 def _system(url: str) -> tuple[Any, str]:
@@ -187,7 +214,9 @@ def _system(url: str) -> tuple[Any, str]:
         system = _connected(scheme, os.getpid())
         return system, system._strip_protocol(url)
     except ImportError as error:
-        raise UsageError(f"{url} needs the package {NEEDED[scheme]}.", hint=f"Get it with: pip install {NEEDED[scheme]}") from error
+        cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error  # fsspec names none itself
+        package = (cause.name or NEEDED[scheme]).partition(".")[0]
+        raise UsageError(f"{public(url)} needs the package {package}.", hint=f"Get it with: pip install {package}") from error
 
 
 @cache

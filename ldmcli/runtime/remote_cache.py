@@ -9,18 +9,23 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote
-from ldmcli.runtime.remote import RemoteFile, url_of
+from ldmcli.runtime.files import open_lock
+from ldmcli.runtime.remote import RemoteFile, public, url_of
 from ldmcli.runtime.remote_versions import cache_folder, digest, files_below, note_of, version_of
 
 CACHE_GB = 20.0
 """Where LDM_REMOTE_CACHE_GB does not say otherwise."""
 WAIT_S, POLL_S = 1800.0, 0.05
 """For another process that gets the same file."""
+
+OPENED = 10
+"""How often a copy is made again that is gone before it is opened."""
 
 _held: dict[str, IO[str]] = {}
 """Locks that this process keeps until its end, by entry."""
@@ -41,12 +46,11 @@ def opened(path: Path) -> BinaryIO:
     if url is None:
         return path.open("rb")
     file = version_of(url)
-    while True:
+    for _ in range(OPENED):
         copy = _copied([file], [_name(file)], hold=False) / _name(file)
-        try:
+        with suppress(FileNotFoundError):  # deleted in this moment, to make room for another
             return copy.open("rb")
-        except FileNotFoundError:  # deleted in this moment, to make room for another
-            continue
+    raise LdmError(f"{public(url)}: its copy is deleted again and again.", hint="LDM_REMOTE_CACHE_GB gives the copies more room.")
 
 
 def fetch_into(file: RemoteFile, path: Path) -> None:
@@ -96,10 +100,7 @@ def local_copy(name: str | Path) -> Path:
 def local_folder(url: str, files: Sequence[RemoteFile]) -> Path:
     """Copies of these files below `url`, in folders as there, which stay until this process ends. Raises LdmError."""
     start = len(url.rstrip("/")) + 1
-    names = [file.url[start:] for file in files]
-    if strange := next((name for name in names if ".." in name.split("/") or name.startswith("/")), None):
-        raise LdmError(f"{url}: the name {strange!r} leads out of the folder; refused.")
-    return _copied(files, names, hold=True)
+    return _copied(files, [file.url[start:] for file in files], hold=True)
 
 
 def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) -> Path:
@@ -108,15 +109,16 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
     entry = cache_folder() / "entries" / key
     if key in _held:
         return entry
-    lock = _lock(key)
+    lock, temporary = _lock(key), _temporary(entry)
     try:
-        _until_got(lock, fcntl.LOCK_SH, files[0].url)
-        while not entry.is_dir():
+        until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
+        while not _whole(entry, files, names):
             fcntl.flock(lock, fcntl.LOCK_UN)  # two that share it would wait for each other
-            _until_got(lock, fcntl.LOCK_EX, files[0].url)
-            if not entry.is_dir():
+            until_got(lock, fcntl.LOCK_EX, files[0].url, temporary)
+            if not _whole(entry, files, names):
+                shutil.rmtree(entry, ignore_errors=True)
                 _make(entry, files, names)
-            _until_got(lock, fcntl.LOCK_SH, files[0].url)
+            until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
         os.utime(entry)
         if hold:
             _held[key] = lock
@@ -126,14 +128,22 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
     return entry
 
 
+def _whole(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> bool:
+    """Whether all files are there as large as they are said to be."""
+    try:
+        return all((entry / name).stat().st_size == file.size for file, name in zip(files, names, strict=True))
+    except OSError:
+        return False
+
+
 def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> None:
     """Under another name first."""
-    temporary = entry.with_name(f"{entry.name}.tmp")
+    temporary = _temporary(entry)
     shutil.rmtree(temporary, ignore_errors=True)
     needed, most = sum(file.size or 0 for file in files), cache_bytes()
     if needed > most:
         raise LdmError(
-            f"{files[0].url}{' and the files beside it' if len(files) > 1 else ''}: {needed / 1e9:.3g} GB, more than the cache of "
+            f"{public(files[0].url)}{' and the files beside it' if len(files) > 1 else ''}: {needed / 1e9:.3g} GB, more than the cache of "
             f"{most / 1e9:.3g} GB.", hint="LDM_REMOTE_CACHE_GB makes it larger; or use tar or Parquet shards, which are got one at a time.",
         )  # fmt: skip
     _make_room(entry.parent, most - needed)
@@ -147,6 +157,10 @@ def _make(entry: Path, files: Sequence[RemoteFile], names: Sequence[str]) -> Non
         raise LdmError(f"{entry.parent}: {error.strerror or error}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name}.tmp")
 
 
 def _make_room(entries: Path, most: int) -> None:
@@ -175,21 +189,37 @@ def _bytes(folder: Path) -> int:
 
 
 def _lock(key: str) -> IO[str]:
+    """Raises LdmError for what the system refuses."""
     locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return (locks / key).open("a+")
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        return open_lock(locks / key)
+    except OSError as error:
+        raise LdmError(f"{locks}: {error.strerror or error}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
 
 
-def _until_got(lock: IO[str], how: int, url: str) -> None:
-    """Raises NotFound where another process does not come to an end with it."""
+def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:
+    """Raises NotFound where another process has written nothing below `growing` for WAIT_S seconds, and keeps the lock."""
     until = time.monotonic() + WAIT_S
     while True:
         try:
             return fcntl.flock(lock, how | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                raise NotFound(f"{url}: another process has been getting it for {WAIT_S:g} seconds.") from None
+                idle = time.time() - _written(growing)
+                if idle > WAIT_S:
+                    raise NotFound(f"{public(url)}: another process has been getting it for {WAIT_S:g} seconds.") from None
+                until += WAIT_S - idle
             time.sleep(POLL_S)
+
+
+def _written(folder: Path) -> float:
+    """When the newest file below it was written to last, in seconds since 1970."""
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        with suppress(OSError):  # gone meanwhile
+            newest = max(newest, path.stat().st_mtime)
+    return newest
 
 
 def _name(file: RemoteFile) -> str:

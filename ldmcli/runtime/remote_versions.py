@@ -6,17 +6,25 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ldmcli.errors import LdmError
+from ldmcli.readers.json_text import DATA_BYTES, read_json
 from ldmcli.runtime import remote
-from ldmcli.runtime.files import replace_file
+from ldmcli.runtime.files import write_file
 from ldmcli.runtime.remote import RemoteFile
 
 _known: dict[str, RemoteFile] = {}
 
 
 def cache_folder() -> Path:
-    """LDM_REMOTE_CACHE, else ldm/remote in the user's cache folder."""
+    """LDM_REMOTE_CACHE, else ldm/remote in the user's cache folder; made where it is not there, for this user alone. Raises LdmError."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("LDM_REMOTE_CACHE") or f"{home}/ldm/remote").expanduser()
+    folder = Path(os.environ.get("LDM_REMOTE_CACHE") or f"{home}/ldm/remote").expanduser()
+    if not folder.is_dir():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise LdmError(f"cannot make {folder}: {error.strerror}.", hint="LDM_REMOTE_CACHE names another folder for copies.") from error
+    return folder
 
 
 def version_of(url: str) -> RemoteFile:
@@ -34,16 +42,27 @@ def files_below(url: str) -> list[RemoteFile]:
 
 
 def _remembered(url: str, what: str, ask: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
-    note = note_of(what, url)
-    if remote.offline() and note.is_file():
-        return [RemoteFile(*row) for row in json.loads(note.read_text(encoding="utf-8"))]
+    note, root = note_of(what, url), url.rstrip("/")
+    if remote.offline() and (noted := _read(note, root)):
+        return noted
     found = ask()
-    replace_file(note, json.dumps([(file.url, file.size, file.tag) for file in found]))
+    write_file(note, json.dumps([(file.url.removeprefix(root), file.size, file.tag) for file in found]))
     return found
 
 
+def _read(note: Path, root: str) -> list[RemoteFile]:
+    """What a note says; nothing where it is damaged, or was written by a version that noted whole URLs."""
+    try:
+        rows = read_json(note, most=DATA_BYTES)
+        files = [RemoteFile(f"{root}{name}", size, tag) for name, size, tag in rows]
+    except (LdmError, TypeError, ValueError):
+        return []
+    names = all(isinstance(name, str) and (name == "" or name.startswith("/")) for name, _, _ in rows)
+    return files if names and all(isinstance(file.tag, str) and type(file.size) in (int, type(None)) for file in files) else []
+
+
 def note_of(what: str, url: str) -> Path:
-    """Where the last answer is kept. what: file or folder."""
+    """Where the last answer is kept. what: file or folder. It holds no URL."""
     return cache_folder() / "known" / f"{digest(what, url.rstrip('/'))}.json"
 
 

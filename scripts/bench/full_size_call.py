@@ -4,7 +4,7 @@
     python scripts/bench/full_size_call.py OUT/diffusers [--latent-side 64] [--runs 3] [--ways copy,openvino-f32]
 
 In turn, OMP_NUM_THREADS threads or all cores. Prints one JSON document: median seconds of each way, all of its times, and the largest
-difference to ldm's fp32 answer over the largest number of that. A call takes many seconds, and all ways together 16 GB.
+difference to the answer of the first way over the largest number of that. A call takes many seconds, and all ways together 16 GB.
 
     copy, plain             ldm's inference copy and its plain network, fp32
     bf16                    what ldm draws with under --dtype bf16

@@ -27,7 +27,6 @@ from ldmcli.engine.jobs import Request, batches, plan_jobs
 from ldmcli.engine.sampling.batch import decoded, draw
 from ldmcli.engine.sampling.open_model import OpenModel, open_model
 from ldmcli.metrics.bootstrap import bootstrap_interval
-from ldmcli.metrics.clip_score import hessel_score
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.scorer import Scorer, load_scorer
 from ldmcli.models.source import find_source
@@ -43,7 +42,9 @@ LEAST_SCORE, LEAST_RECOGNISED = -0.5, -0.01
 
 @dataclass(frozen=True)
 class Drawn:
-    """By one setting. pictures: (P, 3, H, W) of 0 .. 255; scores: (P,), CLIPScore; recognised: (P,), its own concept first."""
+    """By one setting. pictures: (P, 3, H, W) of 0 .. 255; scores: (P,), 100 times the cosine, as torchmetrics counts it;
+    recognised: (P,), 1 where the scorer ranks its own concept first.
+    """
 
     evaluations: int
     seconds: float
@@ -70,7 +71,8 @@ def drawn(model: OpenModel, scorer: Scorer, concepts: Sequence[str], prompts: Se
     own = torch.tensor([concepts.index(prompt) for prompt in prompts])
     pixels = torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures]).permute(0, 3, 1, 2)
     found = (cosine.argmax(dim=1) == own).float()
-    return Drawn(settings.unet_evaluations, seconds / len(prompts), pixels, hessel_score(cosine[torch.arange(len(own)), own]), found)
+    scores = 100 * cosine[torch.arange(len(own)), own]
+    return Drawn(settings.unet_evaluations, seconds / len(prompts), pixels, scores, found)
 
 
 def row(name: str, options: dict[str, Any], ours: Drawn, peer: Drawn, truth: Drawn) -> dict[str, Any]:

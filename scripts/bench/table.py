@@ -96,7 +96,7 @@ def process(found: Any) -> Iterator[Line]:
     """full_size_process.py."""
     row = found[-1]
     size, medians = row["size"], row["medians"]
-    for peer in medians.keys() - {"ldm"}:
+    for peer in (name for name in medians if name != "ldm"):
         ours, theirs = medians["ldm"], medians[peer]
         yield Line(f"SD v1.4 shape, {size} x {size}, peak memory", ours["peak_gib"], peer, theirs["peak_gib"], "GiB")
         if "first_call_s" in theirs:
@@ -109,8 +109,8 @@ def full_call(found: Any) -> Iterator[Line]:
     row = found[-1]
     times = row["median_s"]
     ours = min((name for name in times if name in ("copy", "plain", "bf16") or name.startswith("backend")), key=lambda name: times[name])
-    for peer in times.keys() - {"copy", "plain", "bf16"}:
-        if not peer.startswith("backend"):
+    for peer in times:
+        if peer not in ("copy", "plain", "bf16") and not peer.startswith("backend"):
             yield Line(f"guided U-Net call, SD v1.4 shape, 64 x 64 latents, {ours}", times[ours], peer, times[peer], "s")
 
 
@@ -149,6 +149,8 @@ def measure(name: str, places: dict[str, str]) -> dict[str, Any]:
             [sys.executable, str(HERE / words[0]), *words[1:]], check=True, stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S
         )
         found = [json.loads(file.read_text(encoding="utf-8"))] if file.exists() else documents(done.stdout)
+    for document in found:
+        document.pop("command", None)  # which names places of this machine
     shown = COMMANDS[name].format(json="FILE", sd14="OUT/diffusers", cyllama="PYTHON")
     return {"command": f"python scripts/bench/{shown}", "day": datetime.date.today().isoformat(), **machine(), "found": found}
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,23 @@ def limited(stage: Stage, command: list[str], minutes: float) -> list[str]:
     return [*command, f"--max-minutes={max(minutes - MARGIN, 0.1):.2f}"] if stage.rate else command
 
 
+def rows_of(log: Path) -> list[dict[str, Any]]:
+    """Of a log, as far as they are whole: a kill may have cut the last one."""
+    rows = []
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
+
+
 def last_step(folder: Path) -> int:
     """Of a run of `ldm`, by its log."""
-    log = folder / "log.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return max((json.loads(line).get("step", 0) for line in lines), default=0)
+    return max((row.get("step", 0) for row in rows_of(folder / "log.jsonl")), default=0)
 
 
 def is_done(stage: Stage, run: Run) -> bool:
     """Whether the run's log says that it has ended and its product is there."""
-    log = run.work / "log.jsonl"
-    rows = map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.is_file() else ()
+    rows = rows_of(run.work / "log.jsonl")
     return (run.work / stage.product).exists() and any(row["stage"] == stage.name and row["finished"] for row in rows)
 
 

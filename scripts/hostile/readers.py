@@ -7,7 +7,9 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from ldmcli.config.toml_file import read_config_file
 from ldmcli.data.cache_entry import open_entry
 from ldmcli.data.caption_file import read_caption_file
 from ldmcli.data.layouts import load_captioned
+from ldmcli.data.parquet import read_cell
 from ldmcli.data.picture_captions import find_pairs
 from ldmcli.data.picture_prompts import is_sheet, read_origin
 from ldmcli.diffusion.schedule import schedule_from_file
@@ -44,6 +47,7 @@ from ldmcli.prompts.parameters import read_parameters
 from ldmcli.prompts.syntax import syntax_note, without_syntax
 from ldmcli.prompts.weighting import parse_weights
 from ldmcli.readers.tables import SCORER
+from ldmcli.runtime.pictures import BadPicture
 from ldmcli.training import checkpoints
 
 
@@ -91,6 +95,12 @@ def _manifest(folder: Path) -> None:
     manifest.claim("1" * 16, seed=1, pictures=1, threads=1, free=lambda: 0)
     for row in manifest.pictures.values():
         manifest.finished(row)
+
+
+def _parquet(folder: Path) -> None:
+    for image in load_captioned(folder / "0.parquet").images:
+        with suppress(BadPicture):
+            read_cell(image)
 
 
 def _toml(folder: Path) -> None:
@@ -228,6 +238,7 @@ READERS: dict[str, Reader] = {
     "Karpathy": _data("dataset_coco.json", seeds.KARPATHY),
     "metadata.jsonl": _data("metadata.jsonl", _lines(seeds.ROW, seeds.ROW | {"file_name": "2.png"}), seeds.ROW),
     "metadata.csv": _data("metadata.csv", b"file_name,text\n1.png,a dog\n2.png,a cat\n"),
+    **({"Parquet": Reader((seeds.rows(),), "0.parquet", _parquet)} if find_spec("pyarrow") else {}),
     "tar shard": Reader((seeds.shard(),), "000.tar", load_captioned),
     "manifest": Reader((_lines(seeds.MANIFEST_ROW), seeds.MANIFEST_ROW), "manifest.jsonl", _manifest),
     "manifest for scores": Reader((seeds.MANIFEST_ROW,), "manifest.jsonl", lambda folder: find_pairs([folder]), {"0.png": seeds.picture()}),

@@ -116,6 +116,17 @@ YAML = (
 TOML = b'steps = 20\nscheduler = "ddim"\ncfg = 2.5\nsize = "64x64"\nlora = ["a:1"]\n'
 
 
+def rows() -> bytes:
+    """A Parquet file with two pictures."""
+    import pyarrow
+    from pyarrow import parquet
+
+    buffer = io.BytesIO()
+    cells = [{"bytes": picture(), "path": "0.png"}, {"bytes": picture(), "path": None}]
+    parquet.write_table(pyarrow.table({"image": cells, "text": ["a dog", "a cat"]}), buffer, row_group_size=1)
+    return buffer.getvalue()
+
+
 def shard() -> bytes:
     """Two samples."""
     buffer = io.BytesIO()

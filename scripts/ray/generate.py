@@ -58,6 +58,7 @@ def draw(rows: list[dict[str, str]], args: argparse.Namespace) -> list[str]:
     """The paths, once all are drawn. Ray hands out small blocks, so that a slow worker holds nobody up."""
     import ray
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     workers = {"concurrency": args.workers, "num_gpus": args.gpus / args.workers if args.gpus else 0}
     pieces = ray.data.from_items(rows, override_num_blocks=max(len(rows) // 4, 1))

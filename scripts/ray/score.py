@@ -39,6 +39,7 @@ def score(paths: list[Path], args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for every picture, in the order of their paths."""
     import ray
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     workers = {"concurrency": args.workers, "num_gpus": args.gpus / args.workers if args.gpus else 0}
     pieces = ray.data.from_items([{"path": str(path)} for path in paths], override_num_blocks=max(len(paths) // 8, 1))

@@ -121,3 +121,32 @@ def test_a_damaged_file_and_a_missing_package(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="need the package pyarrow") as refused:
         load_captioned(tmp_path)
     assert refused.value.hint == "Get it with: pip install pyarrow"
+
+
+def test_damage_that_pyarrow_tells_without_words_is_a_sentence(tmp_path, monkeypatch):
+    path = write(tmp_path / "one.parquet", {"image": cells(drawn(RED)), "text": ["a"]}, {"image": IMAGE})
+    for error in (OSError("Corrupt snappy compressed data."), arrow.ArrowInvalid("")):
+
+        def broken(self, *words, error=error, **more):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(parquet.ParquetFile, "read_row_group", broken)
+            with pytest.raises(LdmError, match="is not a readable Parquet file: (Corrupt|ArrowInvalid)"):
+                load_captioned(path)
+
+
+def test_what_is_too_large_is_not_read(tmp_path, monkeypatch):
+    from ldmcli.data import parquet as ours
+
+    path = write(tmp_path / "one.parquet", {"image": cells(drawn(RED)), "text": ["a"]}, {"image": IMAGE})
+    (image,) = load_captioned(path).images
+    with monkeypatch.context() as patch:
+        patch.setattr(ours, "MAX_BYTES", 10)
+        with pytest.raises(ours.BadPicture, match="more than 10"):
+            ours.read_cell(image)
+    monkeypatch.setattr(ours, "MOST_BYTES", 10)
+    ours._group.cache_clear()
+    for read in (lambda: load_captioned(path), lambda: ours.read_cell(image)):
+        with pytest.raises(LdmError, match="row group 0 has .* at most 10 are read"):
+            read()

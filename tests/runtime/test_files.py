@@ -102,6 +102,8 @@ ELSEWHERE = {
     "runtime/memory.py",  # /proc
     "runtime/processes.py",
     "outputs/manifest.py",  # appended to
+    "outputs/remote_folder.py",  # a list of what was sent, appended to
+    "runtime/remote.py",  # a copy piece by piece, under a name that its caller gives away when it is whole
     "data/cache_entry.py",  # caches have their own mark of what is whole
     "data/locks.py",
     "data/npy_rows.py",

@@ -10,7 +10,7 @@ from ldmcli.errors import LdmError, NotFound
 from ldmcli.runtime import remote, remote_cache
 from ldmcli.runtime.remote import url_of
 from ldmcli.runtime.remote_cache import local_copy, local_file, local_folder, opened
-from ldmcli.runtime.remote_versions import _known, files_below, version_of
+from ldmcli.runtime.remote_versions import _known, files_below, note_of, version_of
 
 BODY = bytes(range(256)) * 400
 """102,400 bytes."""
@@ -128,11 +128,12 @@ def test_two_that_want_the_same_file_get_it_once(web):
         url = f"{web.url}/a"
         got.append(local_file(url).read_bytes() if hold else opened(url).read())
 
-    threads = [threading.Thread(target=get, args=(number % 2,)) for number in range(6)]
+    threads = [threading.Thread(target=get, args=(number % 2,), daemon=True) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
+        assert not thread.is_alive()
     assert got == [BODY] * 6
     assert len([1 for method, _, _ in web.asked if method == "GET"]) == 11
 
@@ -169,7 +170,77 @@ def test_folders_are_copied_with_their_names_and_stay_inside(web, bucket, tmp_pa
     for url in (bucket.put(web.folder), web.url):
         copy = local_folder(f"{url}/deep", files_below(f"{url}/deep"))
         assert {str(path.relative_to(copy)): path.read_bytes() for path in copy.rglob("*.txt")} == {"er/a.txt": b"a", "b.txt": b"b"}
-    with pytest.raises(LdmError, match="leads out of the folder"):
-        local_folder("s3://x", [remote.RemoteFile("s3://x/../y", 1, "t")])
     with pytest.raises(NotFound, match="no such folder"):
         files_below(bucket.empty())
+
+
+@pytest.mark.parametrize("name", ["../../x", "/abs/path", "a/../../x", "a//b"])
+def test_a_name_in_a_bucket_that_leads_out_of_the_folder_is_refused(bucket, name):
+    url = bucket.empty()
+    bucket.client.put_object(Bucket="tests", Key=f"{url[11:]}/{name}", Body=b"x")
+    with pytest.raises(LdmError, match="leads out of the folder"):
+        files_below(url)
+
+
+def test_marks_of_folders_are_no_files(bucket):
+    url = bucket.empty()
+    for name, body in (("", b""), ("a/", b""), ("a/b.txt", b"b")):
+        bucket.client.put_object(Bucket="tests", Key=f"{url[11:]}/{name}", Body=body)
+    assert [file.url for file in files_below(url)] == [f"{url}/a/b.txt"]
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(BODY[:77]), lambda path: path.write_bytes(b"")])
+def test_a_damaged_copy_is_made_again(web, online, harm):
+    for name in ("a", "b"):
+        (web.folder / name).write_bytes(BODY)
+        opened(f"{web.url}/{name}").close()
+        (copy,) = (remote_cache.cache_folder() / "entries").rglob(name)
+        harm(copy)
+        assert (opened(f"{web.url}/a") if name == "a" else local_file(f"{web.url}/b").open("rb")).read() == BODY
+
+
+def test_a_copy_that_never_stays_ends_in_a_sentence(web, online, monkeypatch):
+    (web.folder / "a").write_bytes(BODY)
+    monkeypatch.setattr(remote_cache, "_copied", lambda files, names, hold: web.folder / "nowhere")
+    with pytest.raises(LdmError, match="deleted again and again"):
+        opened(f"{web.url}/a")
+
+
+def test_a_file_of_unknown_size_is_refused(tmp_path):
+    with pytest.raises(LdmError, match="does not say how large it is"):
+        remote.fetch(remote.RemoteFile("http://x/a", None, ""), tmp_path / "a")
+
+
+@pytest.mark.parametrize(("url", "said"), [
+    ("https://me:word@h/a?sig=1", "https://h/a"), ("s3://b/a@b/c", "s3://b/a@b/c"), ("https://h/a#x", "https://h/a"), ("a?b", "a?b"),
+    ("https://h:80/a", "https://h:80/a"),
+])  # fmt: skip
+def test_no_secret_is_printed(url, said):
+    assert remote.public(url) == said
+
+
+def test_no_message_holds_a_secret(web, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.3)
+    for place in (web.url, "http://127.0.0.1:9"):
+        with pytest.raises(LdmError) as refused:
+            local_file(place.replace("://", "://me:word@") + "/forbidden?sig=hush")
+        assert "word" not in refused.value.message and "hush" not in refused.value.message
+    told = remote._reason("x", ValueError("400, url='https://me:word@h/a?sig=hush'"))
+    assert "word" not in told and "hush" not in told
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[", b"[1]", b'[["a"]]', b'[["/x", "1", "t"]]', b'[[7, 1, "t"]]', b'[["https://h/a", 3, "t"]]', b"7"]
+)
+def test_a_damaged_note_is_none(web, online, monkeypatch, body):
+    (web.folder / "a").write_bytes(b"one")
+    url = f"{web.url}/a"
+    for _ in range(2):  # online it is asked again
+        assert local_file(url).read_bytes() == b"one"
+        note = note_of("file", url)
+        assert web.url not in note.read_text() and remote_cache.cache_folder().stat().st_mode & 0o77 == 0
+        note.write_bytes(body)
+        _known.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(NotFound, match="the network is not to be used"):
+        version_of(url)

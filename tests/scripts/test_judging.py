@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 import composition  # noqa: E402
 import lists  # noqa: E402
 import sources  # noqa: E402
-import variations  # noqa: E402
 from judging import asked as ask  # noqa: E402
 from judging import colours, descriptions, diversity, furnishing, looks  # noqa: E402
 from judging.asked import Asked  # noqa: E402
 from judging.copies import nearest_training  # noqa: E402
-from judging.drawing import fingerprint  # noqa: E402
+from judging.drawing import as_pillow, fingerprint  # noqa: E402
 from judging.figures import Figure, table  # noqa: E402
 from judging.judge import Judge  # noqa: E402
 from judging.recognition import recognised  # noqa: E402
@@ -220,9 +218,13 @@ def test_looks_are_groups_whose_members_are_all_alike():
     assert diversity.looks_of(base[:1].expand(8, -1), 0.95) == 1
     chain = [torch.tensor([math.cos(angle), math.sin(angle)]) for angle in (0.0, 0.25, 0.5)]  # neighbours alike, ends not
     assert diversity.looks_of(torch.stack(chain), 0.95) == 2
-    turned = variations.Variation(turn=5.0, scale=0.9)
-    assert diversity.is_turned(str(turned)) and not diversity.is_turned(str(variations.Variation()))
-    assert not diversity.is_turned(str(replace(turned, mirrored=True)))
+
+
+def test_one_look_is_a_drawing_and_itself_a_little_turned(judge):
+    one_look = diversity.cosine_of_one_look(judge)
+    assert 0 < one_look < 0.9999
+    same, other = (judge.scorer.embed_pictures(as_pillow(composed(judge, "white", (thing, 62, 0.5, 0.5)))) for thing in (DOG, TREE))
+    assert (same @ other.T).item() < one_look
 
 
 def test_the_table_says_what_was_missed():

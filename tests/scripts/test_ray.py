@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from importlib.util import find_spec
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from tiny import environment, make_pipeline  # noqa: E402
 
-pytestmark = [pytest.mark.early, pytest.mark.skipif(find_spec("ray") is None, reason='ray is not installed: pip install -e ".[ray]"')]
+pytestmark = [
+    pytest.mark.early,
+    pytest.mark.skipif("ray" not in packages_distributions(), reason='ray is not installed: pip install -e ".[ray]"'),
+]
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "ray"
 
 

@@ -22,6 +22,7 @@ from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.prompts.comments import comment_note
 from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.records.pictures import FailedItem
+from ldmcli.runtime.remote import public
 from ldmcli.runtime.remote_cache import opened
 
 MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
@@ -144,15 +145,17 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         with opened(Path(path)) as file:
             kind = os.fstat(file.fileno()).st_mode
             if stat.S_ISBLK(kind) or (stat.S_ISCHR(kind) and not file.isatty()):
-                raise UsageError(f"--prompts-file {name} is a device, which has no end.", hint="Name a file, or - for standard input.")
+                raise UsageError(
+                    f"--prompts-file {public(name)} is a device, which has no end.", hint="Name a file, or - for standard input."
+                )
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"--prompts-file {name}: no such file.") from error
+        raise NotFound(f"--prompts-file {public(name)}: no such file.") from error
     except IsADirectoryError as error:
-        raise UsageError(f"--prompts-file {name} is a folder.") from error
+        raise UsageError(f"--prompts-file {public(name)} is a folder.") from error
     except OSError as error:
-        raise LdmError(f"--prompts-file {name}: {error.strerror}.") from error
+        raise LdmError(f"--prompts-file {public(name)}: {error.strerror}.") from error
 
 
 def _named(name: str) -> str:
-    return "standard input" if name == "-" else name
+    return "standard input" if name == "-" else public(name)

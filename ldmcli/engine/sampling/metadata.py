@@ -1,6 +1,7 @@
 """What a picture records of how it was drawn."""
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ldmcli.outputs.picture_files import picture_texts
 from ldmcli.records.pictures import PICTURE_SCHEMA
 from ldmcli.records.words import plain
 from ldmcli.runtime.device import Runtime, instruction_set
+from ldmcli.runtime.remote import public, shown
 
 IN_RECORD = {"seed", "width", "height", "scheduler", "steps", "cfg", "negative_prompt"}
 """Options that every row of a manifest states anyway."""
@@ -74,8 +76,15 @@ def by_copies(config: GenerateConfig, runtime: Runtime) -> bool:
 def other_settings(job: Job) -> dict[str, str]:
     """The options that a picture records, under their names, where they are not the default and no key of its own says them."""
     values = {each: getattr(job.config, name) for name, each in declared(GenerateConfig).items() if each.recorded and name not in IN_RECORD}
-    said = {each.name.lstrip("-"): plain(value) for each, value in values.items() if value != each.default}
+    said = {each.name.lstrip("-"): plain(_told(value)) for each, value in values.items() if value != each.default}
     return said | {key.replace("_", "-"): plain(value) for key, value in between_facts(job).items()}
+
+
+def _told(value: Any) -> Any:
+    """A setting without what a URL keeps secret."""
+    if isinstance(value, tuple):
+        return tuple(map(_told, value))
+    return public(value) if isinstance(value, str) else shown(value) if isinstance(value, Path) else value
 
 
 def between_facts(job: Job) -> dict[str, Any]:

@@ -17,6 +17,9 @@ def preset_values(name: str | None, own: dict[str, Any]) -> tuple[dict[str, Any]
         return {}, ()
     measured = own.get("presets", {}).get(name)
     if measured is None:
+        usual = own.get("defaults", {}).get("steps")
+        if usual and usual <= GENERAL[name]["steps"]:  # type: ignore[index]
+            return {}, (f"--preset {name}: this model names none of its own, and takes only {usual} steps as it is",)
         return GENERAL[name], (f"--preset {name}: this model names none of its own; what it costs here is not measured",)  # type: ignore[index]
     values = {key: value for key, value in measured.items() if key in KEYS}
     if "cfg_interval" in values:

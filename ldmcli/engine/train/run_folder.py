@@ -15,6 +15,7 @@ from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.runtime.files import lock_alone, open_lock, replace_file
 from ldmcli.runtime.processes import Processes
+from ldmcli.runtime.remote import public, shown
 from ldmcli.runtime.room import check_room
 
 MAY_CHANGE = {
@@ -83,7 +84,7 @@ def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None
     rows = [asdict(skipped) for skipped in data.skipped]
     for number, reason in bad.items():
         image = data.images[int(number)]
-        rows.append({"id": image.id, "file": str(image.path), "reason": reason})
+        rows.append({"id": image.id, "file": shown(image.path), "reason": reason})
     replace_file(run / "skipped.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -103,9 +104,16 @@ def told_of_copies(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Note
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As TOML and JSON can hold them; without those that are None."""
-    simple = {k: str(v) if isinstance(v, Path) else list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-    return {k: v for k, v in simple.items() if v is not None}
+    """As TOML and JSON can hold them; without those that are None, and without what a URL keeps secret."""
+    return {k: _plain(v) for k, v in values.items() if v is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Path):
+        return str(Path(shown(value)))
+    return public(value) if isinstance(value, str) else value
 
 
 def agree_on_settings(config: TrainConfig, data: CaptionedImages, processes: Processes) -> dict[str, Any]:

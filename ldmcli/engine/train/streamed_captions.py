@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ldmcli.data.captioned import CaptionedImage
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource
 from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.train.unet_batches import CachedData
@@ -12,6 +13,9 @@ from ldmcli.models.text import TextConditioner
 
 MOST = 64
 """Captions of a picture that are looked at: caption k of picture n has the number MOST n + k."""
+
+
+Shown = Callable[[int], CaptionedImage]
 
 
 class Counted:
@@ -27,12 +31,19 @@ class Counted:
         return self.compute(rows)
 
 
-def streamed_captions(images: ShardImages, text: TextConditioner, mean: RowSource, std: RowSource, views: int) -> CachedData:
-    """What a U-Net draws from; the empty caption is the last one, as in a cache. views: of each picture in mean and std."""
+def streamed_captions(
+    images: ShardImages, text: TextConditioner, mean: RowSource, std: RowSource, views: int, shown: Shown | None = None
+) -> CachedData:
+    """What a U-Net draws from; the empty caption is the last one, as in a cache. views: of each picture in mean and std; shown: the
+    picture whose pixels come for a number, where it may be another one: its captions go with them.
+    """
     count = len(images) * MOST
 
     def caption(number: int) -> str:
-        return "" if number == count else images[number // MOST].captions[number % MOST]
+        if number == count:
+            return ""
+        captions = (shown or images.__getitem__)(number // MOST).captions
+        return captions[number % MOST % len(captions)]
 
     def states(rows: Tensor) -> dict[str, Tensor]:
         return {"states": text.states([text.tokens(caption(row)) for row in rows.tolist()])}

@@ -11,7 +11,7 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.pictures import CROPS
-from ldmcli.data.row_sources import ComputedOnDemand, RowSource, flip_some
+from ldmcli.data.row_sources import ComputedOnDemand, RowSource, StreamedPictures, flip_some
 from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.parts import make_codec
 from ldmcli.engine.train.context import DataSplit, RunContext
@@ -40,7 +40,8 @@ def build_caches(
     if isinstance(data.images, ShardImages):
         mean, std = yield from encoded_pictures(data, pixels, config.crop, frozen, config, device, processes)
         frozen.text.encoder.to(device)
-        return streamed_captions(data.images, frozen.text, mean, std, flips_of(config))
+        shown = pixels.stand_in if isinstance(pixels, StreamedPictures) else None
+        return streamed_captions(data.images, frozen.text, mean, std, flips_of(config), shown)
     captions = [*dict.fromkeys(c for image in data.images for c in image.captions), ""]
     tokens = [frozen.text.tokens(caption) for caption in captions]
     yield from cut_captions(captions, tokens)

@@ -1,9 +1,11 @@
 """Whether other seeds give other pictures."""
 
 import itertools
+from dataclasses import replace
 
 import lists
-import torch
+from PIL import Image
+from scenes import SIDE, Placed, Scene, draw_scene
 from torch import Tensor
 
 from judging.drawing import as_pillow
@@ -53,20 +55,19 @@ def measure_diversity(judge: Judge) -> Result:
 
 def cosine_of_one_look(judge: Judge) -> float:
     """From this cosine of the scorer's picture vectors on, two pictures have one look."""
-    turned = [row for row in judge.rows if row["kind"] == "single" and is_turned(row["variation"])]
-    plain = {(row["emoji"], row["set"]): row for row in reversed(judge.rows) if row["kind"] == "single"}
-    chosen = turned[:: max(len(turned) // DRAWINGS, 1)]
-    vectors = [
-        judge.scorer.embed_pictures(as_pillow(torch.stack([judge.read(row) for row in rows])))
-        for rows in (chosen, [plain[row["emoji"], row["set"]] for row in chosen])
+    shown = [one for one in judge.wardrobe.drawings if not one.mirrored]
+    plain = [
+        Placed(emoji=judge.wardrobe.emoji[one.code], path=one.path, x=SIDE / 2, y=SIDE / 2, side=SIDE)
+        for one in shown[:: max(len(shown) // DRAWINGS, 1)]
     ]
-    return (vectors[0] * vectors[1]).sum(dim=1).quantile(ALIKE).item()
+    moved = [replace(one, x=one.x + 2, y=one.y - 1, side=7 * SIDE // 8, turn=8.0 * (-1) ** row) for row, one in enumerate(plain)]
+    first, second = (judge.scorer.embed_pictures([alone(one) for one in each]) for each in (plain, moved))
+    return (first * second).sum(dim=1).quantile(ALIKE).item()
 
 
-def is_turned(variation: str) -> bool:
-    """By its words (see variations.Variation): not in a mirror, in its own colour, not as it is."""
-    mirrored, turn, scale, right, down, colour = variation.split()
-    return mirrored == "0" and colour == "None" and (turn, scale, right, down) != ("0.0", "1.000", "0", "0")
+def alone(one: Placed) -> Image.Image:
+    """On white."""
+    return draw_scene(Scene(kind="single", style="", licence=0, objects=(one,)))
 
 
 def looks_of(vectors: Tensor, one_look: float) -> int:

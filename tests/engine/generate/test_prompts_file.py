@@ -51,7 +51,8 @@ def test_text_is_taken_as_it_stands(read, prompt):
 
 def test_a_json_line_may_set_every_key(read):
     line = {
-        "prompt": "a dog", "negative_prompt": "blurry", "seed": 7, "num_images": 3, "scheduler": "DPM++ 2M Karras", "steps": 9, "cfg": 2,
+        "prompt": "a dog", "negative_prompt": "blurry", "seed": 7, "num_images": 3, "preset": "fast", "scheduler": "DPM++ 2M Karras",
+            "steps": 9, "cfg": 2,
         "cfg_rescale": 0.5, "cfg_interval": "0.2,0.8", "weighting": "a1111", "long_prompts": True, "width": 64, "height": 32,
     }  # fmt: skip
     start = {"init_image": __file__, "strength": 0.5, "mask": __file__, "variation": "3:0.5"}

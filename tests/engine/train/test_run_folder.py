@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from runs import KINDS, config_for, events_of, log_of, newest, stop_after
@@ -189,3 +190,12 @@ def test_an_unusable_picture_is_left_out_and_named_and_too_many_end_the_run(coco
     assert any(text.startswith("21 pictures to train on, 2 held out") for text in texts)
     with pytest.raises(LdmError, match="1 unusable picture, "):
         list(events_of(config_for("vae", data, model, tmp_path / "other", max_bad=0)))
+
+
+def test_the_record_of_a_run_holds_no_secret():
+    values = {
+        "data": Path("https://me:word@h/a.tar?sig=hush"),
+        "vae": "https://me:word@h/v?sig=hush",
+        "prompts": ("is it a dog?", "https://h/x?y"),
+    }
+    assert plain(values) == {"data": "https:/h/a.tar", "vae": "https://h/v", "prompts": ["is it a dog?", "https://h/x"]}

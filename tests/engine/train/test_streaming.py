@@ -159,3 +159,29 @@ def test_torchruns_restart_goes_on_by_itself(shards, model, tmp_path, ldm, monke
     code, _, error = ldm(*argv, "--max-steps", "5")
     assert code == 0 and "resumed step-000003" in error
     assert saved(tmp_path / "run")[-1] == 5 and [row["step"] for row in log_of(tmp_path / "run")] == [1, 2, 3, 4, 5]
+
+
+def test_what_stands_in_for_an_unusable_picture_has_its_own_captions(coco, model, tmp_path):
+    """And one that is drawn again and again counts once."""
+    from ldmcli.data.decoders import Decoders
+    from ldmcli.data.row_sources import StreamedPictures
+    from ldmcli.models.text import load_conditioner
+
+    scratch = _scratch(coco, tmp_path)
+    tar(tmp_path / "a.tar", scratch, [1, 2, 3], damaged=[1, 3])
+    data, text = load_streamed(tmp_path / "a.tar", kept=2), load_conditioner(model, use_mask=True)
+    with Decoders() as decoders:
+        pixels = StreamedPictures(data, data.images, 32, "center", decoders, 2)
+        rows = torch.zeros(3, 1)
+        cached = streamed_captions.streamed_captions(data.images, text, rows, rows, 1, pixels.stand_in)
+        shown = pixels[torch.tensor([2, 0, 1, 0, 2])]
+        assert all(torch.equal(picture, shown[2]) for picture in shown) and len(pixels.bad) == 2
+        expected = text.states([text.tokens("picture 2")]).half()[0]
+        numbers = torch.tensor([64 * picture + k for picture in range(3) for k in range(len(data.images[picture].captions))])
+        assert all(torch.equal(state, expected) for state in cached.states[numbers].half())
+        assert all(torch.equal(mask, text.mask([text.tokens("picture 2")])[0]) for mask in cached.mask[numbers])
+        pixels.places.clear()
+        assert pixels.stand_in(0).id == "a/02" and len(pixels.bad) == 2
+        fewer = StreamedPictures(data, data.images, 32, "center", decoders, 1)
+        with pytest.raises(LdmError, match="more than 1 unusable pictures"):
+            fewer[torch.tensor([0, 2])]

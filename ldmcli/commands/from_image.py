@@ -1,6 +1,7 @@
 """`ldm generate --from-image PICTURE`."""
 
 from pathlib import Path
+from typing import Any
 
 from ldmcli.commands.requests import generate_config
 from ldmcli.commands.settings import Invocation
@@ -43,15 +44,9 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
         )
     if verify:
         check_size(path, recorded)
-    stated = recorded.options
     if verify and (others := [name for name in FILES if name in typed and name not in recorded.files]):
         raise UsageError(f"--verify draws what the picture records; it records no {others[0]}.", hint="Leave out one of the two.")
-    if "scheduler" in typed:  # these were resolved for the other one
-        stated = {key: value for key, value in stated.items() if key not in ("spacing", "sigma_clip")}
-    if "dtype" in typed:  # likewise
-        stated = {key: value for key, value in stated.items() if key != "vae_dtype"}
-    if "frames" in typed:
-        stated = {**stated, "share": None}
+    stated = _stated(recorded.options, typed)
     files = find_files(path, recorded, typed)
     config = generate_config({"batch_size": 1, **elsewhere, "model": recorded.model, **stated, **files, **typed})
     invocation.refuse_conflicts(config, report)
@@ -68,3 +63,14 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
         return output.show_verified(verify_picture(path, recorded, request, source), as_json=report.as_json, quiet=report.quiet)
     drawing = invocation.remote.sent(replay_picture(path, recorded, config, request, source))
     output.show_generated(drawing, as_json=report.as_json, quiet=report.quiet)
+
+
+def _stated(options: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
+    """What the picture says, without what was worked out for something that was typed otherwise."""
+    left_out: set[str] = set()
+    if "scheduler" in typed:
+        left_out |= {"spacing", "sigma_clip"}
+    if "dtype" in typed:
+        left_out.add("vae_dtype")
+    stated = {key: value for key, value in options.items() if key not in left_out}
+    return {**stated, "share": None} if "frames" in typed else stated

@@ -24,10 +24,11 @@ from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
-from ldmcli.networks.openvino import OpenVINOUNet, check_openvino, openvino_unet
+from ldmcli.networks.openvino import OpenVINOUNet, check_openvino
 from ldmcli.networks.unet import UNet, without_weights
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
+from ldmcli.runtime.files import user_cache
 from ldmcli.runtime.memory import give_back, keep_freed_memory
 
 # B pictures, C latent channels, h w latent size, L tokens, D text width
@@ -196,7 +197,7 @@ def open_session(
     notes = correction_notes((source.path, "scheduler"), (source.path, "unet"), (source.vae, "vae"))
     session = Session(unet, vae, text, schedule, runtime.device, notes)
     if backend == "openvino":
-        session.unet = openvino_unet(unet)
+        session.unet = OpenVINOUNet(unet, (root := user_cache()) and root / "openvino")
         session.notes += ("OpenVINO compiles the U-Net for a size and number of pictures when it first meets them; what it read is kept",)
     names = ("text_encoder", "vae", *(("unet",) if backend == "torch" else ()))
     return fuse_networks(session, names) if fuse else session

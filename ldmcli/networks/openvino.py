@@ -6,12 +6,7 @@ of them up to the text. The loop, the solvers and the text stay ours. https://do
 """
 
 import copy
-import hashlib
-import json
 import os
-import shutil
-import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,14 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ldmcli.errors import LdmError, NotFound, UsageError
+from ldmcli.errors import NotFound, UsageError
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet
 from ldmcli.networks.inference_layers import FusedCrossAttention
+from ldmcli.networks.openvino_cache import entry_name, is_whole, keep
 from ldmcli.networks.packed import unpacked
 from ldmcli.networks.unet import UNet
-from ldmcli.readers.json_text import read_json
-from ldmcli.runtime.files import user_cache
 
 # B rows (pictures, twice with guidance), C latent channels, h w latent size, L text tokens, H heads, d width of a head,
 # O outputs of all ResNet blocks' time projections
@@ -39,12 +33,6 @@ PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 MOST_COMPILED = 4
 """Shapes that stay compiled in memory; each holds the weights. A batch has up to four: full or not, guided or not."""
-
-MOST_CACHE_BYTES = 16 * 2**30
-"""Of the exported networks on disk; those that were not used for longest go first."""
-
-MARK = "entry.json"
-"""Written last into an entry of the cache: the sizes of its files."""
 
 
 def cross_attentions(network: nn.Module) -> list[FusedCrossAttention]:
@@ -73,10 +61,10 @@ class Exported(nn.Module):
 class OpenVINOUNet(UNet):
     """A U-Net that is only called, on a CPU. Compiled when it first meets a shape, which takes seconds, or minutes for a large one.
 
-    cache: folder of the exported networks. Not meant to be trained or looked into.
+    cache: folder of the exported networks, or None to keep none. Not meant to be trained or looked into.
     """
 
-    def __init__(self, unet: UNet, cache: Path) -> None:
+    def __init__(self, unet: UNet, cache: Path | None) -> None:
         nn.Module.__init__(self)
         self.config, self.cache, self.network = unet.config, cache, InferenceUNet(unet)
         unpacked(self.network)
@@ -122,8 +110,8 @@ class OpenVINOUNet(UNet):
         import openvino
 
         shapes = [list(part.shape) for part in inputs]
-        entry = self.cache / entry_name(self.network, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
-        if is_whole(entry):
+        entry = self.cache and self.cache / entry_name(self.network, shapes, f"{masked} {openvino.__version__} {torch.__version__}")
+        if entry and is_whole(entry):
             with suppress(OSError):  # of somebody else's, perhaps
                 os.utime(entry)  # used just now; see _make_room
             with suppress(RuntimeError):  # damaged where that cannot be seen by its size, or replaced this moment: made again
@@ -132,7 +120,8 @@ class OpenVINOUNet(UNet):
         with _no_statistics(), warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)
-        _keep(model, entry)
+        if entry:
+            keep(model, entry)
         return model
 
     def _in_fp32(self) -> InferenceUNet:
@@ -154,12 +143,6 @@ def _no_statistics() -> Iterator[None]:
             os.environ["CI"] = before
 
 
-def openvino_unet(unet: UNet) -> UNet:
-    """The U-Net as OpenVINO runs it, with the exported networks in the user's cache folder."""
-    root = user_cache() or Path(tempfile.gettempdir()) / f"ldm-{os.getuid()}"
-    return OpenVINOUNet(unet, root / "openvino")
-
-
 def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
     """Raise NotFound where the package is missing, UsageError where it is not for this device or precision."""
     if find_spec("openvino") is None:
@@ -168,54 +151,3 @@ def check_openvino(device: torch.device, dtype: torch.dtype) -> None:
         raise UsageError(f"--backend openvino runs on a CPU, and the device is {device}.", hint="Add --device cpu.")
     if dtype not in PRECISIONS:
         raise UsageError("--backend openvino computes in fp32 or bf16.", hint="Add --dtype bf16.")
-
-
-def entry_name(unet: nn.Module, shapes: list[list[int]], versions: str) -> str:
-    """Names what is exported: weights, shapes, versions. 32 hex digits."""
-    hashed = hashlib.blake2b(f"{shapes} {versions} {unet.config}".encode(), digest_size=16)
-    for name, value in unet.state_dict().items():
-        hashed.update(name.encode())
-        hashed.update(value.detach().contiguous().view(torch.uint8).numpy())
-    return hashed.hexdigest()
-
-
-def is_whole(entry: Path) -> bool:
-    """Whether all of an entry is there, as it was written."""
-    try:
-        sizes = read_json(entry / MARK)
-        return bool(sizes) and all((entry / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError, TypeError, LdmError):
-        return False
-
-
-def _keep(model: Any, entry: Path) -> None:
-    """Write a model beside the entry and put it in its place. A folder that cannot be written to is no reason to stop."""
-    import openvino
-
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
-    except OSError:
-        return
-    try:
-        openvino.save_model(model, temporary / "unet.xml", compress_to_fp16=False)
-        sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
-        (temporary / MARK).write_text(json.dumps(sizes), encoding="utf-8")
-        shutil.rmtree(entry, ignore_errors=True)  # a damaged one
-        os.replace(temporary, entry)
-        _make_room(entry)
-    except (OSError, RuntimeError):
-        pass
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _make_room(newest: Path) -> None:
-    """Delete what was not used for longest beyond the limit, and what killed processes left an hour ago."""
-    room, now = MOST_CACHE_BYTES, time.time()
-    folders = [path for path in newest.parent.iterdir() if path.is_dir()]
-    for folder in sorted(folders, key=lambda path: (path != newest, -path.stat().st_mtime)):
-        stale = folder.name.startswith(".") and now - folder.stat().st_mtime > 3600
-        room -= sum(path.stat().st_size for path in folder.iterdir())
-        if stale or (room < 0 and folder != newest and not folder.name.startswith(".")):
-            shutil.rmtree(folder, ignore_errors=True)

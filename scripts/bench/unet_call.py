@@ -25,9 +25,10 @@ from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.source import BUNDLED
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, prepare_decoder
-from ldmcli.networks.openvino import PRECISIONS, openvino_unet
+from ldmcli.networks.openvino import PRECISIONS, OpenVINOUNet
 from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import set_threads
+from ldmcli.runtime.files import user_cache
 
 LENGTH = 77
 Call = Callable[[], Tensor]
@@ -59,7 +60,9 @@ def backend_calls(model: Path, x: Tensor, t: Tensor, states: Tensor, precisions:
     calls = {}
     for precision in precisions:
         dtype = {name: dtype for dtype, name in PRECISIONS.items()}[precision]
-        ours, kept, latents = openvino_unet(load_unet(model).to(dtype)), TextContext(states.to(dtype), remember=True), x.to(dtype)
+        root = user_cache()
+        ours = OpenVINOUNet(load_unet(model).to(dtype), root and root / "openvino")
+        kept, latents = TextContext(states.to(dtype), remember=True), x.to(dtype)
 
         def call(ours: UNet = ours, kept: TextContext = kept, latents: Tensor = latents) -> Tensor:
             return ours(latents, t, kept).float()  # type: ignore[no-any-return]

@@ -12,7 +12,8 @@ import torch
 
 from ldmcli.errors import UsageError
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.openvino import MARK, OpenVINOUNet, check_openvino, entry_name, is_whole
+from ldmcli.networks.openvino import OpenVINOUNet, check_openvino
+from ldmcli.networks.openvino_cache import MARK, entry_name, is_whole
 from ldmcli.networks.unet import UNet, UNetConfig
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")

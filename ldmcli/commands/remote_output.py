@@ -7,7 +7,7 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 from ldmcli.config.sharing import find_shard
-from ldmcli.errors import LdmError, UsageError
+from ldmcli.errors import LdmError, PartlyFailed, UsageError
 from ldmcli.outputs.naming import names_folder
 from ldmcli.outputs.remote_folder import RemoteFolder
 from ldmcli.records.events import Event
@@ -55,9 +55,10 @@ class RemoteOutput:
             return
         part, end = find_shard(shard), re.search(r"[0-9]{1,9}$", self.folder.url)
         if end is None or int(end[0]) != part.number:
+            url = public(self.folder.url)
             raise UsageError(
-                f"--shard {shard}: {public(self.folder.url)} has to end in the number of the part; one for all would keep one manifest.",
-                hint=f"Give each part its own, -o {public(self.folder.url)}/part-{part.number}/, then join them with --merge.",
+                f"--shard {shard}: {url} has to end in the number of the part; one folder for all would keep one manifest.",
+                hint=f"Give each part its own, -o {url}/part-{part.number}/, then join them with --merge.",
             )
 
     def sent(self, events: Iterator[Event]) -> Iterator[Event]:
@@ -77,9 +78,11 @@ class RemoteOutput:
                 elif isinstance(event, GenerateReport | TrainDone) or (isinstance(event, Saved) and event.what == "model"):
                     self.folder.put()
                 yield self._there(event)
-        except LdmError:
+        except LdmError as error:
             if heard:  # of several processes the first one speaks and writes
                 self.folder.put()
+            if isinstance(error, PartlyFailed):  # what could be made is there
+                error.hint = error.hint.replace(str(self.folder.local), public(self.folder.url))
             raise
         if heard:
             self.folder.put()

@@ -38,8 +38,9 @@ class Joined:
     @cached_property
     def missing(self) -> list[int]:
         """Numbers that a command promised, neither drawn nor noted as failed. To be asked when all folders are read."""
-        promised = {(started, number) for started in self.starts for number in range(started[2], started[2] + started[3])}
-        return sorted(number for _, number in promised - self.pictures.keys() - self.failed.keys())
+        there = self.pictures.keys() | self.failed.keys()
+        promised = ((started, number) for started in self.starts for number in range(started[2], started[2] + started[3]))
+        return sorted(number for started, number in promised if (started, number) not in there)
 
 
 def join(folders: Sequence[Path]) -> Joined:

@@ -168,7 +168,8 @@ def test_parts_in_a_bucket(bucket, generate, ldm, tmp_path):
         assert generate(*drawing, "--shard", f"{number}/2", "-o", f"{tmp_path}/part-{number}/")[0] == 0
     code, _, error = generate(*drawing, "--shard", "2/2", "-o", f"{url}/all-1/")
     assert code == 2 and "has to end in the number of the part" in error and not bucket.holds(url)
-    assert ldm("generate", "--merge", tmp_path / "part-1", "-o", f"{url}/all/")[0] == 3  # the other is missing
+    code, _, error = ldm("generate", "--merge", tmp_path / "part-1", "-o", f"{url}/all/")  # the other is missing
+    assert code == 3 and f"--resume -o {url}/all/" in error
     said, _ = run(ldm, "generate", "--merge", tmp_path / "part-2", "-o", f"{url}/all")
     there = bucket.holds(f"{url}/all")
     assert len(said.split()) == 2 and {f"{url}/all/{name}" for name in there} == {*said.split(), f"{url}/all/manifest.jsonl"}

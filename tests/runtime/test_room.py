@@ -3,11 +3,14 @@
 import os
 import resource
 import signal
+from dataclasses import replace
 
 import pytest
 from forks import fork
 
+from ldmcli.config.generation import GenerateConfig
 from ldmcli.errors import LdmError
+from ldmcli.outputs.output_plan import plan_outputs
 from ldmcli.runtime.room import check_room
 
 
@@ -38,3 +41,11 @@ def test_a_file_in_the_way_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LdmError, match="cannot write in .*file: File exists"):
         check_room(tmp_path / "file")
+
+
+@pytest.mark.parametrize("some", [{"resume": True}, {"shard": "1/2"}])
+def test_pictures_that_may_be_there_or_belong_elsewhere_take_no_room(tmp_path, some):
+    config = GenerateConfig(output=f"{tmp_path}/out/")
+    with pytest.raises(LdmError, match="MB are needed"):
+        plan_outputs(config, 10**12)
+    plan_outputs(replace(config, **some), 10**12)

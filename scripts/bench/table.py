@@ -33,7 +33,7 @@ COMMANDS = {
     "start": "startup.py --runs 7",
     "prompts": "throughput.py --runs 7",
     "preset": "throughput.py --preset balanced --batch-sizes 8 --runs 3",
-    "busy": "busy.py --neighbours 0,1,2 --rounds 7 --train-steps 0 --before '' --json {json}",
+    "busy": "busy.py --neighbours 0,2 --rounds 7 --train-steps 0 --before '' --json {json}",
     "sd-process": "full_size_process.py {sd14} --runs 7 --only ldm,diffusers",
     "sd-process-cpp": "full_size_process.py {sd14} --runs 1 --cyllama {cyllama} --only ldm,stable-diffusion.cpp",
     "sd-call": "full_size_call.py {sd14} --runs 7 --ways copy,diffusers,openvino-f32",

@@ -12,6 +12,7 @@ the most of it that was no file's, looked at 50 times a second. over_peer: ldm's
 import argparse
 import json
 import os
+import re
 import shlex
 import statistics
 import subprocess
@@ -70,7 +71,7 @@ def measured(command: list[str]) -> dict[str, float]:
         said = talk.read()
     if process.returncode:
         raise SystemExit(f"{command[:2]}: exit {process.returncode}\n{said}")
-    first = [float(line.split()[-1]) - started for line in said.splitlines() if line.startswith("first call ")]
+    first = [float(when) - started for when in re.findall(r"first call ([0-9.]+)", said)]  # a progress bar may stand before it
     found = {"seconds": seconds, "peak_gib": ended[2].ru_maxrss / 2**20, "anonymous_gib": anonymous / 2**20}
     return found | ({"first_call_s": first[0]} if first else {})
 

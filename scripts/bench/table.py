@@ -33,8 +33,8 @@ COMMANDS = {
     "start": "startup.py --runs 7",
     "prompts": "throughput.py --runs 7",
     "preset": "throughput.py --preset balanced --batch-sizes 8 --runs 3",
-    "busy": "busy.py --neighbours 0,2 --rounds 7 --train-steps 0 --before '' --json {json}",
-    "sd-process": "full_size_process.py {sd14} --runs 7 --only ldm,diffusers",
+    "busy": "busy.py --neighbours 0,2 --rounds 5 --train-steps 0 --before '' --json {json}",
+    "sd-process": "full_size_process.py {sd14} --runs 3 --only ldm,diffusers",
     "sd-process-cpp": "full_size_process.py {sd14} --runs 1 --cyllama {cyllama} --only ldm,stable-diffusion.cpp",
     "sd-call": "full_size_call.py {sd14} --runs 7 --ways copy,diffusers,openvino-f32",
     "sd-call-bf16": "full_size_call.py {sd14} --runs 7 --ways bf16,backend-bf16,openvino-bf16",
@@ -151,6 +151,7 @@ def measure(name: str, places: dict[str, str]) -> dict[str, Any]:
         found = [json.loads(file.read_text(encoding="utf-8"))] if file.exists() else documents(done.stdout)
     for document in found:
         document.pop("command", None)  # which names places of this machine
+        document.get("settings", {}).pop("json", None)
     shown = COMMANDS[name].format(json="FILE", sd14="OUT/diffusers", cyllama="PYTHON")
     return {"command": f"python scripts/bench/{shown}", "day": datetime.date.today().isoformat(), **machine(), "found": found}
 

@@ -183,5 +183,5 @@ def test_what_stands_in_for_an_unusable_picture_has_its_own_captions(coco, model
         pixels.places.clear()
         assert pixels.stand_in(0).id == "a/02" and len(pixels.bad) == 2
         fewer = StreamedPictures(data, data.images, 32, "center", decoders, 1)
-        with pytest.raises(LdmError, match="more than 1 unusable pictures"):
+        with pytest.raises(LdmError, match="more than 1 unusable picture "):
             fewer[torch.tensor([0, 2])]

@@ -112,8 +112,8 @@ def _copied(files: Sequence[RemoteFile], names: Sequence[str], *, hold: bool) ->
         until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)
         while not _whole(entry, files, names):
             fcntl.flock(lock, fcntl.LOCK_UN)  # two that share it would wait for each other
-            until_got(lock, fcntl.LOCK_EX, files[0].url, temporary)
-            if not _whole(entry, files, names):
+            alone = until_got(lock, fcntl.LOCK_EX, files[0].url, temporary, unless=lambda: _whole(entry, files, names))
+            if alone and not _whole(entry, files, names):
                 shutil.rmtree(entry, ignore_errors=True)
                 _make(entry, files, names)
             until_got(lock, fcntl.LOCK_SH, files[0].url, temporary)

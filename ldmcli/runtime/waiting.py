@@ -2,6 +2,7 @@
 
 import fcntl
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -13,13 +14,19 @@ WAIT_S, POLL_S = 1800.0, 0.05
 """For another process that gets the same file."""
 
 
-def until_got(lock: IO[str], how: int, url: str, growing: Path) -> None:
-    """Raises NotFound where another process has written nothing below `growing` for WAIT_S seconds, and keeps the lock."""
+def until_got(lock: IO[str], how: int, url: str, growing: Path, *, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Whether it was got: False, without it, once `unless` holds, since whoever has what was wanted may keep the lock to its end.
+
+    Raises NotFound where another process has written nothing below `growing` for WAIT_S seconds, and keeps the lock.
+    """
     until = time.monotonic() + WAIT_S
     while True:
         try:
-            return fcntl.flock(lock, how | fcntl.LOCK_NB)
+            fcntl.flock(lock, how | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
+            if unless():
+                return False
             if time.monotonic() > until:
                 idle = time.time() - _written(growing)
                 if idle > WAIT_S:

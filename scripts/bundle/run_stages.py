@@ -68,14 +68,25 @@ def commit() -> str:
 
 def call(command: list[str]) -> int:
     """Its exit code. A SIGTERM goes on to the command, which keeps its state and ends; a Ctrl-C reaches it from the terminal."""
-    with subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:
-        ways = {signal.SIGTERM: lambda *_: child.terminate(), signal.SIGINT: lambda *_: None}
-        before = {number: signal.signal(number, way) for number, way in ways.items()}
-        try:
+    child: subprocess.Popen[bytes] | None = None
+    told = False
+
+    def end(*_: object) -> None:
+        nonlocal told
+        told = True
+        if child is not None:
+            child.terminate()
+
+    ways = {signal.SIGTERM: end, signal.SIGINT: lambda *_: None}
+    before = {number: signal.signal(number, way) for number, way in ways.items()}  # before there is a command that could be left alone
+    try:
+        with subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:
+            if told:
+                child.terminate()
             return child.wait()
-        finally:
-            for number, way in before.items():
-                signal.signal(number, way)
+    finally:
+        for number, way in before.items():
+            signal.signal(number, way)
 
 
 def run_piece(stage: Stage, run: Run, minutes: float) -> dict[str, Any]:

@@ -119,15 +119,16 @@ def _await_all(store: Any, key: str, count: int, seconds: float, missed: str) ->
             last = time.monotonic()
             if body := store.get(key.format(number)):
                 message, hint, exit_code = json.loads(body)
-                raise _told(store, count, Agreed(f"process {number}: {message}", exit_code=exit_code, hint=hint))
+                error = Agreed(f"process {number}: {message}", exit_code=exit_code, hint=hint)
+                raise _told(store, error, range(1, count))  # also to those that are just coming
         if missing and time.monotonic() - last > seconds:
-            raise _told(store, count, _missing(sorted(missing), missed))
+            here = [number for number in range(1, count) if store.check([HERE.format(number)])]
+            raise _told(store, _missing(sorted(missing), missed), here)
         time.sleep(POLL_S if missing else 0)
 
 
-def _told(store: Any, count: int, error: LdmError) -> LdmError:
-    here = [number for number in range(1, count) if store.check([HERE.format(number)])]
-    _end(store, json.dumps([error.message, error.hint, error.exit_code]), here)
+def _told(store: Any, error: LdmError, others: Sequence[int]) -> LdmError:
+    _end(store, json.dumps([error.message, error.hint, error.exit_code]), others)
     return error
 
 

@@ -6,10 +6,9 @@ import time
 
 import pytest
 import torch
-import torch.distributed as dist
 from accelerate import PartialState  # noqa: F401  # once, and not in every fork
 from forks import UNFORESEEN, ended, together
-from launch import free_port, rendezvous
+from launch import by_agent, rendezvous
 
 from ldmcli.cli import main
 from ldmcli.errors import LdmError, ToldElsewhere
@@ -137,16 +136,8 @@ def test_an_option_that_one_alone_cannot_read(command, bad, tmp_path):
         assert told[1][1:] == ("", "")
 
 
-def kept_by_another(count):
-    """The variables of processes whose store torchrun's agent keeps, and that store."""
-    port = free_port()
-    store = dist.TCPStore("127.0.0.1", port, count + 1, True, wait_for_workers=False)
-    shared = {**rendezvous(count, port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    return store, [{**shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
-
-
 def test_they_meet_in_the_store_of_torchrun(tmp_path):
-    store, variables = kept_by_another(2)
+    store, variables = by_agent(2)
     told = ended(together([saying(come), saying(come_late)], tmp_path, variables), 30)
     assert [code for code, *_ in told] == [0, 0], told
     del store
@@ -154,16 +145,16 @@ def test_they_meet_in_the_store_of_torchrun(tmp_path):
 
 @pytest.mark.usefixtures("impatient")
 def test_there_too_the_first_may_never_come(tmp_path):
-    store, variables = kept_by_another(2)
+    store, variables = by_agent(2)
     told = ended(together([never_come, saying(come)], tmp_path, variables), 30)
     assert told[1] == (1, f"process 0 of 2 did not come, or has ended, in the last {MISSED_S} seconds.\n", ""), told
     del store
 
 
 def test_torchrun_ends_the_others_itself(tmp_path):
-    store, variables = kept_by_another(2)
+    store, variables = by_agent(2)
     began = time.monotonic()
-    told = ended(together([saying(fail)], tmp_path, [{**variables[1], "TORCHELASTIC_RUN_ID": "1"}]), 30)
+    told = ended(together([saying(fail)], tmp_path, variables[1:]), 30)
     assert told[0][0] == 6 and time.monotonic() - began < 5
     assert not store.check(["ldm/0/here/1"])
 

@@ -106,4 +106,4 @@ def test_flags_take_the_place_of_what_the_record_states(run):
     assert fork.output != moved and fork.lr == BASE["lr"] and fork.resume.endswith("step-000003")
     (moved / "mine.toml").write_text("epochs = 7\nsave-every = 5\n")
     mine = resolved(config=moved / "mine.toml", keep=3)
-    assert (mine.epochs, mine.max_steps, mine.save_every, mine.keep, mine.size) == (7, None, 5, 3, 32)
+    assert (mine.epochs, mine.max_steps, mine.save_every, mine.keep, mine.size) == (7, None, 5, 3, 16)

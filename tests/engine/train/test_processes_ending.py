@@ -19,7 +19,7 @@ NETWORK = {"vae": ["--channels", "8,16", "--perceptual-weight", "0.5"], "unet": 
 def typed(kind, coco, output, *more):
     """Half a batch of `config_for`, without an end."""
     rhythm = [f"--{name}-every={ENDLESS}" for name in ("save", "sample", "val")]
-    own = [*NETWORK[kind], "--layers=1", "--batch-size=4", "--held-out=0.1", "--ema=0.9", "--warmup=3", "--size=32", "--device=cpu"]
+    own = [*NETWORK[kind], "--layers=1", "--batch-size=4", "--held-out=0.1", "--ema=0.9", "--warmup=3", "--size=16", "--device=cpu"]
     steps = [f"--max-steps={ENDLESS}", "--log-every=1"]
     return [f"train-{kind}", "--data", coco, "-o", output, *own, *rhythm, *steps, *more]
 

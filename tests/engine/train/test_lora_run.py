@@ -78,7 +78,7 @@ def test_the_small_file_draws_the_same_on_the_base_as_diffusers_load_lora_weight
     _, base = draw("-m", model, name="base.png")
     pipeline = loaded_pipeline(model, [run / "lora" / LORA_FILE] * 2)
     for scales in ([1.0], [0.8], [-0.5], [0.5, 0.3]):
-        _, ours = draw("-m", model, *(word for scale in scales for word in ("--lora", f"{run}:{scale}")))
+        _, ours = draw("-m", model, *(word for scale in scales for word in ("--lora", f"{run}:{scale}")), name=f"{scales}.png")
         (theirs,) = drawn_by(pipeline, ["a red circle"], [5], steps=3, cfg=3.0, size=32, scales=scales)
         assert np.abs(ours - theirs).max() <= 2, scales
         assert np.abs(ours - base).max() > 20, scales

@@ -26,13 +26,13 @@ def go(straight, coco, model, tmp_path):
     return lambda **changes: ldm(argv_for(straight[0], coco, model, tmp_path / "run", **{**RHYTHM, **changes}), tmp_path / "talk")
 
 
-@pytest.mark.parametrize("options", [{}, {"workers": 2}], ids=str)
-def test_5_steps_and_a_kill_and_7_more_are_12_steps(straight, options, coco, model, tmp_path, go):
+def test_5_steps_and_a_kill_and_7_more_are_12_steps(straight, coco, model, tmp_path, go):
+    """The pictures are decoded by workers, those of the reference by threads; test_killed_often.py kills without workers."""
     kind, reference = straight
-    config = config_for(kind, coco, model, tmp_path / "run", **{**RHYTHM, **options})
+    config = config_for(kind, coco, model, tmp_path / "run", **RHYTHM, workers=2)
     assert killed_at(config, 7, tmp_path / "killed") == -signal.SIGKILL  # 6 and 7 are logged, and 5 is the newest checkpoint
     assert newest(tmp_path / "run").step == 5
-    child = go(resume="auto", **options)
+    child = go(resume="auto", workers=2)
     assert child.wait() == 0 and "resumed step-000005" in child.said()
     assert_same_bits(reference, tmp_path / "run")
 

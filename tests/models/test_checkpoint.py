@@ -3,6 +3,7 @@
 import gzip
 import json
 import sys
+from functools import cache
 
 import diffusers
 import pytest
@@ -22,6 +23,12 @@ from ldmcli.runtime.device import select_runtime
 LOADERS = {"unet": load_unet, "vae": load_vae, "text_encoder": load_text_encoder}
 
 
+@cache
+def network_of(name, file):
+    """To be read only."""
+    return LOADERS[name](file)
+
+
 @pytest.fixture(scope="module")
 def theirs(built):
     """What diffusers makes of the file, with the configs given, for it would get them from the hub."""
@@ -32,7 +39,7 @@ def theirs(built):
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_every_tensor_is_the_one_that_diffusers_takes(built, theirs, name):
-    ours = LOADERS[name](built / "single.safetensors").state_dict()
+    ours = network_of(name, built / "single.safetensors").state_dict()
     wanted = {key.removeprefix("text_model."): value for key, value in getattr(theirs, name).state_dict().items()}
     assert ours.keys() == {key for key in wanted if not key.endswith("position_ids")}
     assert all(torch.equal(value, wanted[key]) for key, value in ours.items())
@@ -40,7 +47,7 @@ def test_every_tensor_is_the_one_that_diffusers_takes(built, theirs, name):
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_configs_built_in_are_those_of_the_folder(built, family, name):
-    from_file, from_folder = LOADERS[name](built / "single.safetensors").config, LOADERS[name](built / "diffusers").config
+    from_file, from_folder = network_of(name, built / "single.safetensors").config, LOADERS[name](built / "diffusers").config
     # eos_token_id: only pooling asks for it; upcast_attention: what the 768 model of SD 2.x has, no difference in fp32
     ignored = {"eos_token_id", "upcast_attention"}
     kept = [{key: value for key, value in vars(config).items() if key not in ignored} for config in (from_file, from_folder)]
@@ -125,7 +132,7 @@ def test_a_vae_can_come_from_a_file_a_folder_or_another_model(built, published, 
     alone = tmp_path / "sd-vae"
     (built / "diffusers" / "vae").rename(alone)
     try:
-        wanted = load_vae(built / "single.safetensors").state_dict()
+        wanted = network_of("vae", built / "single.safetensors").state_dict()
         for text in (vae_file, alone, built / "single.safetensors", built / "fp16"):
             source = find_model(str(published), vae=str(text))
             found = load_vae(source.vae).state_dict()
@@ -143,7 +150,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from ldmcli.cli import main
 for model in sys.argv[2:]:
-    options = ["--tokenizer", model + "/diffusers", "-o", sys.argv[1], "--overwrite", "--size", "64", "--steps", "2", "--json"]
+    options = ["--tokenizer", model + "/diffusers", "-o", sys.argv[1], "--overwrite", "--size", "64", "--steps", "1", "--json"]
     if code := main(["generate", "a cat", "-m", model + "/single.safetensors", *options]):
         sys.exit(code)
 from ldmcli.diffusion.catalogue import SCHEDULERS

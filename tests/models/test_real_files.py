@@ -47,12 +47,10 @@ def by_diffusers(path, configs):
 
 FILES = {  # name: family, or the wide one, and the change
     "4: from a diffusers folder, without the layer that is not run": (2, lambda tensors: without(tensors, "resblocks.23.")),
-    "4: as published, with layer 23": (2, lambda tensors: None),
     "5: a text tower with the names of transformers": ("wide", transformers_text),
     "5: the same, with the layer that is not run": ("wide", lambda tensors: (again(tensors), transformers_text(tensors))),
     "9: NovelAI, without text_model.": (1, lambda tensors: renamed(tensors, f"{TEXT_1}text_model.", TEXT_1)),
-    "9: weights in 8 bits, SD 1.x": (1, fp8),
-    "9: weights in 8 bits, SD 2.x": (2, fp8),
+    "9: weights in 8 bits": (2, fp8),
     "9: a text projection too many": (1, lambda tensors: tensors.update({f"{TEXT_1}text_projection.weight": torch.zeros(64, 64)})),
     "9: the same below text_model.": (1, lambda tensors: tensors.update({f"{TEXT_1}text_model.text_projection.weight": torch.zeros(2, 2)})),
 }

@@ -7,9 +7,12 @@ import torch
 from real_files import answering
 from safetensors.torch import load_file, save_file
 
+from ldmcli.engine import session
 from ldmcli.engine.session import open_session
 from ldmcli.errors import LdmError
+from ldmcli.models.loading import load_vae
 from ldmcli.models.source import find_model
+from ldmcli.models.text import load_conditioner
 from ldmcli.runtime.device import select_runtime
 
 EPSILON, V = {"modelspec.prediction_type": "epsilon"}, {"modelspec.prediction_type": "v"}
@@ -43,6 +46,9 @@ ROWS = {
 }
 
 
+kept_vae, kept_conditioner = cache(load_vae), cache(load_conditioner)
+
+
 def opened(built, path, **options):
     return open_session(find_model(str(path), tokenizer=str(built / "diffusers"), **options), select_runtime("cpu", "auto"))
 
@@ -64,12 +70,20 @@ def made(built, tmp_path, row):
     return tmp_path / "model.safetensors"
 
 
+@pytest.fixture
+def kept(built, monkeypatch):
+    """VAE and text tower, which no row changes, are read once."""
+    file = built / "single.safetensors"
+    monkeypatch.setattr(session, "load_vae", lambda *_, **__: kept_vae(file))
+    monkeypatch.setattr(session, "load_conditioner", lambda _, tokenizer, **__: kept_conditioner(file, tokenizer))
+
+
 @pytest.mark.parametrize(("family", "row"), [pytest.param(ROWS[row][0], row, id=row) for row in ROWS], indirect=["family"])
-def test_what_a_file_predicts(built, tmp_path, row):
+def test_what_a_file_predicts(built, kept, tmp_path, row):
     *_, marks, _, _, asked, prediction, side = ROWS[row]
-    session = opened(built, made(built, tmp_path, row), prediction=asked)
-    assert (session.schedule.prediction, session.native_size) == (prediction, side)
-    assert (session.schedule.zero_snr, session.schedule.file_spacing) == ((True, "trailing") if "ztsnr" in marks else (False, None))
+    found = opened(built, made(built, tmp_path, row), prediction=asked)
+    assert (found.schedule.prediction, found.native_size) == (prediction, side)
+    assert (found.schedule.zero_snr, found.schedule.file_spacing) == ((True, "trailing") if "ztsnr" in marks else (False, None))
 
 
 @pytest.mark.parametrize("family", [1], indirect=True)
@@ -101,9 +115,9 @@ def test_a_yaml_that_cannot_be_honoured_is_named(built, tmp_path, text, said):
 def test_a_yaml_says_the_schedule_and_the_scale(built, tmp_path):
     path = made(built, tmp_path, "the metadata over the network")
     path.with_suffix(".yaml").write_text(YAML.format("    scale_factor: 0.5\n").replace("0.0120", "0.02"))
-    session = opened(built, path)
-    assert session.vae.config.scaling_factor == 0.5
-    assert session.schedule.betas[-1] == pytest.approx(0.02) and session.schedule.betas[0] == pytest.approx(0.00085)
+    found = opened(built, path)
+    assert found.vae.config.scaling_factor == 0.5
+    assert found.schedule.betas[-1] == pytest.approx(0.02) and found.schedule.betas[0] == pytest.approx(0.00085)
 
 
 def test_the_option_wins_over_a_folder(published):

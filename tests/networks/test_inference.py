@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="this torch lacks 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("guided", [False, True], ids=["unguided", "guided"])
 def test_a_copy_answers_as_the_plain_network_for_any_batch(pairs, kind, size, guided):
-    for rows in (1, 2, 5):  # one copy for all: it is packed for the first
+    for rows in (1, 3):  # one copy for all: it is packed for the first
         compare(*pairs[kind], *inputs(rows, SIZES[size], guided=guided))
 
 

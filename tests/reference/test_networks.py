@@ -115,7 +115,11 @@ def grad_mode(request):
         yield
 
 
-@pytest.mark.parametrize("size", SIZES)
+ONCE_EACH = [("a square", "with gradients"), ("odd sides", "without gradients")]
+"""The size and the path of the attention have nothing to do with each other."""
+
+
+@pytest.mark.parametrize(("size", "grad_mode"), ONCE_EACH, indirect=["grad_mode"])
 @pytest.mark.parametrize("kind", UNETS)
 def test_the_unet_equals_diffusers(kind, size, grad_mode):
     theirs, ours = kept_twins(kind)

@@ -115,7 +115,7 @@ def test_the_sigma_clip_is_the_one_that_diffusers_advises_for_cosine(name, steps
     assert_equal(solver, theirs(solver, schedule, steps, lambda_min_clipped=-5.1))
 
 
-@pytest.mark.parametrize(("steps", "prediction"), [(1, "epsilon"), (1, "v"), (2, "epsilon"), (2, "v"), (5, "epsilon"), (5, "v"), (50, "epsilon")])
+@pytest.mark.parametrize(("steps", "prediction"), [*itertools.product([1, 2, 5], ["epsilon", "v"]), (50, "epsilon")])
 @pytest.mark.parametrize("name", NAMES)
 def test_few_and_many_steps_equal_diffusers(name, steps, prediction):
     schedule = make_schedule("scaled-linear", prediction)

@@ -61,7 +61,7 @@ def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lamb
         count += rank == count
     order: Sequence[int] = range(len(groups))  # of one group, as most are
     if count > 1:
-        order = array("q", np.argsort(np.frombuffer(groups, np.uint32), kind="stable"))
+        order = array("Q", np.argsort(np.frombuffer(groups, np.uint32), kind="stable"))
     ends = array("Q")
     for many in np.bincount(np.frombuffer(groups, np.uint32), minlength=count):
         first = ends[-1] if ends else 0

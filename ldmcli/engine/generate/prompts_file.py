@@ -6,10 +6,10 @@ import os
 import stat
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +19,7 @@ from ldmcli.config.option import Option
 from ldmcli.config.options import declared, find_key
 from ldmcli.config.reading import read_data
 from ldmcli.config.starting import refuse_senseless
-from ldmcli.data.text_file import decoded, mark_of, undecodable
+from ldmcli.data.text_file import decoded_lines, mark_of, undecodable
 from ldmcli.engine.jobs import changed
 from ldmcli.engine.requests import Request, RequestList
 from ldmcli.errors import LdmError, NotFound, UsageError
@@ -29,8 +29,8 @@ from ldmcli.records.pictures import FailedItem
 from ldmcli.runtime.remote_cache import opened
 from ldmcli.runtime.urls import public
 
-MOST_BYTES, MOST_LINE_BYTES = 2**28, 2**24
-"""Of a file, which is a million prompts of 250 letters, and of a line; a longer one is taken for several."""
+MOST_BYTES, MOST_LINE_BYTES, BLOCK_BYTES = 2**28, 2**24, 2**16
+"""Of a file, which is a million prompts of 250 letters, and of a line; a longer one is taken for several. Of what is decoded at a time."""
 
 SEED = declared(GenerateConfig)["seed"]
 PROMPT = Option(flags=(), field="prompt", help="What to draw.")
@@ -158,15 +158,22 @@ def _lines(name: str) -> Iterator[bytes]:
         first = file.readline(MOST_LINE_BYTES)
         mark, encoding = mark_of(first)
         if encoding != "utf-8":
-            yield from decoded(first + file.read(MOST_BYTES), _named(name)).encode().split(b"\n")
+            yield from decoded_lines(_pieces(first, partial(file.read, BLOCK_BYTES), name), _named(name), most_bytes=MOST_LINE_BYTES)
             return
-        line, read = first[len(mark) :], len(first)
-        while line:
-            yield line.removesuffix(b"\n")
-            line = file.readline(MOST_LINE_BYTES)
-            read += len(line)
-            if read > MOST_BYTES:
-                raise UsageError(f"{_named(name)} does not end: more than {MOST_BYTES} bytes.", hint="Cut it into several files.")
+        for line in _pieces(first, partial(file.readline, MOST_LINE_BYTES), name):
+            yield line.removeprefix(mark).removesuffix(b"\n")
+            mark = b""
+
+
+def _pieces(first: bytes, read: Callable[[], bytes], name: str) -> Iterator[bytes]:
+    """What is read, piece by piece. Raises UsageError for a file that has no end."""
+    piece, count = first, 0
+    while piece:
+        count += len(piece)
+        if count > MOST_BYTES:
+            raise UsageError(f"{_named(name)} does not end: more than {MOST_BYTES} bytes.", hint="Cut it into several files.")
+        yield piece
+        piece = read()
 
 
 @contextmanager

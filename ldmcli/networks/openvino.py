@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,7 @@ class OpenVINOUNet(UNet):
 
     def _compiled(self, inputs: list[Tensor], *, masked: bool) -> Any:
         """A request for inputs of these shapes."""
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         model = self._exported(core, inputs, masked=masked)
         precision = PRECISIONS[self.conv_in.weight.dtype]
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
@@ -127,6 +126,16 @@ class OpenVINOUNet(UNet):
     def _in_fp32(self) -> InferenceUNet:
         """The network, or a copy of one in half precision: OpenVINO rounds by itself what it computes in bf16."""
         return self.network if self.conv_in.weight.dtype == torch.float32 else copy.deepcopy(self.network).float()
+
+
+@cache
+def _core() -> Any:
+    """The one of the process. A processor with AMX makes each give the thread a stack for signals, and take the one before back at its
+    end: of several, one takes back a stack that is gone, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -121,3 +122,17 @@ def test_other_devices_and_precisions_are_refused():
         check_openvino(torch.device("cpu"), torch.float16)
     with pytest.raises(UsageError, match="the device is cuda"):
         check_openvino(torch.device("cuda"), torch.float32)
+
+
+@torch.no_grad()
+def test_a_signal_is_heard_after_networks_were_let_go(unet, cache):
+    """With a core of its own for each shape the process ended here."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+    try:
+        for case in ({}, {"rows": 3, "size": (8, 7), "masked": True}):
+            OpenVINOUNet(unet, cache)(*inputs(**case))
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [True]

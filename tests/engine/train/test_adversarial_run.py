@@ -16,7 +16,9 @@ TERMS = {"adversarial", "adversarial_weight", "discriminator", "discriminator_gr
 
 
 def settings(coco, output, **changes):
-    return config_for("vae", coco, None, output, **{"size": 32, "max_steps": STEPS, "adversarial_weight": 0.5, "adversarial_start": START, **changes})
+    return config_for(
+        "vae", coco, None, output, **{"size": 32, "max_steps": STEPS, "adversarial_weight": 0.5, "adversarial_start": START, **changes}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,9 @@ def as_launched(launcher: str, *arguments: object, folder: Path) -> list[tuple[l
     return [(argv, {name: value for name, value in env.items() if name != "TORCHELASTIC_USE_AGENT_STORE"}) for argv, env in started]
 
 
-def by_launcher(launcher: str, *arguments: object, module: str = "ldmcli", restarts: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+def by_launcher(
+    launcher: str, *arguments: object, module: str = "ldmcli", restarts: int = 0, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """`python -m MODULE ARGUMENTS` as two processes, to the end. restarts: how often torchrun may; variables: added to the environment."""
     port = str(free_port())
     start = {

@@ -68,7 +68,7 @@ def tell_failure(message: str, hint: str, exit_code: int) -> None:
 
 def _open_store(index: int, count: int, seconds: float) -> Any:
     """Raises LdmError where nobody keeps it within so many seconds, or where it should be is not said."""
-    from torch.distributed import PrefixStore, TCPStore
+    from torch._C._distributed_c10d import PrefixStore, TCPStore  # where torch.distributed has them from; it does not list them
 
     said, hint = "the processes of this run did not find each other: ", "Start them with torchrun; for one process: unset WORLD_SIZE"
     try:

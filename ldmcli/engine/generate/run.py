@@ -45,7 +45,8 @@ def run_generate(
     """
     requests = requests or [Request(prompt, config) for prompt in config.prompts]
     check_shared(config, requests, team)
-    outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
+    pictures = sum(request.config.pictures for request in requests)
+    outputs = plan_outputs(config, pictures, resumed=team.restarted)  # before anything is loaded
     if config.trace is not None:
         check_room(config.trace)
     started = time.perf_counter()

@@ -1,7 +1,6 @@
 """Several processes of one run, started as torchrun, `accelerate launch` or srun start them."""
 
 import fcntl
-import json
 import os
 import random
 import socket
@@ -54,13 +53,17 @@ def by_agent(count: int) -> tuple[Any, list[dict[str, str]]]:
     return store, [{**rendezvous(count, port), **shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
 
 
-def as_launched(launcher: str, *arguments: object, folder: Path) -> list[tuple[list[str], dict[str, str]]]:
-    """What a launcher hands to each of two processes: (arguments, environment). Their rendezvous is their own, for the launcher is gone."""
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = by_launcher(launcher, *arguments, module="noted", NOTED=str(folder), PYTHONPATH=path)
-    assert done.returncode == 0, done.stderr
-    started = [json.loads((folder / str(number)).read_text()) for number in range(2)]
-    return [(argv, {name: value for name, value in env.items() if name != "TORCHELASTIC_USE_AGENT_STORE"}) for argv, env in started]
+def launcher_words(launcher: str, restarts: int = 0) -> list[str]:
+    """Of a launcher of two processes: its module, and its own arguments. restarts: how often torchrun may."""
+    port = str(free_port())
+    start = {
+        "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "--max-restarts", str(restarts)],
+        "accelerate": [
+            "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
+            "--dynamo_backend", "no", "--main_process_port", port,
+        ],
+    }  # fmt: skip
+    return start[launcher]
 
 
 def by_launcher(
@@ -70,12 +73,5 @@ def by_launcher(
 
     restarts: how often torchrun may start them anew; variables: added to the environment.
     """
-    port = str(free_port())
-    start = {
-        "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "--max-restarts", str(restarts)],
-        "accelerate": [
-            "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-            "--dynamo_backend", "no", "--main_process_port", port,
-        ],
-    }  # fmt: skip
-    return finished([sys.executable, "-m", *start[launcher], "-m", module, *arguments], env={**ENVIRONMENT, **variables})
+    command = [sys.executable, "-m", *launcher_words(launcher, restarts), "-m", module, *arguments]
+    return finished(command, env={**ENVIRONMENT, **variables})

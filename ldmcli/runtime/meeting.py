@@ -63,7 +63,7 @@ def meet() -> Meeting:
             found = _follow(store, token, max(POLL_S, count / 5000))
     except RuntimeError as error:
         raise PeerLost(str(error).splitlines()[0], hint="Start it again.") from error
-    from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # torch exports them by a star
+    from torch._C._distributed_c10d import PrefixStore
 
     return Meeting(PrefixStore(found["name"], store), found["restarted"])
 
@@ -85,7 +85,7 @@ def tell_failure(message: str, hint: str, exit_code: int) -> None:
 
 def _open_store(index: int, count: int, seconds: float) -> Any:
     """Raises LdmError where nobody keeps it within so many seconds, or where it should be is not said."""
-    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch exports them by a star
+    from torch._C._distributed_c10d import PrefixStore, TCPStore  # where torch.distributed has them from; it does not list them
 
     said, hint = "the processes of this run did not find each other: ", "Start them with torchrun; for one process: unset WORLD_SIZE"
     try:

@@ -12,12 +12,20 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`, which the folders beside this one share
 sys.path.insert(1, str(Path(__file__).parents[1] / "models"))  # for `families`: Stable Diffusion in small
 
+from loaded import loading_once  # noqa: E402
 from tiny import make_coco, make_pipeline  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once():
+    """A network is built and filled once for all tests, as long as its files stay the same ones; tests/models is about loading."""
+    with loading_once():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def meet() -> Meeting:
             found = _follow(store, token, max(POLL_S, count / 5000))
     except RuntimeError as error:
         raise PeerLost(str(error).splitlines()[0], hint="Start it again.") from error
-    from torch._C._distributed_c10d import PrefixStore
+    from torch._C._distributed_c10d import PrefixStore  # see _open_store
 
     return Meeting(PrefixStore(found["name"], store), found["restarted"])
 

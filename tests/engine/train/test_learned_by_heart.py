@@ -48,10 +48,10 @@ def test_a_few_pictures_are_learned_by_heart(make_base, count, size, lr, steps, 
     pictures = to_unit_range(torch.stack([read_square(image.path, size) for image in images]))
     whiten(base, pictures)
     options = {
-        "init": str(base), "device": "cpu", "size": size, "batch_size": count * often, "max_steps": steps, "lr": lr, "lr_schedule": "constant", "warmup": 5, "held_out": 0.0,
-        "ema": 0.9, "cfg_dropout": 0.0,
+        "size": size, "batch_size": count * often, "max_steps": steps, "lr": lr, "lr_schedule": "constant", "warmup": 5, "held_out": 0.0,
+        "ema": 0.9, "cfg_dropout": 0.0, "device": "cpu",
     }  # fmt: skip
-    list(events_of(TrainUNetConfig(data=data, output=tmp_path / "run", **options)))
+    list(events_of(TrainUNetConfig(data=data, output=tmp_path / "run", init=str(base), **options)))
     prompts = [image.captions[0] for image in images]
     before, after = (distances(source, prompts, pictures) for source in (base, tmp_path / "run"))
     assert after.diag().mean() < 0.5 * before.diag().mean()

@@ -25,13 +25,14 @@ def own(module: nn.Module) -> nn.Module:
 
 def state_of(model: Path, name: str) -> tuple[object, ...]:
     """Differs as soon as any file of this network is another one."""
-    files = [path for folder in (model, component_folder(model, name)) for path in sorted(folder.iterdir()) if path.is_file()]
+    folders = (model.parent,) if model.is_file() else (model, component_folder(model, name))
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()]
     return tuple((str(path), *(getattr(path.stat(), f"st_{what}") for what in ("ino", "size", "mtime_ns", "ctime_ns"))) for path in files)
 
 
 @contextmanager
 def loading_once() -> Iterator[None]:
-    """While this lasts, a network is read from its folder the first time, and copied as long as its files are the same ones.
+    """While this lasts, a network is read the first time, and copied as long as its files are the same ones.
 
     One whose weights stay in their file is always read.
     """
@@ -39,9 +40,9 @@ def loading_once() -> Iterator[None]:
     read = loading._load
 
     def load(files: loading.Files, model: Path, picking: Any) -> Any:
-        if not component_folder(model, files.name).is_dir():
+        if not (model.is_file() or component_folder(model, files.name).is_dir()):
             return read(files, model, picking)
-        key = (files.name, file_weights.SMALLEST, tuple(sorted(picking.items())), *state_of(model, files.name))
+        key = (files.name, model, file_weights.SMALLEST, tuple(sorted(picking.items())), *state_of(model, files.name))
         if key in known:
             return own(known[key])
         network = read(files, model, picking)

@@ -19,6 +19,8 @@ from ldmcli.runtime.device import select_runtime
 pytestmark = pytest.mark.early
 
 RANK = 3
+LAYER = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+NOISE, TIMESTEP = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([500.0])
 
 
 def change(weight, generator, rank=RANK):
@@ -98,10 +100,14 @@ def folder(built):
     return built / "diffusers"
 
 
+def opened(model, *loras):
+    return open_session(find_model(str(model), loras=[str(lora) for lora in loras]), select_runtime("cpu", "fp32"))
+
+
 @pytest.fixture(scope="module")
 def unchanged(folder):
     """A session without a LoRA."""
-    return open_session(find_model(str(folder)), select_runtime("cpu", "fp32"))
+    return opened(folder)
 
 
 def pipeline_with(model, lora):
@@ -113,38 +119,41 @@ def pipeline_with(model, lora):
 
 def answers(model, lora, pipeline, *, scale):
     """(states of a prompt, the U-Net's answer) by ours and by diffusers."""
-    session = open_session(find_model(str(model), loras=[f"{lora}:{scale}"]), select_runtime("cpu", "fp32"))
+    session = opened(model, f"{lora}:{scale}")
     pipeline.set_adapters(["it"], [scale])
-    generator = torch.Generator().manual_seed(0)
-    noise, t = torch.randn(1, 4, 16, 16, generator=generator), torch.tensor([500.0])
     ids = session.text.tokens("a cat and a dog").ids[None]
     with torch.no_grad():
         states = session.text.encoder(ids), pipeline.text_encoder(ids).last_hidden_state
-        return states, (session.unet(noise, t, TextContext(states[0])), pipeline.unet(noise, t, states[0]).sample)
+        return states, (session.unet(NOISE, TIMESTEP, TextContext(states[0])), pipeline.unet(NOISE, TIMESTEP, states[0]).sample)
 
 
-FAMILIES = [(1, "kohya"), (2, "kohya"), (2, "peft"), (1, "peft with settings"), (1, "attention processors")]
-
-
-@pytest.mark.parametrize(("family", "spelling"), FAMILIES, indirect=["family"])
-def test_both_networks_answer_as_in_diffusers(folder, unchanged, tmp_path, spelling):
-    lora = written(tmp_path, *SPELLINGS[spelling](folder, torch.Generator().manual_seed(1)))
-    pipeline = pipeline_with(folder, lora)
-    for scale in (1.0, -0.7) if spelling == "kohya" else (-0.7,):
-        states, predictions = answers(folder, lora, pipeline, scale=scale)
+def assert_answers_as_in_diffusers(model, unchanged, lora, scales):
+    pipeline = pipeline_with(model, lora)
+    for scale in scales:
+        states, predictions = answers(model, lora, pipeline, scale=scale)
         torch.testing.assert_close(*states, atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(*predictions, atol=1e-4, rtol=1e-4)
-        noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            before = unchanged.unet(noise, torch.tensor([500.0]), TextContext(states[0]))
+            before = unchanged.unet(NOISE, TIMESTEP, TextContext(states[0]))
         assert (before - predictions[0]).abs().max() > 0.01  # it did something
+
+
+@pytest.mark.parametrize(("family", "spelling"), [(1, "kohya"), (2, "kohya"), (2, "peft")], indirect=["family"])
+def test_both_networks_answer_as_in_diffusers(folder, unchanged, tmp_path, spelling):
+    lora = written(tmp_path, *SPELLINGS[spelling](folder, torch.Generator().manual_seed(1)))
+    assert_answers_as_in_diffusers(folder, unchanged, lora, (1.0, -0.7) if spelling == "kohya" else (-0.7,))
+
+
+@pytest.mark.parametrize("spelling", ["peft with settings", "attention processors"])
+def test_other_spellings_answer_as_in_diffusers(published, tmp_path, spelling):
+    lora = written(tmp_path, *SPELLINGS[spelling](published, torch.Generator().manual_seed(1)))
+    assert_answers_as_in_diffusers(published, opened(published), lora, (-0.7,))
 
 
 def test_the_text_tower_in_the_names_of_kohya(folder, unchanged, tmp_path):
     tensors, _ = kohya(folder, torch.Generator().manual_seed(1), parts=("text_encoder",))
     lora = written(tmp_path, tensors, None)
-    session = open_session(find_model(str(folder), loras=[f"{lora}:0.5"]), select_runtime("cpu", "fp32"))
-    changed = session.text.encoder.state_dict()
+    changed = opened(folder, f"{lora}:0.5").text.encoder.state_dict()
     for key, value in unchanged.text.encoder.state_dict().items():
         name = f"lora_te_text_model_{key.removesuffix('.weight').replace('.', '_')}"
         if key.endswith(("q_proj.weight", "fc1.weight")):  # Hu et al. 2021, sec. 4.1: W + alpha / r * B A
@@ -156,7 +165,7 @@ def test_a_single_file_model_takes_the_same_lora(built, folder, tmp_path):
     lora = written(tmp_path, *kohya(folder, torch.Generator().manual_seed(1), parts=("unet", "text_encoder")))
     words = str(folder / "tokenizer")
     single = open_session(find_model(str(built / "single.safetensors"), tokenizer=words, loras=[str(lora)]), select_runtime("cpu", "fp32"))
-    whole = open_session(find_model(str(folder), loras=[str(lora)]), select_runtime("cpu", "fp32"))
+    whole = opened(folder, lora)
     for one, other in ((single.unet, whole.unet), (single.text.encoder, whole.text.encoder)):
         wanted = other.state_dict()
         assert all(torch.equal(value, wanted[key]) for key, value in one.state_dict().items())
@@ -205,10 +214,6 @@ def test_what_is_no_lora_is_told_before_anything_is_loaded(tmp_path, text, kind,
     ],
 )
 def test_a_lora_that_does_not_fit_names_the_layer(published, tmp_path, spoil, kind, said):
-    tensors, _ = peft(published, torch.Generator().manual_seed(1))
-    lora = written(tmp_path, spoil(tensors), None)
+    lora = written(tmp_path, spoil(peft(published, torch.Generator().manual_seed(1))[0]), None)
     with pytest.raises(kind, match=said):
-        open_session(find_model(str(published), loras=[str(lora)]), select_runtime("cpu", "fp32"))
-
-
-LAYER = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+        opened(published, lora)

@@ -126,8 +126,8 @@ def test_keys_shapes_and_parameter_counts_are_the_published_ones(row):
     assert round(sum(p.numel() for p in ours.parameters()) / 1e6, 2) == millions
 
 
-@pytest.mark.parametrize("size", [(64, 64), (60, 45)])
-def test_sd14_answers_in_the_shape_of_its_latents(size):
+def test_sd14_answers_in_the_shape_of_its_latents():
+    size = (60, 45)  # odd on the way down
     with torch.device("meta"):
         latents, text = torch.empty(2, 4, *size), torch.empty(2, 77, 768)
         assert ours_of("SD 1.4 U-Net")(latents, torch.empty(2), TextContext(text)).shape == latents.shape

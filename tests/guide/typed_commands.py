@@ -62,7 +62,7 @@ ABOUT = 0.1
 """How far a figure that is shown may be from what comes out: pixels differ by processor, and scores with them."""
 
 
-DRAWING, MEASURING = ("first-picture", "prompts", "batches", "reproducibility"), ("start-from-a-picture", "measuring", "distributed")
+DRAWING, MEASURING = ("first-picture", "prompts", "batches", "reproducibility", "distributed"), ("start-from-a-picture", "measuring")
 """Pages that need no run of another page: each has a file, so that workers share them."""
 
 

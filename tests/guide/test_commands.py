@@ -1,16 +1,16 @@
-"""Every command of README and guide runs, but for those of test_drawing_commands.py; what it is shown to print is compared."""
+"""Every command of README and guide runs, but for those of the files beside this one; what it is shown to print is compared."""
 
 import json
 import re
 
 import pytest
 from blocks import PAGES, ROOT, Typed, blocks, typed
-from typed_commands import DRAWING, compare, parse, run, run_page
+from typed_commands import DRAWING, MEASURING, compare, parse, run, run_page
 
 pytestmark = pytest.mark.early
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in ("options", *DRAWING)], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in ("options", *DRAWING, *MEASURING)], ids=lambda page: page.stem)
 def test_every_command_of_a_page_runs_and_prints_what_is_shown(page, place, shared, capsys, monkeypatch):
     run_page(typed(page), shared[1], capsys, monkeypatch)
 

@@ -1,4 +1,4 @@
-"""The same as test_commands.py, for the pages whose commands draw."""
+"""The same as test_commands.py, for pages whose commands draw."""
 
 import pytest
 from blocks import PAGES, typed

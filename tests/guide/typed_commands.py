@@ -62,8 +62,8 @@ ABOUT = 0.1
 """How far a figure that is shown may be from what comes out: pixels differ by processor, and scores with them."""
 
 
-DRAWING = ("first-picture", "start-from-a-picture", "prompts", "batches", "measuring", "reproducibility", "distributed")
-"""Pages that need no run of another page."""
+DRAWING, MEASURING = ("first-picture", "prompts", "batches", "reproducibility", "distributed"), ("start-from-a-picture", "measuring")
+"""Pages that need no run of another page: each has a file, so that workers share them."""
 
 
 def run_page(page: Iterable[Typed], done: set, capsys, monkeypatch) -> None:

@@ -65,7 +65,6 @@ def opening(chromium):
 
 @pytest.fixture
 def opened(chromium):
-    """See `opening`; closed after each test."""
     with opening(chromium) as run:
         yield run
 

@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,7 @@ class OpenVINOUNet(UNet):
 
     def _compiled(self, inputs: list[Tensor], *, masked: bool) -> Any:
         """A request for inputs of these shapes."""
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         model = self._exported(core, inputs, masked=masked)
         precision = PRECISIONS[self.conv_in.weight.dtype]
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
@@ -119,7 +118,9 @@ class OpenVINOUNet(UNet):
         network = Exported(self._in_fp32(), masked=masked)
         with _no_statistics(), warnings.catch_warnings():  # of the tracer, about branches on shapes: those are static here
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-            model = openvino.convert_model(network, example_input=tuple(inputs), input=shapes)
+            # traced once: the tracer's own check would trace again what the tests hold to the plain network
+            traced = torch.jit.trace(network, tuple(inputs), check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+            model = openvino.convert_model(traced, input=shapes)
         if entry:
             keep(model, entry)
         return model
@@ -127,6 +128,16 @@ class OpenVINOUNet(UNet):
     def _in_fp32(self) -> InferenceUNet:
         """The network, or a copy of one in half precision: OpenVINO rounds by itself what it computes in bf16."""
         return self.network if self.conv_in.weight.dtype == torch.float32 else copy.deepcopy(self.network).float()
+
+
+@cache
+def _core() -> Any:
+    """The one of the process. A processor with AMX makes each give the thread a stack for signals, and take the one before back at its
+    end: of several, one takes back a stack that is gone, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch.distributed as dist
 
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
 from ldmcli.runtime.launcher import WAIT, process_count
+from ldmcli.runtime.meeting import meet
 
 LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
 """What gloo says of a peer that is gone; it has no type of its own for it."""
@@ -123,11 +124,13 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         raise UsageError(f"--device {device} with several processes.", hint="Use --device cuda: each process takes a GPU of its own.")
     from accelerate import PartialState
 
+    store = meet()
     try:
         state = PartialState(cpu=device.type == "cpu", timeout=WAIT)
-    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
-        raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them with torchrun.") from error
+    except (RuntimeError, ValueError) as error:
+        raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them again.") from error
     try:
         yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT))
     finally:
         state.destroy_process_group()
+        del store  # until here: process 0 keeps in it what all others ask

@@ -4,7 +4,6 @@ import functools
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -14,10 +13,9 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.exit_codes import exit_code_of
 from ldmcli.runtime.launcher import local_index, process_count, process_index
+from ldmcli.runtime.meeting import meet
 from ldmcli.runtime.team import POLL_S, Failure, Team
 
-JOIN_WAIT = timedelta(minutes=5)
-"""For processes that are not there yet. Nothing is lost by giving up: no model is open."""
 PARTING_S = 5.0
 """How long process 0 waits at the end until all have heard how it went."""
 
@@ -35,7 +33,7 @@ def run_as_team(run: Callable[Concatenate[Team, P], Iterator[Event]]) -> Callabl
             return
         if process_index() == 0:
             yield Note(f"waiting for {process_count()} processes (WORLD_SIZE)")
-        team = _join()
+        team = Team(process_index(), process_count(), meet())
         with team.showing_life():
             events = run(team, *arguments, **options)
             if team.main:
@@ -161,15 +159,3 @@ def _end_of_the_first(team: Team) -> int:
         return told.exit_code
     except PeerLost as error:
         return error.exit_code
-
-
-def _join() -> Team:
-    """Wait for all processes of the job. Raises LdmError when they do not find each other."""
-    from torch.distributed.rendezvous import rendezvous
-
-    try:
-        store, index, count = next(iter(rendezvous("env://", timeout=JOIN_WAIT)))
-    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
-        hint = "Start them with torchrun; for one process: unset WORLD_SIZE"
-        raise LdmError(f"the processes of this job did not find each other: {error}", hint=hint) from error
-    return Team(index, count, store)

@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from ldmcli.data.decoders import Decoders
-from ldmcli.runtime.threads import BLOCKTIME_MS, SPINS, cores, wait_briefly, waiting
+from ldmcli.runtime.cpu_load import Load
+from ldmcli.runtime.threads import BLOCKTIME_MS, SPINS_BUSY, SPINS_IDLE, cores, wait_briefly, waiting
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-GNU, INTEL = {"GOMP_SPINCOUNT": str(SPINS)}, {"KMP_BLOCKTIME": str(BLOCKTIME_MS)}
+GNU, INTEL = {"GOMP_SPINCOUNT": str(SPINS_BUSY)}, {"KMP_BLOCKTIME": str(BLOCKTIME_MS)}
 
 
 @pytest.mark.parametrize(
@@ -57,39 +58,52 @@ class AtTorch:
             os._exit(0)
 
 sys.meta_path.insert(0, AtTorch())
+from ldmcli.runtime import threads
+from ldmcli.runtime.cpu_load import Load
+looks = iter({looks})
+threads.load_now = lambda at: next(looks)
 sys.argv = ["ldm", "generate", "a dog", "-o", "never.png"]
 """
+AT_FIRST = Load(at=5.0, busy=3.0, idle=10.0, own=0.2, cores=2)
+LOOKS = {
+    "idle": (AT_FIRST, Load(at=6.0, busy=3.9, idle=11.1, own=1.0, cores=2)),
+    "busy": (AT_FIRST, Load(at=6.0, busy=4.8, idle=10.2, own=1.0, cores=2)),
+    "unknown": (None, None),
+}
+"""Beside 0.1, 1 and nobody knows how many cores of others."""
 STARTS = {
     "python -m ldmcli": "import runpy; runpy.run_module('ldmcli', run_name='__main__', alter_sys=True)",
     "ldm": "from importlib.metadata import entry_points; [script] = entry_points(group='console_scripts', name='ldm'); script.load()()",
 }
 
 
-def at_torch(start, folder, *, further=False, **variables):
-    """(environment when torch is first looked for, what was said on stderr). further: and then torch is really imported."""
+def at_torch(start, folder, machine, *, further=False, **variables):
+    """(environment when torch is about to be imported, what was said on stderr). further: and then torch is really imported."""
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    command = [sys.executable, "-c", WATCH.format(further=further) + STARTS[start]]
+    command = [sys.executable, "-c", WATCH.format(further=further, looks=LOOKS[machine]) + STARTS[start]]
     done = subprocess.run(command, env=environment | variables, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout, done.stderr
     return json.loads(done.stdout), done.stderr
 
 
-@pytest.mark.parametrize("start", STARTS)
-def test_a_fresh_process_has_the_variables_before_torch_is_imported(start, tmp_path):
-    found, _ = at_torch(start, tmp_path)
-    assert {name: found[name] for name in NAMES if name in found} == {**GNU, **INTEL}
+@pytest.mark.parametrize(("start", "machine"), [("ldm", "idle"), ("ldm", "unknown"), ("python -m ldmcli", "busy")])
+def test_a_fresh_process_has_the_variables_before_torch_is_imported(start, machine, tmp_path):
+    found, _ = at_torch(start, tmp_path, machine)
+    expected = {**GNU, **INTEL} | ({"GOMP_SPINCOUNT": str(SPINS_IDLE)} if machine == "idle" else {})
+    assert {name: found[name] for name in NAMES if name in found} == expected
 
 
-def test_a_fresh_process_leaves_what_the_user_set(tmp_path):
-    found, _ = at_torch("ldm", tmp_path, OMP_WAIT_POLICY="ACTIVE")
-    assert {name: found[name] for name in NAMES if name in found} == {"OMP_WAIT_POLICY": "ACTIVE"}
+@pytest.mark.parametrize("own", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": str(SPINS_BUSY), "KMP_BLOCKTIME": "0"}])
+def test_a_fresh_process_leaves_what_the_user_set(own, tmp_path):
+    found, _ = at_torch("ldm", tmp_path, "idle", **own)
+    assert {name: found[name] for name in NAMES if name in found} == own
 
 
 def test_openmp_itself_has_read_them(tmp_path):
-    _, said = at_torch("python -m ldmcli", tmp_path, further=True, OMP_DISPLAY_ENV="VERBOSE")
+    _, said = at_torch("python -m ldmcli", tmp_path, "idle", further=True, OMP_DISPLAY_ENV="VERBOSE")
     if "GOMP_SPINCOUNT" not in said:
         pytest.skip("torch brings another OpenMP here")
-    assert f"GOMP_SPINCOUNT = '{SPINS}'" in said
+    assert f"GOMP_SPINCOUNT = '{SPINS_IDLE}'" in said
 
 
 @pytest.mark.parametrize("own", [{}, {"GOMP_SPINCOUNT": "77"}])

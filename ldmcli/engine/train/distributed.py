@@ -8,6 +8,7 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
+from ldmcli.runtime.launcher import check_whole_networks
 from ldmcli.runtime.processes import Processes, join_processes
 from ldmcli.training import signals
 from ldmcli.training.signals import Requests
@@ -21,6 +22,7 @@ def run_on_all_processes(train: Callable[[C, Processes, Requests], Iterator[Even
 
     @functools.wraps(train)
     def run(config: C) -> Iterator[Event]:
+        check_whole_networks()
         device, _ = select_device(config.device)
         with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.fail_together():
             if config.dry_run and processes.count > 1:

@@ -11,10 +11,11 @@ import pytest
 import torch
 from children import ldm_together
 from forks import ended
-from launch import as_launched, by_launcher
+from launch import by_launcher
+from launched import as_launched
 from runs import BASE, KINDS, config_for, events_of, log_of, newest, stop_after
 
-from ldmcli.engine.train import unet, unet_run
+from ldmcli.engine.train import unet, unet_run, vae
 from ldmcli.errors import UsageError
 from ldmcli.records.notes import Note
 
@@ -25,20 +26,21 @@ RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True
 OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32,)}}
 TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
 LAUNCHERS = {"vae": "torchrun", "unet": "accelerate"}
-"""torchrun starts two real processes. accelerate, which starts them by the same means, says what it would start, and forks begin so; what
-else is asked of two begins as forks with the variables that launchers set."""
+"""Each says what it would start, and forks begin so; what else is asked of two begins as forks with the variables that launchers set. Slow
+tests have two real processes."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_looks(tmp_path_factory):
-    """Of the U-Net alone: torchrun trains the VAE, and what it starts is not a fork of this process. One prompt is quick too."""
+    """In this process and its forks. One prompt is quick too."""
     file = tmp_path_factory.mktemp("prompts") / "one.txt"
     file.write_text("a red circle\n")
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(OWN["unet"], "prompts", file)
         patched.setattr(unet_run, "SAMPLE_STEPS", 2)
         patched.setattr(unet_run, "VALIDATED", 16)
-        patched.setattr(unet, "plot_losses", lambda log, target: None)
+        for command in (unet, vae):
+            patched.setattr(command, "plot_losses", lambda log, target: None)
         yield
 
 
@@ -47,8 +49,8 @@ def run_alone(kind, coco, model, output, **changes):
     return list(events_of(config_for(kind, coco, model, output, **{**RUN, **OWN[kind], **changes})))
 
 
-def run_in_two(kind, coco, model, output, launcher=None, **changes):
-    """The same as it is typed, by a launcher, or by two forks with the variables that it would set. Returns (stdout, stderr) of both."""
+def typed(kind, coco, model, output, **changes):
+    """The same as a command line."""
     options = {**RUN, **OWN[kind], "data": coco, "output": output, **changes}
     if kind == "unet":
         options |= {"vae": model, "text_encoder": model}
@@ -56,10 +58,12 @@ def run_in_two(kind, coco, model, output, launcher=None, **changes):
     for name, value in options.items():
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         words += ["--" + name.replace("_", "-"), *([] if value is True else [text])]
-    if launcher == "torchrun":
-        done = by_launcher(launcher, *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout, done.stderr
+    return words
+
+
+def run_in_two(kind, coco, model, output, launcher=None, **changes):
+    """The same by two forks with the variables that a launcher would set, or that this one sets. Returns (stdout, stderr) of both."""
+    words = typed(kind, coco, model, output, **changes)
     words_of_each, variables = [words] * 2, ()
     if launcher:
         words_of_each, variables = zip(*as_launched(launcher, *words, folder=output.parent), strict=True)
@@ -113,6 +117,15 @@ def test_two_processes_equal_one_at_the_same_global_batch(alone, coco, model, tm
     assert_same_bits(parts, output)
     assert files(output / "cache") == files(whole / "cache")  # 24 pictures, 8 views: the latents are three batches for two
     assert files(output / "model") == files(parts / "model") and files(output).keys() == files(whole).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_started_by_a_launcher(launcher, coco, model, tmp_path):
+    run_alone("vae", coco, model, tmp_path / "parts", **TWO_PARTS)
+    done = by_launcher(launcher, *typed("vae", coco, model, tmp_path / "two", batch_size=4))
+    assert done.returncode == 0 and done.stdout.splitlines() == [f"{tmp_path}/two/model"], done.stderr
+    assert_same_bits(tmp_path / "parts", tmp_path / "two")
 
 
 def test_accumulating_in_two_processes_equals_one_batch_of_all(alone, coco, model, tmp_path):

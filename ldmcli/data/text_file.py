@@ -50,12 +50,15 @@ def read_text(path: Path) -> str:
 
 
 def _check_kind(path: Path) -> None:
-    """Raises OSError for a FIFO, which would be waited for, and LdmError for a device."""
-    kind = os.stat(path).st_mode
+    """Raises OSError for a FIFO, which would be waited for, and LdmError for a device and for what is far too large."""
+    found = os.stat(path)
+    kind = found.st_mode
     if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         raise LdmError(f"{path} is a device, and no file.")
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > DATA_BYTES:
+        raise LdmError(f"{path} has {found.st_size} bytes; at most {DATA_BYTES} are read.", hint="Is it the right file?")
 
 
 def read_json(path: Path) -> Any:

@@ -76,16 +76,17 @@ def test_every_tensor_and_head_is_the_one_that_diffusers_takes(built, wide, tmp_
     if "NovelAI" in row:  # diffusers does not know its names; A1111 puts this back
         as_published = changed_file(path, tmp_path / "named.safetensors", lambda t: renamed(t, TEXT_1, f"{TEXT_1}text_model."))
     states, configs = by_diffusers(as_published, folder / "diffusers")
-    for name, load in LOADERS.items():
-        ours = load(path)
-        assert ours.state_dict().keys() == states[name].keys() - {"text_projection.weight"}
-        assert all(torch.equal(value, states[name][key]) for key, value in ours.state_dict().items())
+    loaded = {name: load(path) for name, load in LOADERS.items()}
+    for name, ours in loaded.items():
+        state = ours.state_dict()
+        assert state.keys() == states[name].keys() - {"text_projection.weight"}
+        assert all(torch.equal(value, states[name][key]) for key, value in state.items())
         for key in ("num_hidden_layers", "num_attention_heads", "hidden_act", "intermediate_size", "attention_head_dim"):
             theirs = getattr(configs[name], key, None) if name != "vae" else None
             mine = getattr(ours.config, key, None)
             assert mine == (tuple(theirs) if isinstance(theirs, list) else theirs), key
     if kind == "wide":
-        assert (ours.config.hidden_act, load_unet(path).config.use_linear_projection) == ("gelu", True)
+        assert (loaded["text_encoder"].config.hidden_act, loaded["unet"].config.use_linear_projection) == ("gelu", True)
 
 
 @FIRST

@@ -46,10 +46,11 @@ def inputs(rows=2, size=(8, 8), length=5, *, masked=False, apart=False):
     return torch.randn(rows, 4, *size, generator=generator), steps, TextContext(states, mask, remember=True)
 
 
+CASES = [{}, {"rows": 3, "size": (8, 7), "masked": True, "apart": True}]
+
+
 @torch.no_grad()
-@pytest.mark.parametrize(
-    "case", [{}, {"rows": 3, "size": (8, 7), "masked": True, "apart": True}], ids=["square", "odd side, masked, timesteps of their own"]
-)
+@pytest.mark.parametrize("case", CASES, ids=["square", "odd side, masked, timesteps of their own"])
 def test_it_answers_what_the_plain_network_answers(unet, cache, case):
     compiled = OpenVINOUNet(unet, cache)
     for earlier in (0.0, 80.0):
@@ -135,7 +136,7 @@ def test_a_signal_is_heard_after_networks_were_let_go(unet, cache):
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
     try:
-        for case in ({}, {"rows": 3, "size": (8, 7), "masked": True}):
+        for case in CASES:
             OpenVINOUNet(unet, cache)(*inputs(**case))
         signal.raise_signal(signal.SIGTERM)
     finally:

@@ -43,16 +43,13 @@ def rendezvous(count: int, port: int) -> dict[str, str]:
     return {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
-def by_agent(count: int, restarts: int = 0) -> tuple[Any, list[dict[str, str]]]:
-    """What torchrun gives each of its processes, and the store that it keeps for them; to be held until they have ended.
-
-    restarts: how often it has started all anew.
-    """
+def by_agent(count: int) -> tuple[Any, list[dict[str, str]]]:
+    """What torchrun gives each of its processes, and the store that it keeps for them, over restarts too; to be held meanwhile."""
     from torch.distributed import TCPStore
 
     port = free_port()
     store = TCPStore("127.0.0.1", port, count + 1, True, wait_for_workers=False)
-    shared = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": str(restarts)}
+    shared = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": "0"}
     return store, [{**rendezvous(count, port), **shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
 
 
@@ -72,6 +69,9 @@ def launcher_words(launcher: str, restarts: int = 0) -> list[str]:
 def by_launcher(
     launcher: str, *arguments: object, module: str = "ldmcli", restarts: int = 0, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m MODULE ARGUMENTS` as two processes, to the end. restarts: how often torchrun may; variables: added to the environment."""
+    """`python -m MODULE ARGUMENTS` as two processes, to the end.
+
+    restarts: how often torchrun may start them anew; variables: added to the environment.
+    """
     command = [sys.executable, "-m", *launcher_words(launcher, restarts), "-m", module, *arguments]
     return finished(command, env={**ENVIRONMENT, **variables})

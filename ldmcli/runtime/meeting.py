@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere
-from ldmcli.runtime.launcher import process_count, process_index
+from ldmcli.runtime.launcher import process_count, process_index, restarted
 from ldmcli.runtime.team import POLL_S
 
 MISSED_S = 60.0
@@ -24,31 +24,48 @@ ANSWER_S = 10.0
 STORE_WAIT = timedelta(minutes=5)
 """For one answer of the store, which is at once but on a network that breaks."""
 
-HERE, ANSWER, HEARD = "here/{}", "answer/{}", "heard/{}"
-"""Keys by the number of a process: it is there (the value says what it has failed with); it still is; it knows how it went."""
-
 _begun = False
 """Whether this process has gone to meet the others: what it fails with later travels another way."""
 
 
-def meet() -> Any:
-    """Wait until all processes of the run are there. Returns a store of torch.distributed, which lasts as long as process 0 holds it.
+class Meeting(NamedTuple):
+    """All are there. store: of torch.distributed, with nothing in it; it lasts as long as process 0 or torchrun holds it. restarted:
+    whether torchrun has started some of them anew, which not all of them are told."""
+
+    store: Any
+    restarted: bool
+
+
+class _Sign(NamedTuple):
+    """Of a process: what the store has under here/NUMBER. token: names this start of it, since torchrun's store may still hold an earlier
+    one's; failed: message, hint and exit code of one that ends."""
+
+    token: str
+    restarted: bool
+    failed: list[Any] | None = None
+
+
+def meet() -> Meeting:
+    """Wait until all processes of the run are there.
 
     Raises, in process 0, Agreed with what another has failed with before, and LdmError which names who has not come within MISSED_S of the
     last; in the others ToldElsewhere then, and LdmError where it is process 0 that has not come.
     """
     global _begun
     _begun = True
-    index, count = process_index(), process_count()
+    index, count, token = process_index(), process_count(), os.urandom(8).hex()
     store = _open_store(index, count, MISSED_S)
     try:
         if index == 0:
-            _lead(store, count)
+            found = _lead(store, count, token)
         else:
-            _follow(store, index)
+            store.set(f"here/{index}", json.dumps(_Sign(token, restarted())))
+            found = _follow(store, token, max(POLL_S, count / 5000))
     except RuntimeError as error:
         raise PeerLost(str(error).splitlines()[0], hint="Start it again.") from error
-    return store
+    from torch._C._distributed_c10d import PrefixStore  # see _open_store
+
+    return Meeting(PrefixStore(found["name"], store), found["restarted"])
 
 
 def tell_failure(message: str, hint: str, exit_code: int) -> None:
@@ -57,13 +74,13 @@ def tell_failure(message: str, hint: str, exit_code: int) -> None:
         count = process_count()
         if _begun or count == 1 or "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun, which ends them
             return
-        index, body = process_index(), json.dumps([message, hint, exit_code])
+        index, token = process_index(), os.urandom(8).hex()
         store = _open_store(index, count, ANSWER_S)
         if index == 0:
-            _end(store, body, range(1, count))
+            _end(store, [message, hint, exit_code], range(1, count))
         else:
-            store.set(HEARD.format(index), b"")
-            store.set(HERE.format(index), body)
+            store.set(f"heard/{token}", b"")
+            store.set(f"here/{index}", json.dumps(_Sign(token, False, [message, hint, exit_code])))
 
 
 def _open_store(index: int, count: int, seconds: float) -> Any:
@@ -81,11 +98,10 @@ def _open_store(index: int, count: int, seconds: float) -> Any:
     if not keeps:
         _knock(host, port, seconds)
     try:
-        # Process 0 of a training run opens it once more, for gloo or NCCL.
-        store = TCPStore(host, port, count, keeps, STORE_WAIT, wait_for_workers=False, multi_tenant=True)
+        store = TCPStore(host, port, count, keeps, STORE_WAIT, wait_for_workers=False)
     except (RuntimeError, ValueError) as error:
         raise LdmError(f"{said}{str(error).splitlines()[0]}", hint=hint) from error
-    return PrefixStore(f"ldm/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return PrefixStore("ldm", store)
 
 
 def _knock(host: str, port: int, seconds: float) -> None:
@@ -101,61 +117,70 @@ def _knock(host: str, port: int, seconds: float) -> None:
         time.sleep(POLL_S)
 
 
-def _lead(store: Any, count: int) -> None:
-    """Process 0: wait for all, and have all answer once more, since the first may have ended while the last was awaited."""
-    _await_all(store, HERE, count, MISSED_S, f"did not come in the last {MISSED_S:g} seconds")
-    store.set("called", b"")
-    _await_all(store, ANSWER, count, ANSWER_S, "ended before all were there")
-    store.set("outcome", b"")
+def _sign(store: Any, number: int) -> _Sign | None:
+    return _Sign(*json.loads(store.get(f"here/{number}"))) if store.check([f"here/{number}"]) else None
 
 
-def _await_all(store: Any, key: str, count: int, seconds: float, missed: str) -> None:
-    """Raises Agreed with what one has failed with, and LdmError where none came for so long, when those that are there have heard it."""
-    missing, last = set(range(1, count)), time.monotonic()
-    while missing:
+def _lead(store: Any, count: int, name: str) -> dict[str, Any]:
+    """Process 0: call each that comes, and all once more, since the first may have ended while the last was awaited. Returns what all
+    then know. name: of a part of the store that nothing was written to."""
+    _call(store, count, f"come/{name}", MISSED_S, f"did not come in the last {MISSED_S:g} seconds")
+    signs = _call(store, count, f"begin/{name}", ANSWER_S, "ended before all were there")
+    found = {"name": name, "restarted": restarted() or any(sign.restarted for sign in signs)}
+    for sign in signs:
+        store.set(f"outcome/{sign.token}", json.dumps(found))
+    return found
+
+
+def _call(store: Any, count: int, word: str, seconds: float, missed: str) -> list[_Sign]:
+    """Until all have answered. Raises Agreed with what one has failed with, and LdmError where none came for so long, when those that are
+    there have heard it. word: one that nobody was called by before."""
+    signs: dict[int, _Sign] = {}
+    last = time.monotonic()
+    while len(signs) < count - 1:
         store.add("awake", 1)
-        for number in [number for number in sorted(missing) if store.check([key.format(number)])]:
-            missing.discard(number)
-            last = time.monotonic()
-            if body := store.get(key.format(number)):
-                message, hint, exit_code = json.loads(body)
-                error = Agreed(f"process {number}: {message}", exit_code=exit_code, hint=hint)
+        for number in [number for number in range(1, count) if number not in signs]:
+            if (sign := _sign(store, number)) is None:
+                continue
+            if sign.failed:
+                message, hint, exit_code = sign.failed
+                error: LdmError = Agreed(f"process {number}: {message}", exit_code=exit_code, hint=hint)
                 raise _told(store, error, range(1, count))  # also to those that are just coming
+            store.set(f"call/{sign.token}", word)
+            if store.check([f"{word}/{sign.token}"]):
+                signs[number], last = sign, time.monotonic()
+        missing = [number for number in range(1, count) if number not in signs]
         if missing and time.monotonic() - last > seconds:
-            here = [number for number in range(1, count) if store.check([HERE.format(number)])]
-            raise _told(store, _missing(sorted(missing), missed), here)
+            raise _told(store, _missing(missing, missed), [number for number in range(1, count) if number in signs])
         time.sleep(POLL_S if missing else 0)
+    return [*signs.values()]
 
 
 def _told(store: Any, error: LdmError, others: Sequence[int]) -> LdmError:
-    _end(store, json.dumps([error.message, error.hint, error.exit_code]), others)
+    _end(store, [error.message, error.hint, error.exit_code], others)
     return error
 
 
-def _end(store: Any, failure: str, others: Sequence[int]) -> None:
+def _end(store: Any, failed: list[Any], others: Sequence[int]) -> None:
     """Tell the others why nothing comes of it, and keep the store until they have heard it."""
-    store.set("outcome", failure)
-    store.set("called", b"")
-    last = time.monotonic() + ANSWER_S
-    while not all(store.check([HEARD.format(number)]) for number in others) and time.monotonic() < last:
-        time.sleep(POLL_S)
+    left, last = set(others), time.monotonic() + ANSWER_S
+    while left and time.monotonic() < last:
+        for number in list(left):
+            if sign := _sign(store, number):
+                store.set(f"outcome/{sign.token}", json.dumps({"failed": failed}))
+                if store.check([f"heard/{sign.token}"]):
+                    left.discard(number)
+        time.sleep(POLL_S if left else 0)
 
 
-def _follow(store: Any, index: int) -> None:
-    """Another process: be there, answer once more, and hear how it went. Raises ToldElsewhere and LdmError."""
-    store.set(HERE.format(index), b"")
-    _await_first(store, "called")
-    store.set(ANSWER.format(index), b"")
-    _await_first(store, "outcome")
-    if failure := store.get("outcome"):
-        store.set(HEARD.format(index), b"")
-        raise ToldElsewhere(json.loads(failure)[2])
-
-
-def _await_first(store: Any, key: str) -> None:
-    """Wait for what process 0 says. Raises LdmError when it was not awake for MISSED_S."""
-    awake, since, looked = -1, time.monotonic(), 0.0
-    while not store.check([key]):
+def _follow(store: Any, token: str, pause: float) -> dict[str, Any]:
+    """Another process: answer when it is called, and hear how it went. Raises ToldElsewhere, LdmError when process 0 was not awake for
+    MISSED_S."""
+    answered, awake, since, looked = b"", -1, time.monotonic(), 0.0
+    while not store.check([f"outcome/{token}"]):
+        if store.check([f"call/{token}"]) and (word := store.get(f"call/{token}")) != answered:
+            answered = word
+            store.set(f"{word.decode()}/{token}", b"")
         now = time.monotonic()
         if now - looked > 1:
             looked, before, awake = now, awake, store.add("awake", 0)
@@ -163,7 +188,12 @@ def _await_first(store: Any, key: str) -> None:
                 since = now
             elif now - since > MISSED_S:
                 raise _missing([0], f"did not come, or has ended, in the last {MISSED_S:g} seconds")
-        time.sleep(POLL_S)
+        time.sleep(pause)
+    found: dict[str, Any] = json.loads(store.get(f"outcome/{token}"))
+    if "failed" in found:
+        store.set(f"heard/{token}", b"")
+        raise ToldElsewhere(found["failed"][2])
+    return found
 
 
 def _missing(numbers: list[int], missed: str) -> LdmError:

@@ -12,7 +12,7 @@ from ldmcli.errors import LdmError, PeerLost, Stopped, ToldElsewhere, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.exit_codes import exit_code_of
-from ldmcli.runtime.launcher import local_index, process_count, process_index
+from ldmcli.runtime.launcher import local_index, process_count, process_index, restarted
 from ldmcli.runtime.meeting import meet
 from ldmcli.runtime.team import POLL_S, Failure, Team
 
@@ -29,11 +29,12 @@ def run_as_team(run: Callable[Concatenate[Team, P], Iterator[Event]]) -> Callabl
     @functools.wraps(run)
     def together(*arguments: P.args, **options: P.kwargs) -> Iterator[Event]:
         if process_count() == 1:
-            yield from run(Team(), *arguments, **options)
+            yield from run(Team(restarted=restarted()), *arguments, **options)
             return
         if process_index() == 0:
             yield Note(f"waiting for {process_count()} processes (WORLD_SIZE)")
-        team = Team(process_index(), process_count(), meet())
+        store, anew = meet()
+        team = Team(process_index(), process_count(), store, restarted=anew)
         with team.showing_life():
             events = run(team, *arguments, **options)
             if team.main:

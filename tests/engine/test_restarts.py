@@ -36,8 +36,7 @@ def started_twice(words, stumbles, folder):
     finally:
         for process in started:
             process.kill()
-    del store
-    store, variables = by_agent(2, restarts=1)
+    variables[1]["TORCHELASTIC_RESTART_COUNT"] = "1"  # each machine counts what failed there alone; the store is the same
     told = ended(ldm_together([words] * 2, folder, variables))
     assert [code for code, *_ in told] == [0, 0], told
     del store

@@ -21,7 +21,6 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
 from ldmcli.runtime.device import use_threads
-from ldmcli.runtime.launcher import restarted
 from ldmcli.runtime.team import POLL_S, Team
 
 SEEN_S = 60.0
@@ -61,7 +60,7 @@ def find_command(
     """
     manifest = Manifest(outputs.folder) if outputs.file is None else None
     name, before, fuse = digest(requests), None, config.fuse
-    resume = config.resume or restarted()  # a launcher that starts all anew cannot add --resume
+    resume = config.resume or team.restarted  # a launcher that starts all anew cannot add --resume
     if team.main and manifest and (resume or config.shard):
         before = manifest.started(name, config.seed)
         if config.fuse and not before and (before := manifest.started(digest(without_copies(requests)), config.seed)):

@@ -46,7 +46,7 @@ def run_generate(
     """
     requests = RequestList.of(asked) or RequestList(Request(prompt, config) for prompt in config.prompts)
     check_shared(config, requests, team)
-    outputs = plan_outputs(config, requests.pictures)  # before anything is loaded
+    outputs = plan_outputs(config, requests.pictures, resumed=team.restarted)  # before anything is loaded
     if config.trace is not None:
         check_room(config.trace)
     started = time.perf_counter()

@@ -2,9 +2,12 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ldmcli.config.training import TrainConfig
+from ldmcli.config.training_groups import AUTO
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.listing import captioned
 from ldmcli.errors import UsageError
@@ -35,9 +38,20 @@ def run_on_all_processes(train: Callable[[C, CaptionedImages, Processes, Request
         with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.fail_together():
             if config.dry_run and processes.count > 1:
                 raise UsageError("--dry-run measures one process.", hint="Start it without the launcher.")
+            if processes.restarted and any(processes.gather(_own_checkpoints(config))):
+                config = replace(config, resume=AUTO)
             for event in train(config, captioned(config) if data is None else data, processes, requests):
                 if processes.main:
                     yield event
             processes.gather(None)  # the others stay until the first has written everything
 
     return run
+
+
+def _own_checkpoints(config: TrainConfig) -> bool:
+    """Whether a run that torchrun starts anew goes on from its newest checkpoint: unless --resume names one in its own folder, where later
+    ones may be those of an earlier start, or one elsewhere and there is none of its own yet."""
+    if config.resume in (None, AUTO):
+        return True
+    run = config.output.resolve()
+    return run not in Path(config.resume).resolve().parents and any((run / "checkpoints").glob("step-*"))

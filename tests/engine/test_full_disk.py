@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import sys
 
 import pytest
 from forks import fork
@@ -22,6 +23,7 @@ def run(tmp_path):
 
     def run(limit, *argv):
         def work():
+            sys.dont_write_bytecode = True  # else a module that is first imported here would be cached cut short, for all who come after
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             return main([str(word) for word in argv])
 

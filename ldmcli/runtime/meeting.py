@@ -17,7 +17,7 @@ from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere
 from ldmcli.runtime.launcher import process_count, process_index, restarted
 from ldmcli.runtime.team import POLL_S
 
-MISSED_S = 60.0
+MISSED_S = 120.0
 """So long after the last one came, those that have not count as missing. Nothing is lost by giving up: no model is open."""
 ANSWER_S = 10.0
 """For one that is there, or that has failed, to be heard by the others."""

@@ -4,7 +4,6 @@ import json
 import os
 
 import pytest
-import torch.distributed.rendezvous  # noqa: F401  # like the two commands below, for the forks
 from children import ldm_together
 from forks import ended, fork
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import sys
 
 import pytest
 from forks import fork
@@ -22,6 +23,7 @@ def run(tmp_path):
 
     def run(limit, *argv):
         def work():
+            sys.dont_write_bytecode = True  # else a module that is first imported here would be cached cut short, for all who come after
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             return main([str(word) for word in argv])
 
@@ -44,14 +46,14 @@ BEFORE = {
     "compare-schedulers": lambda model, out: ("compare-schedulers", "a dog", "-m", model, "-o", out / "c"),
     "bench --export-csv": lambda model, out: ("bench", "-m", model, "--export-csv", out / "b.csv"),
     "bench --chart": lambda model, out: ("bench", "-m", model, "--chart", out / "b.png"),
-    "clipscore -o": lambda model, out: ("clipscore", out, "--clip-model", "bundled", "-o", out / "s.json"),
+    "clipscore -o": lambda model, out: ("clipscore", "--data", out, "--clip-model", "bundled", "-o", out / "s.json"),
     "train-vae": lambda model, out: ("train-vae", "--data", out, "-o", out / "run"),
 }
 
 
 @pytest.mark.parametrize("command", BEFORE)
 def test_it_is_told_before_anything_is_loaded(command, run, model, coco, tmp_path):
-    data = coco if command.startswith("train") else tmp_path
+    data = coco if command.startswith(("train", "clipscore")) else tmp_path
     argv = [coco if word == tmp_path and data == coco else word for word in BEFORE[command](model, tmp_path)]
     code, said = run(100, *argv)
     assert code == 1 and said.splitlines()[-2].startswith("error: cannot write in ") and "File too large" in said, said

@@ -1,11 +1,10 @@
-"""Less memory: precision of the VAE, decoding in tiles, one network at a time, and an estimate before anything runs."""
+"""Less memory: precision of the VAE, decoding in tiles, one network at a time."""
 
 import json
 import threading
 
 import numpy as np
 import pytest
-import torch
 from outputs import pictures, rows_of, spoil
 from PIL import Image
 from running import DEADLINE
@@ -14,11 +13,10 @@ from tiny import make_pipeline
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
-from ldmcli.engine.generate import memory_estimate as estimate
 from ldmcli.engine.generate import run as engine
 from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
 from ldmcli.engine.sampling.settings import resolve_settings
-from ldmcli.engine.session import Session, open_session
+from ldmcli.engine.session import Session
 from ldmcli.errors import LdmError
 from ldmcli.models import hashes
 from ldmcli.models.source import find_model
@@ -209,37 +207,3 @@ def test_a_checksum_that_cannot_be_made_is_an_error(generate, tmp_path, monkeypa
     monkeypatch.setattr("ldmcli.engine.sampling.open_model.weights_hash", fail)
     code, _, err = generate("a dog", "-o", tmp_path / "dog.png", "-q")
     assert code == 1 and "the weights are gone" in err and not (tmp_path / "dog.png").exists()
-
-
-def test_what_will_not_fit_is_refused_before_it_runs_and_told_where_it_is_forced(draw, generate, tmp_path, monkeypatch):
-    assert "estimated" not in draw(into="enough")[2]
-    monkeypatch.setattr(estimate, "available_bytes", lambda device: 2**20)
-    code, out, err = generate("a dog", "--steps", "2", "--size", "320x320", "-o", f"{tmp_path}/none/")
-    assert code == 5 and out == "" and "estimated to take" in err and "--force" in err and not list(tmp_path.glob("none/*"))
-    err = draw("--size", "320x320", "--force", into="little")[2]
-    assert err.count("is estimated to take") == 1 and "--low-memory" in err
-    assert err.index("is estimated") < err.index("denoise") if "denoise" in err else True
-
-
-def test_the_estimate_counts_what_is_still_in_its_file(model, monkeypatch):
-    def needed(smallest):
-        monkeypatch.setattr("ldmcli.networks.file_weights.SMALLEST", smallest)
-        session = open_session(find_model(str(model)), select_runtime("cpu", "fp32"), fuse=True)
-        settings = resolve_settings(GenerateConfig(width=64, height=64), session, {})
-        return estimate.needed_bytes(session, settings, 1)[1], session
-
-    in_memory, session = needed(2**40)
-    in_file, _ = needed(1)
-    weights = [weight for network in (session.unet, session.vae) for weight in network.parameters() if weight.dim() == 4]
-    assert in_memory < in_file <= in_memory + sum(4 * weight.numel() for weight in weights)
-
-
-def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(model):
-    session = open_low_memory(find_model("bundled"), select_runtime("cpu", "fp32"))
-    whole = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=False), session, {})
-    tiled = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=True), session, {})
-    assert estimate.unet_bytes(session, whole, 4) == 4 * estimate.unet_bytes(session, whole, 1)
-    assert estimate.vae_bytes(session, tiled) < estimate.vae_bytes(session, whole) / 3
-    half = open_low_memory(find_model("bundled"), select_runtime("cpu", "bf16"), vae_dtype="bf16")
-    assert estimate.unet_bytes(half, whole, 1) * 2 == estimate.unet_bytes(session, whole, 1)
-    assert next(half.vae.parameters()).dtype == torch.bfloat16 and is_offloaded(half.vae)

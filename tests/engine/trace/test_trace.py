@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ldmcli.cli import main
 from ldmcli.models.source import find_model
 
 PROMPT = "red dog"
@@ -16,6 +17,17 @@ def pixels(path):
         return np.asarray(picture.convert("RGB")).astype(int)
 
 
+@pytest.fixture(scope="module")
+def plain(model, tmp_path_factory):
+    """The lines of trace.jsonl by kind, of a picture with no options, for tests that only read them."""
+    folder, kinds = tmp_path_factory.mktemp("plain"), {}
+    argv = ("generate", PROMPT, "-m", model, "--device", "cpu", "-s", "5", "-o", folder / "dog.png", "-q", "--trace", folder / "look")
+    assert main([str(word) for word in argv]) == 0
+    for line in (folder / "look" / "trace.jsonl").read_text(encoding="utf-8").splitlines():
+        kinds.setdefault((row := json.loads(line))["kind"], []).append(row)
+    return kinds
+
+
 def test_the_traced_picture_is_byte_for_byte_that_of_the_plain_networks(trace, generate, tmp_path):
     trace()
     assert generate(PROMPT, "-s", "5", "-o", tmp_path / "plain.png", "-q", "--no-fuse")[0] == 0
@@ -24,33 +36,30 @@ def test_the_traced_picture_is_byte_for_byte_that_of_the_plain_networks(trace, g
     assert abs(pixels(tmp_path / "dog.png") - pixels(tmp_path / "copy.png")).max() <= 1
 
 
-def test_tokens_have_ids_and_a_mask_and_are_joined_to_words(trace):
-    kinds, _ = trace()
-    tokens = kinds["token"]
+def test_tokens_have_ids_and_a_mask_and_are_joined_to_words(plain):
+    tokens = plain["token"]
     assert [token["position"] for token in tokens] == list(range(24))
     assert [token["piece"] for token in tokens[:6]] == ["<|startoftext|>", "r", "e", "d", "dog", "<|endoftext|>"]
     assert [token["mask"] for token in tokens] == [1] * 6 + [0] * 18
     assert all(isinstance(token["id"], int) for token in tokens) and tokens[6]["id"] == tokens[5]["id"]
-    words = [(word["label"], word["positions"]) for word in kinds["word"]]
+    words = [(word["label"], word["positions"]) for word in plain["word"]]
     assert words == [("start", [0]), ("red", [1, 2, 3]), ("dog", [4]), ("end", [5]), ("18 pads", list(range(6, 24)))]
 
 
-def test_attention_of_all_positions_sums_to_one_everywhere(trace):
-    kinds, _ = trace()
-    maps = np.array([row["map"] for row in kinds["attention"]])
+def test_attention_of_all_positions_sums_to_one_everywhere(plain):
+    maps = np.array([row["map"] for row in plain["attention"]])
     assert maps.shape == (24, 8, 8) and abs(maps.sum(axis=0) - 1).max() < 1e-5
-    assert abs(sum(word["share"] for word in kinds["word"]) - 1) < 1e-5
-    assert all(abs(sum(row["share"]) - 1) < 1e-5 for row in [*kinds["call"], *kinds["layer"]])
-    for word in kinds["word"]:
+    assert abs(sum(word["share"] for word in plain["word"]) - 1) < 1e-5
+    assert all(abs(sum(row["share"]) - 1) < 1e-5 for row in [*plain["call"], *plain["layer"]])
+    for word in plain["word"]:
         assert word["share"] == pytest.approx(maps[word["positions"]].sum(axis=0).mean(), abs=1e-6)
-    assert len({row["layer"] for row in kinds["layer"]}) == 4
-    assert [row["shown"] for row in kinds["layer"]] == [row["height"] == 8 for row in kinds["layer"]]
+    assert len({row["layer"] for row in plain["layer"]}) == 4
+    assert [row["shown"] for row in plain["layer"]] == [row["height"] == 8 for row in plain["layer"]]
 
 
-def test_the_average_is_that_of_the_calls(trace):
-    kinds, _ = trace()
-    mean = np.mean([row["share"] for row in kinds["call"]], axis=0)
-    assert np.allclose(mean, [word["share"] for word in kinds["word"]], atol=1e-6)
+def test_the_average_is_that_of_the_calls(plain):
+    mean = np.mean([row["share"] for row in plain["call"]], axis=0)
+    assert np.allclose(mean, [word["share"] for word in plain["word"]], atol=1e-6)
 
 
 @pytest.mark.parametrize(("scheduler", "calls"), [("ddim", 6), ("heun", 11), ("pndm", 7)])
@@ -73,24 +82,23 @@ def test_without_guidance_there_is_one_answer(trace):
     assert "Guidance asks twice" not in page
 
 
-def test_tensors_parts_components_and_stages_are_those_of_the_model(trace, model):
-    kinds, _ = trace()
-    shapes = {row["tensor"]: row["shape"] for row in kinds["tensor"]}
+def test_tensors_parts_components_and_stages_are_those_of_the_model(plain, model):
+    shapes = {row["tensor"]: row["shape"] for row in plain["tensor"]}
     assert shapes["text states"] == [2, 24, 32] and shapes["noise"] == [1, 4, 8, 8] and shapes["U-Net input"] == [2, 4, 8, 8]
     assert shapes["picture"] == [1, 3, 64, 64] and shapes["pixels"] == [64, 64, 3]
-    assert {row["tensor"]: row["bytes"] for row in kinds["tensor"]}["noise"] == 4 * 8 * 8 * 4
+    assert {row["tensor"]: row["bytes"] for row in plain["tensor"]}["noise"] == 4 * 8 * 8 * 4
     from safetensors.torch import load_file
 
     stored = sum(
         value.numel() for value in load_file(find_model(str(model)).path / "unet" / "diffusion_pytorch_model.safetensors").values()
     )
-    assert {row["component"]: row["parameters"] for row in kinds["component"]}["U-Net"] == stored
+    assert {row["component"]: row["parameters"] for row in plain["component"]}["U-Net"] == stored
     names = ["conv_in", "down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.0", "up_blocks.1", "conv_out"]
-    assert [row["part"] for row in kinds["part"]] == names
-    assert [row["part"] for row in kinds["part"] if row["text"]] == ["down_blocks.0", "mid_block", "up_blocks.1"]
-    assert [row["stage"] for row in kinds["stage"]] == ["load", "text encoder", "U-Net and solver", "VAE decoder"]
+    assert [row["part"] for row in plain["part"]] == names
+    assert [row["part"] for row in plain["part"] if row["text"]] == ["down_blocks.0", "mid_block", "up_blocks.1"]
+    assert [row["stage"] for row in plain["stage"]] == ["load", "text encoder", "U-Net and solver", "VAE decoder"]
     # Linux keeps the two counters apart, so the peak may lag a little behind.
-    assert all(row["seconds"] > 0 and row["peak_rss_bytes"] > 0.9 * row["rss_bytes"] > 0 for row in kinds["stage"])
+    assert all(row["seconds"] > 0 and row["peak_rss_bytes"] > 0.9 * row["rss_bytes"] > 0 for row in plain["stage"])
 
 
 def test_measuring_draws_again_and_is_refused(generate, tmp_path):

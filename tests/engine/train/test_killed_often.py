@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 
 import pytest
@@ -113,6 +114,7 @@ def test_a_disk_that_is_full_while_pictures_are_decoded_is_said(coco, model, tmp
     """An array that is mapped into memory would end the process with a bus error when its page finds no room."""
 
     def work():
+        sys.dont_write_bytecode = True  # else a module that is first imported here would be cached cut short, for all who come after
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
         return main(argv_for("vae", coco, model, tmp_path / "run"))
 

@@ -7,13 +7,14 @@ from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
-from ldmcli.runtime.launcher import process_count
+from ldmcli.runtime.launcher import check_whole_networks, process_count
 
 C = TypeVar("C", bound=TrainConfig)
 
 
 def resolve_config(invocation: Invocation, kind: type[C]) -> C:
     """The run's config; without -o the next free folder. Raises UsageError."""
+    check_whole_networks()  # before the data is looked at, which may take long
     given = newest_of_itself(invocation.given(kind))
     if "data" not in given:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {invocation.command}.")

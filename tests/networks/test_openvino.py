@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from exported_inputs import SMALL, inputs
 
 from ldmcli.errors import UsageError
-from ldmcli.networks.attention import TextContext
-from ldmcli.networks.openvino import OpenVINOUNet, check_openvino
-from ldmcli.networks.openvino_cache import MARK, entry_name, is_whole
-from ldmcli.networks.unet import UNet, UNetConfig
+from ldmcli.networks.export_cache import MARK, entry_name, is_whole
+from ldmcli.networks.openvino import OpenVINOUNet
+from ldmcli.networks.unet import UNet
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
-
-SMALL = UNetConfig(
-    sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16,
-    attention_head_dim=4, norm_num_groups=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +29,6 @@ def unet():
 def cache(tmp_path_factory):
     """A folder of exported networks: an export takes seconds, whatever the size."""
     return tmp_path_factory.mktemp("exported")
-
-
-def inputs(rows=2, size=(8, 8), length=5, *, masked=False):
-    generator = torch.Generator().manual_seed(1)
-    states = torch.randn(rows, length, SMALL.cross_attention_dim, generator=generator)
-    mask = (torch.arange(length) < 3).expand(rows, length) if masked else None
-    return torch.randn(rows, 4, *size, generator=generator), torch.full((rows,), 500.0), TextContext(states, mask, remember=True)
 
 
 @torch.no_grad()
@@ -118,6 +105,6 @@ def test_other_weights_shapes_and_versions_have_other_entries(unet):
 
 def test_other_devices_and_precisions_are_refused():
     with pytest.raises(UsageError, match="fp32 or bf16"):
-        check_openvino(torch.device("cpu"), torch.float16)
+        OpenVINOUNet.check(torch.device("cpu"), torch.float16)
     with pytest.raises(UsageError, match="the device is cuda"):
-        check_openvino(torch.device("cuda"), torch.float32)
+        OpenVINOUNet.check(torch.device("cuda"), torch.float32)

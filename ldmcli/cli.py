@@ -11,6 +11,7 @@ from ldmcli import __version__
 from ldmcli.commands.app import EPILOG, PLAIN, DeclaredGroup
 from ldmcli.errors import LdmError, NotFound, OutOfMemory, ToldElsewhere
 from ldmcli.runtime import signals
+from ldmcli.runtime.ending import EXIT_CODES
 from ldmcli.runtime.exit_codes import exit_code_of, says_out_of_memory
 
 BadCommandLine: Any = typer.BadParameter.__base__
@@ -68,22 +69,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_command(arguments: list[str], *, debug: bool) -> int:
     """Run a command; whatever ends it becomes a sentence and an exit code."""
+    less = LESS.get(arguments[0], LESS_ELSEWHERE) if arguments else LESS_ELSEWHERE
     try:
         if not LIGHT & {*arguments}:
             check_folder()
             check_memory()
         code = app(arguments, prog_name="ldm", standalone_mode=False, obj={"debug": debug}) or 0
-        if code == 130:  # how Typer reports Ctrl-C
-            show_error("interrupted.", "")
-        return code
+        return failed("interrupted.", "", code) if code == 130 else code  # how Typer reports Ctrl-C
     except signals.Interrupted as stop:
-        show_error("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "")
-        return stop.exit_code
+        return failed("interrupted." if stop.exit_code == 130 else f"stopped by {stop.signal.name}.", "", stop.exit_code)
     except BadCommandLine as error:
-        if not arguments:
-            error.show()  # a bare `ldm` shows the help
-        else:
-            show_error(error.format_message(), f"Try: {error.ctx.command_path if error.ctx else 'ldm'} --help")
+        if arguments:
+            return failed(error.format_message(), f"Try: {error.ctx.command_path if error.ctx else 'ldm'} --help", 2)
+        error.show()  # a bare `ldm` shows the help
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -94,23 +92,18 @@ def run_command(arguments: list[str], *, debug: bool) -> int:
             import traceback
 
             traceback.print_exc()
-        show_error(error.message, error.hint)
-        return error.exit_code
+        return failed(error.message, error.hint, error.exit_code)
     except MemoryError:
-        show_error("out of memory.", LESS.get(arguments[0], LESS_ELSEWHERE))
-        return OutOfMemory.exit_code
+        return failed("out of memory.", less, OutOfMemory.exit_code)
     except Exception as error:
-        if debug:
-            raise
-        if says_out_of_memory(error):
+        if not debug and says_out_of_memory(error):
             detail = "." if isinstance(error, ImportError) else f": {str(error).strip().splitlines()[0]}"
-            show_error(f"out of memory{detail}", LESS.get(arguments[0], LESS_ELSEWHERE))
-            return exit_code_of(error)
-        if not isinstance(error, OSError) or error.strerror is None:
+            return failed(f"out of memory{detail}", less, exit_code_of(error))
+        if debug or not isinstance(error, OSError) or error.strerror is None:
+            tell_others(repr(error), "", 1)
             raise
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        show_error(f"{where}{error.strerror}.", "The system refused that; --debug shows where.")
-        return 1
+        return failed(f"{where}{error.strerror}.", "The system refused that; --debug shows where.", 1)
 
 
 def check_folder() -> None:
@@ -129,11 +122,21 @@ def check_memory() -> None:
         raise OutOfMemory(said, hint="Raise the limit: ulimit -v unlimited")
 
 
-def show_error(message: str, hint: str) -> None:
-    """See console/output.py, which is not imported for a help."""
-    from ldmcli.console import output
+def failed(message: str, hint: str, exit_code: int) -> int:
+    """Say what is wrong, also to other processes that wait for this one. Returns the exit code."""
+    from ldmcli.console import output  # not for a help
 
     output.show_error(message, hint)
+    tell_others(message, hint, exit_code)
+    return exit_code
+
+
+def tell_others(message: str, hint: str, exit_code: int) -> None:
+    """Where a launcher started several. After a signal there is no time to."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and exit_code not in EXIT_CODES.values():
+        from ldmcli.runtime.meeting import tell_failure
+
+        tell_failure(message, hint, exit_code)
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

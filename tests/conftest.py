@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what nohup sets would be passed on to every process that tests start
+# Whatever the machine says: or every worker would compile the tests, and every process that they start the package, again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 gc.set_threshold(50_000)  # as in ldmcli/__main__.py: imports make what stays, and looking for garbage among it takes seconds
 
 

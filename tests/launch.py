@@ -1,7 +1,6 @@
 """Several processes of one run, started as torchrun, `accelerate launch` or srun start them."""
 
 import fcntl
-import json
 import os
 import random
 import socket
@@ -9,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from running import finished
 
@@ -43,23 +43,35 @@ def rendezvous(count: int, port: int) -> dict[str, str]:
     return {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
-def as_launched(launcher: str, *arguments: object, folder: Path) -> list[tuple[list[str], dict[str, str]]]:
-    """What a launcher hands to each of two processes: (arguments, environment). Their rendezvous is their own, for the launcher is gone."""
-    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = by_launcher(launcher, *arguments, module="noted", NOTED=str(folder), PYTHONPATH=path)
-    assert done.returncode == 0, done.stderr
-    started = [json.loads((folder / str(number)).read_text()) for number in range(2)]
-    return [(argv, {name: value for name, value in env.items() if name != "TORCHELASTIC_USE_AGENT_STORE"}) for argv, env in started]
+def by_agent(count: int) -> tuple[Any, list[dict[str, str]]]:
+    """What torchrun gives each of its processes, and the store that it keeps for them, over restarts too; to be held meanwhile."""
+    from torch.distributed import TCPStore
+
+    port = free_port()
+    store = TCPStore("127.0.0.1", port, count + 1, True, wait_for_workers=False)
+    shared = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": "0"}
+    return store, [{**rendezvous(count, port), **shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
 
 
-def by_launcher(launcher: str, *arguments: object, module: str = "ldmcli", **variables: str) -> subprocess.CompletedProcess[str]:
-    """`python -m MODULE ARGUMENTS` as two processes, to the end. variables: added to the environment."""
+def launcher_words(launcher: str, restarts: int = 0) -> list[str]:
+    """Of a launcher of two processes: its module, and its own arguments. restarts: how often torchrun may."""
     port = str(free_port())
     start = {
-        "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port],
+        "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "--max-restarts", str(restarts)],
         "accelerate": [
             "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
             "--dynamo_backend", "no", "--main_process_port", port,
         ],
     }  # fmt: skip
-    return finished([sys.executable, "-m", *start[launcher], "-m", module, *arguments], env={**ENVIRONMENT, **variables})
+    return start[launcher]
+
+
+def by_launcher(
+    launcher: str, *arguments: object, module: str = "ldmcli", restarts: int = 0, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """`python -m MODULE ARGUMENTS` as two processes, to the end.
+
+    restarts: how often torchrun may start them anew; variables: added to the environment.
+    """
+    command = [sys.executable, "-m", *launcher_words(launcher, restarts), "-m", module, *arguments]
+    return finished(command, env={**ENVIRONMENT, **variables})

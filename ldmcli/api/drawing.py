@@ -18,7 +18,9 @@ from ldmcli.api.wording import in_python, python_words
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.starting import refuse_senseless
-from ldmcli.engine.jobs import Job, Request, changed, plan_jobs
+from ldmcli.engine.jobs import Job, changed
+from ldmcli.engine.plan import plan_jobs
+from ldmcli.engine.requests import Request
 from ldmcli.engine.sampling.batch import Latents, decoded, encoded, walk
 from ldmcli.engine.sampling.metadata import recorded_texts
 from ldmcli.engine.sampling.native_size import too_large

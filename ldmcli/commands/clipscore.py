@@ -21,6 +21,10 @@ def clipscore(invocation: Invocation) -> None:
     if config.clip_model is not None:
         find_scorer(config.clip_model, offline=config.offline)  # a typo is told before torch is imported
 
+    from ldmcli.engine.score.listing import list_pairs_alone
+
+    listing = list_pairs_alone(config)  # so is a mistake in the captions
+
     from ldmcli.engine.score.run import run_clipscore
 
-    output.show_scored(run_clipscore(config), as_json=report.as_json, quiet=report.quiet)
+    output.show_scored(run_clipscore(config, listing), as_json=report.as_json, quiet=report.quiet)

@@ -34,7 +34,7 @@ def compare_schedulers(invocation: Invocation) -> None:
     requests, unusable, notes = collect_requests([*typed.prompts, *typed.more_prompts], typed.prompts_file, [], drawing)
     for request in requests:
         check(
-            request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),
+            request.seed is None and request.config in (drawing, changed(drawing, {"prompts": (request.prompt,)})),
             f"line {request.line} of the prompts has options of its own; a comparison gives the same to all.",
             "Name them on the command line.",
         )

@@ -10,7 +10,8 @@ from ldmcli.config.options import declared
 from ldmcli.config.shared import ReportOptions
 from ldmcli.config.starting import refuse_senseless
 from ldmcli.console import output
-from ldmcli.engine.jobs import Request, changed, check_trace
+from ldmcli.engine.jobs import changed, check_trace
+from ldmcli.engine.requests import Request, RequestList
 from ldmcli.errors import UsageError
 from ldmcli.outputs.naming import find_target
 from ldmcli.runtime.launcher import process_count
@@ -55,7 +56,7 @@ def replay(path: Path, invocation: Invocation, report: ReportOptions, *, verify:
         find_target(config, config.pictures)
     source = find_recorded(path, recorded, config, model_given="model" in typed)
     request = Request(recorded.prompt, changed(config, {"prompts": (recorded.prompt,)}))
-    check_trace(config, [request])
+    check_trace(config, RequestList([request]))
 
     from ldmcli.engine.generate.replay import replay_picture, verify_picture
 

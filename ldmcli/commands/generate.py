@@ -59,7 +59,7 @@ def generate(invocation: Invocation) -> None:
         typed = [ask_prompt(example_prompts(find_source(config).path), invocation.given(GenerateConfig).get("model"))]
     requests, unusable, notes = collect_requests(typed, request.prompts_file, request.sweep, config)
     check_trace(config, requests)
-    find_target(config, sum(request.config.pictures for request in requests))
+    find_target(config, requests.pictures)
     config = with_unet(config)
     source = find_source(config)
     invocation.note_model(source.path)

@@ -29,6 +29,10 @@ def train_unet(invocation: Invocation) -> None:
     if config.sample_clipscore:
         find_scorer(config.sample_clipscore)
 
+    from ldmcli.engine.train.listing import captioned_alone
+
+    data = captioned_alone(config)  # a mistake in the captions fails before torch is loaded
+
     from ldmcli.engine.train import unet as engine
 
-    output.show_training(invocation.remote.sent(engine.train_unet(config)), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(invocation.remote.sent(engine.train_unet(config, data)), as_json=report.as_json, quiet=report.quiet)

@@ -22,6 +22,10 @@ def train_vae(invocation: Invocation) -> None:
     if config.init:
         find_component(config.init, "vae", alone=True)
 
+    from ldmcli.engine.train.listing import captioned_alone
+
+    data = captioned_alone(config)  # a mistake in the captions fails before torch is loaded
+
     from ldmcli.engine.train import vae as engine
 
-    output.show_training(invocation.remote.sent(engine.train_vae(config)), as_json=report.as_json, quiet=report.quiet)
+    output.show_training(invocation.remote.sent(engine.train_vae(config, data)), as_json=report.as_json, quiet=report.quiet)

@@ -6,9 +6,8 @@ from typing import TypeVar
 from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
-from ldmcli.config.training_groups import AUTO
 from ldmcli.errors import UsageError
-from ldmcli.runtime.launcher import process_count, restarted
+from ldmcli.runtime.launcher import process_count
 
 C = TypeVar("C", bound=TrainConfig)
 
@@ -20,8 +19,6 @@ def resolve_config(invocation: Invocation, kind: type[C]) -> C:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {invocation.command}.")
     if "output" not in given and process_count() > 1:
         raise UsageError("-o is missing: several processes need one name for the run.")
-    if restarted():
-        given.setdefault("resume", AUTO)
     config = kind(**{"output": free_run(invocation.command), **given})
     invocation.refuse_conflicts(config)
     return config

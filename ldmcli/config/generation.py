@@ -18,6 +18,11 @@ TILED_ABOVE = 1024 * 1024
 LARGEST_UPSCALE = 32
 
 
+def check_prompt(text: str) -> None:
+    """Raise UsageError for what is no text."""
+    check(is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureOptions(Options, group="Picture"):
     """What is made of the latents, and what is shown of the way there."""
@@ -160,7 +165,7 @@ class GenerateConfig(
     def __post_init__(self) -> None:
         super().__post_init__()
         for text in self.prompts:
-            check(is_text(text), "a prompt is not valid UTF-8 text.", "Check the encoding of your terminal or script.")
+            check_prompt(text)
 
     @property
     def pictures(self) -> int:

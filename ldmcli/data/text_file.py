@@ -11,6 +11,8 @@ import io
 import os
 import re
 import stat
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,15 @@ def read_text(path: Path) -> str:
 
 
 def _check_kind(path: Path) -> None:
-    """Raises OSError for a FIFO, which would be waited for, and LdmError for a device."""
-    kind = os.stat(path).st_mode
+    """Raises OSError for a FIFO, which would be waited for, and LdmError for a device and for what is far too large."""
+    found = os.stat(path)
+    kind = found.st_mode
     if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
         raise LdmError(f"{path} is a device, and no file.")
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise OSError(errno.EINVAL, "not a regular file")
+    if found.st_size > DATA_BYTES:
+        raise LdmError(f"{path} has {found.st_size} bytes; at most {DATA_BYTES} are read.", hint="Is it the right file?")
 
 
 def read_json(path: Path) -> Any:
@@ -75,6 +80,47 @@ def decoded(raw: bytes, name: str) -> str:
         why = "a NUL character" if encoding != "utf-8" else "a NUL byte, as in UTF-16 without a byte order mark"
         raise LdmError(f"{name}, line {_line(text[:place])}: {why}.", hint="Save it as UTF-8.")
     return text
+
+
+def decoded_lines(pieces: Iterable[bytes], name: str, *, most_bytes: int) -> Iterator[bytes]:
+    """The lines of a text that begins with a mark, as UTF-8, one at a time; one of more bytes is taken for several.
+
+    pieces: of the text, of any length but the first, which holds the mark. Raises LdmError as `decoded` does.
+    """
+    number, held = 1, bytearray()
+    for text in _decoded_pieces(pieces, name):
+        if "\0" in text:
+            number += text[: text.index("\0")].count("\n")
+            raise LdmError(f"{name}, line {number}: a NUL character.", hint="Save it as UTF-8.")
+        *lines, rest = text.split("\n")
+        for line in lines:
+            yield bytes(held) + line.encode()
+            held.clear()
+        held += rest.encode()
+        number += len(lines)
+        if len(held) > most_bytes:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
+
+
+def _decoded_pieces(pieces: Iterable[bytes], name: str) -> Iterator[str]:
+    """See `decoded_lines`."""
+    decoder, encoding, number = None, "", 1
+    for piece in chain(pieces, [b""]):
+        if decoder is None:
+            mark, encoding = mark_of(piece)
+            if not encoding:
+                decoded(piece, name)  # which refuses it
+            decoder, piece = codecs.getincrementaldecoder(encoding)(), piece[len(mark) :]
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            number += error.object[: error.start].decode(encoding, errors="replace").count("\n")
+            raise LdmError(f"{name}, line {number}: {undecodable(error)}", hint=_how_to_convert(encoding)) from error
+        number += text.count("\n")
+        yield text
 
 
 def mark_of(raw: bytes) -> tuple[bytes, str]:

@@ -1,9 +1,11 @@
 """Any scheduler of diffusers as a solver of ours. The only place here that imports diffusers, and only when such a name is asked for."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -34,19 +36,14 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
     Raises UsageError where a package is missing, or where the class cannot walk this schedule.
     """
     options = _class_options(row, schedule, sigma_clip)
-
-    def build() -> Any:
+    try:
         import diffusers
 
         config = {**schedule.to_file(), "clip_sample": False, "thresholding": False, "timestep_spacing": spacing, **options}
-        scheduler = getattr(diffusers, row.class_name).from_config(config)
-        scheduler.set_timesteps(steps)
-        return scheduler
-
-    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scheduler = build()
+            scheduler = getattr(diffusers, row.class_name).from_config(config)
+            scheduler.set_timesteps(steps)
     except ImportError as error:
         raise UsageError(
             f"{row.name} needs the package {row.needs or error.name}.", hint=f"pip install {row.needs or error.name}"
@@ -59,7 +56,7 @@ def plan_foreign(row: Scheduler, schedule: NoiseSchedule, steps: int, spacing: S
         schedule,
         timesteps,
         tuple(sigma_at(t, sigmas) for t in timesteps),
-        build=build,
+        build=partial(copy.deepcopy, scheduler),  # some classes take long to make: they lay out a thousand steps first
         init_noise_sigma=float(scheduler.init_noise_sigma),
         config={key: value for key, value in scheduler.config.items() if not key.startswith("_") and key != "trained_betas"},
     )

@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ldmcli.errors import LdmError, NonFinite
 from ldmcli.models.checkpoint import recognise
@@ -17,6 +16,7 @@ from ldmcli.models.weights import read_tensors
 from ldmcli.networks.clip_text import CLIPText, without_prefix
 from ldmcli.networks.configs import CLIPTextConfig, UNetConfig, VAEConfig
 from ldmcli.networks.file_weights import let_go
+from ldmcli.networks.skeleton import skeleton
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE, with_current_names
 
@@ -93,20 +93,10 @@ def _split_attention(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-class _WithoutValues(TorchFunctionMode):
-    """Initial values are not set: on the meta device, too, each would take as long as the rest of its layer."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
 def _on_meta(files: Files, config: Callable[[], Any], where: Path) -> nn.Module:
     """Build on the meta device, without memory for weights and without initial values."""
     try:
-        with torch.device("meta"), _WithoutValues():
-            return files.build(config())
+        return skeleton(files.build, config())
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise LdmError(f"{where} describes no {files.name} that can be built: {error}") from error
 

@@ -6,10 +6,14 @@ from pathlib import Path
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.hub import files_on_hub, names_repository
 from ldmcli.models.remote_model import remote_files
+from ldmcli.readers.json_text import read_json
+from ldmcli.readers.tables import PROCESSOR, SCORER
 from ldmcli.runtime.urls import public, url_of
 
 BUNDLED_SCORER = Path(__file__).parent / "bundled_scorer"
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
+
+SETTINGS = {"config.json": SCORER, "preprocessor_config.json": PROCESSOR}
 
 READ_FILES = ("*.json", "*.txt", "*.safetensors")
 """All that is fetched of a repository: no pickled weights, no code."""
@@ -39,10 +43,18 @@ def find_scorer(text: str, *, offline: bool = False) -> ScorerSource:
             raise NotFound(
                 f"--clip-model {public(text)} has no config.json.", hint="Pass a folder that CLIPModel.save_pretrained has written."
             )
+        check_settings(path)
         return ScorerSource(path.resolve().name if url is None else public(url).rstrip("/").rpartition("/")[2], path)
     if not names_repository(text):
         raise NotFound(f"no CLIP model at {text!r}.", hint="Pass `bundled`, a folder or a hub id such as openai/clip-vit-base-patch32.")
     return ScorerSource(text, _fetched(text, offline=offline))
+
+
+def check_settings(folder: Path) -> None:
+    """Raise LdmError for a CLIP's settings that cannot be."""
+    for name, rule in SETTINGS.items():
+        if (folder / name).is_file():
+            read_json(folder / name, rule)
 
 
 def _fetched(hub_id: str, *, offline: bool) -> Path:

@@ -11,13 +11,17 @@ from typing import Unpack
 
 from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
-from ldmcli.models.checkpoint import recognise
+from ldmcli.models.checkpoint import SCHEDULER, recognise
+from ldmcli.models.compvis_yaml import stated_schedule
 from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
 from ldmcli.models.lora_source import LoraSource, find_loras
 from ldmcli.models.remote_model import remote_files, remote_model
+from ldmcli.readers.json_text import WORDS_BYTES, check_file
+from ldmcli.readers.rules import check
+from ldmcli.readers.tables import SCHEDULER as RULES
 from ldmcli.runtime.urls import public, url_of
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -131,6 +135,7 @@ def find_tokenizer(text: str | None) -> Path:
         url = url_of(text)
         folder = Path(text).expanduser() if url is None else remote_files(url, ("*.json", "*.txt"))
         if folder.name == OPEN_CLIP_VOCABULARY and folder.is_file():
+            check_file(folder, WORDS_BYTES)
             return folder
         if not folder.is_dir():
             raise NotFound(f"--tokenizer {public(text)}: no such folder.", hint="A folder with vocab.json and merges.txt is needed.")
@@ -181,6 +186,8 @@ def _check_file(path: Path, *needed: str) -> None:
     """What shows at once: a damaged file, or one of another model. What a pickle holds only the loading knows."""
     if is_safetensors(path):
         recognise(path, read_header(path).shapes, *needed)
+        if "unet" in needed:
+            check({**SCHEDULER, **stated_schedule(path)}, RULES, f"{path} or the .yaml beside it")
     else:
         check_pickle(path)
 

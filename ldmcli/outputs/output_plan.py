@@ -73,9 +73,9 @@ class OutputPlan:
         return self.file or self.folder / picture_name(self.target, {**values, "number": self.first + number}, copy)
 
 
-def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
+def plan_outputs(config: GenerateConfig, count: int, *, resumed: bool = False) -> OutputPlan:
     """Make the folder; the first number is claimed when the command begins. Raises UsageError as `find_target`, LdmError where nothing
-    can be written."""
+    can be written. resumed: as by --resume."""
     target = find_target(config, count)
     folder = target.folder
     try:
@@ -84,7 +84,7 @@ def plan_outputs(config: GenerateConfig, count: int) -> OutputPlan:
         raise UsageError(f"-o {config.output}: a file is in the way of the folder {folder}.") from error
     except OSError as error:
         raise LdmError(f"cannot make the folder {folder}: {error.strerror}.") from error
-    some_are_there = config.resume or config.shard is not None  # or belong elsewhere: how many is found out later
+    some_are_there = resumed or config.resume or config.shard is not None  # or belong elsewhere: how many is found out later
     check_room(folder, 0 if some_are_there else count * _least_bytes(config))
     if target.file is None:
         check_manifest(folder)

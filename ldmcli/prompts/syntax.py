@@ -1,8 +1,9 @@
 """Prompt syntax of other tools, which is drawn as words here: what of it is found, what to use instead, and what it was meant to say."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from ldmcli.prompts.weighting import words
 
@@ -19,6 +20,9 @@ class Syntax:
     shouted: bool = False
     """A word in capitals, which in a prompt all in capitals means nothing."""
 
+
+MOST_COUNTED = 1000
+"""Of different things in the syntax of other tools that call for the same."""
 
 DEEPEST = 5
 """Levels of brackets inside one another that are looked into."""
@@ -49,15 +53,15 @@ def syntax_note(prompts: Iterable[tuple[str, str]], *, instead: bool = True) -> 
 
     instead: with what `generate` has for it, which other commands may lack.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for text, weighting in prompts:
         for syntax in SYNTAXES:
             match = syntax.pattern.search(text)
             understood = syntax.weighting and weighting == "a1111"
             if match and not understood and not (syntax.shouted and text.upper() == text):
-                seen = found.setdefault(syntax.instead, [])
-                if (shown := match[0].strip(": ")) not in seen:
-                    seen.append(shown)
+                seen = found.setdefault(syntax.instead, {})
+                if len(seen) <= MOST_COUNTED:
+                    seen[match[0].strip(": ")] = None
     if not found:
         return None
     listed = "; ".join(f"{_some(shown)} (instead: {other})" if instead else _some(shown) for other, shown in found.items())
@@ -81,7 +85,8 @@ def _listed(match: re.Match[str]) -> str:
     return " ".join(part.strip() for part in re.split(r"[:|]", match["words"]) if part.strip())
 
 
-def _some(shown: list[str]) -> str:
+def _some(shown: Collection[str]) -> str:
     """The first two, and how many more."""
-    more = f" and {len(shown) - 2} more" if len(shown) > 2 else ""
-    return ", ".join(f"`{text[:40]}`" for text in shown[:2]) + more
+    over = "over " if len(shown) > MOST_COUNTED else ""
+    more = f" and {over}{min(len(shown), MOST_COUNTED) - 2} more" if len(shown) > 2 else ""
+    return ", ".join(f"`{text[:40]}`" for text in islice(shown, 2)) + more

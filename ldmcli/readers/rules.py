@@ -169,6 +169,11 @@ class Record(Rule):
     keys: Mapping[str, Rule]
     required: tuple[str, ...] = ()
 
+    def holds(self, value: Any) -> bool:
+        """See the class."""
+        there = isinstance(value, dict) and all(name in value for name in self.required)
+        return there and all(rule.holds(value[name]) for name, rule in self.keys.items() if name in value)
+
     def faults(self, value: Any) -> Iterator[Fault]:
         """See the class."""
         if not isinstance(value, dict):

@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
-from ldmcli.runtime.launcher import WAIT, process_count
+from ldmcli.runtime.launcher import WAIT, process_count, process_index, restarted
+from ldmcli.runtime.meeting import meet
 
 LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
 """What gloo says of a peer that is gone; it has no type of its own for it."""
@@ -32,6 +33,8 @@ class Processes:
     index: int = 0
     count: int = 1
     group: Any = None
+    restarted: bool = False
+    """Whether torchrun has started some of them anew."""
 
     @property
     def main(self) -> bool:
@@ -117,17 +120,19 @@ def _first_failure(answers: list[Any]) -> Agreed | None:
 def join_processes(device: torch.device) -> Iterator[Processes]:
     """Wait for all processes of the run. Raises LdmError when they do not find each other."""
     if process_count() == 1:
-        yield Processes()
+        yield Processes(restarted=restarted())
         return
     if device.index is not None:
         raise UsageError(f"--device {device} with several processes.", hint="Use --device cuda: each process takes a GPU of its own.")
     from accelerate import PartialState
 
+    store, anew = meet()
     try:
-        state = PartialState(cpu=device.type == "cpu", timeout=WAIT)
-    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
-        raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them with torchrun.") from error
+        # A store of its own: in torchrun's, which the processes would ask for, there may be addresses of an earlier start.
+        state = PartialState(cpu=device.type == "cpu", timeout=WAIT, store=store, rank=process_index(), world_size=process_count())
+    except (RuntimeError, ValueError) as error:
+        raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them again.") from error
     try:
-        yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT))
+        yield Processes(state.process_index, state.num_processes, dist.new_group(backend="gloo", timeout=WAIT), anew)
     finally:
         state.destroy_process_group()

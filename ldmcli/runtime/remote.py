@@ -133,10 +133,6 @@ def _asked(
     seconds: float = ANSWER_S + PIECE / SLOWEST, **more: Any,
 ) -> Any:  # fmt: skip
     """The answer to a request. swapped: the URL comes last; check: whether it is a whole one; seconds: for a single try."""
-    if offline():
-        raise NotFound(
-            f"{public(url)} is not in the cache, and the network is not to be used.", hint="Leave out --offline (HF_HUB_OFFLINE) to get it."
-        )
     system, place = _system(url)
     arguments = (*words, place) if swapped else (place, *words)
     until, pause = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
@@ -189,7 +185,10 @@ def _reason(url: str, error: Exception) -> str:
 
 
 def _system(url: str) -> tuple[Any, str]:
-    """fsspec's file system for a URL, and the name that it has there. Raises UsageError where the package for it is missing."""
+    """fsspec's file system for a URL, and the name that it has there. Raises NotFound offline, UsageError where the package is missing."""
+    if offline():
+        hint = "Leave out --offline (HF_HUB_OFFLINE) to get it."
+        raise NotFound(f"{public(url)} is not in the cache, and the network is not to be used.", hint=hint)
     scheme = url.partition("://")[0]
     try:
         system = _connected(scheme, os.getpid())

@@ -38,10 +38,11 @@ class Failure:
 
 
 class Team:
-    """Number `index` of `count` processes. store: of torch.distributed; None where there is one process."""
+    """Number `index` of `count` processes. store: of torch.distributed; None where there is one process. restarted: whether torchrun has
+    started some of them anew."""
 
-    def __init__(self, index: int = 0, count: int = 1, store: Any = None) -> None:
-        self.index, self.count, self.store = index, count, store
+    def __init__(self, index: int = 0, count: int = 1, store: Any = None, *, restarted: bool = False) -> None:
+        self.index, self.count, self.store, self.restarted = index, count, store, restarted
         self.away: dict[int, str] = {}
         """Of process 0: who will say nothing more, and why."""
         self.lost: set[int] = set()

@@ -4,7 +4,6 @@ import functools
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -13,11 +12,10 @@ from ldmcli.errors import LdmError, PeerLost, Stopped, ToldElsewhere, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.exit_codes import exit_code_of
-from ldmcli.runtime.launcher import local_index, process_count, process_index
+from ldmcli.runtime.launcher import local_index, process_count, process_index, restarted
+from ldmcli.runtime.meeting import meet
 from ldmcli.runtime.team import POLL_S, Failure, Team
 
-JOIN_WAIT = timedelta(minutes=5)
-"""For processes that are not there yet. Nothing is lost by giving up: no model is open."""
 PARTING_S = 5.0
 """How long process 0 waits at the end until all have heard how it went."""
 
@@ -31,11 +29,12 @@ def run_as_team(run: Callable[Concatenate[Team, P], Iterator[Event]]) -> Callabl
     @functools.wraps(run)
     def together(*arguments: P.args, **options: P.kwargs) -> Iterator[Event]:
         if process_count() == 1:
-            yield from run(Team(), *arguments, **options)
+            yield from run(Team(restarted=restarted()), *arguments, **options)
             return
         if process_index() == 0:
             yield Note(f"waiting for {process_count()} processes (WORLD_SIZE)")
-        team = _join()
+        store, anew = meet()
+        team = Team(process_index(), process_count(), store, restarted=anew)
         with team.showing_life():
             events = run(team, *arguments, **options)
             if team.main:
@@ -161,15 +160,3 @@ def _end_of_the_first(team: Team) -> int:
         return told.exit_code
     except PeerLost as error:
         return error.exit_code
-
-
-def _join() -> Team:
-    """Wait for all processes of the job. Raises LdmError when they do not find each other."""
-    from torch.distributed.rendezvous import rendezvous
-
-    try:
-        store, index, count = next(iter(rendezvous("env://", timeout=JOIN_WAIT)))
-    except (RuntimeError, ValueError) as error:  # ValueError: a variable of the rendezvous is missing
-        hint = "Start them with torchrun; for one process: unset WORLD_SIZE"
-        raise LdmError(f"the processes of this job did not find each other: {error}", hint=hint) from error
-    return Team(index, count, store)

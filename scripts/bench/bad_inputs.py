@@ -35,6 +35,7 @@ class Result:
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    torch: bool
     message: str
     wrong: str = ""
 
@@ -47,29 +48,31 @@ def run(row: Row, workspace: Workspace, here: Path, args: argparse.Namespace) ->
     began = time.perf_counter()
     with (here / "said").open("wb") as said:
         child = subprocess.Popen(argv, cwd=here, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
-        code, used, peak = wait(child, 120)
+        code, used, peak, torch = wait(child, 120)
     seconds = time.perf_counter() - began
     text = re.sub(r"\x1b\[[0-9;]*m", "", (here / "said").read_text(encoding="utf-8", errors="replace"))
     lines = [line for line in text.splitlines() if line.startswith(("error:", "warning:"))]
     message = (lines or text.splitlines() or [""])[-1][:160]
-    result = Result(row.name, code, seconds, used.ru_utime + used.ru_stime, peak / 1024, message)
+    result = Result(row.name, code, seconds, used.ru_utime + used.ru_stime, peak / 1024, torch, message)
     return Result(**{**asdict(result), "wrong": fault(row, result, text, here, args)})
 
 
-def wait(child: "subprocess.Popen[bytes]", most: float) -> tuple[int, Any, int]:
-    """Exit code, what was used, and the peak in KiB; one that does not end is killed.
+def wait(child: "subprocess.Popen[bytes]", most: float) -> tuple[int, Any, int, bool]:
+    """Exit code, what was used, the peak in KiB, and whether torch was imported; one that does not end is killed.
 
     The peak is that of the program itself: what wait4 says of it begins with that of the process which started it.
     """
-    end, peak = time.monotonic() + most, 0
+    end, peak, torch, looked = time.monotonic() + most, 0, False, 0.0
     while True:
         with contextlib.suppress(OSError):
             found_peak = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{child.pid}/status").read_text())
             peak = max(peak, int(found_peak[1])) if found_peak else peak
+            if not torch and time.monotonic() - looked > 0.05:
+                torch, looked = "libtorch" in Path(f"/proc/{child.pid}/maps").read_text(), time.monotonic()
         found, status, used = os.wait4(child.pid, os.WNOHANG)
         if found:
             child.returncode = os.waitstatus_to_exitcode(status)
-            return child.returncode, used, peak
+            return child.returncode, used, peak, torch
         if time.monotonic() > end:
             child.kill()
         time.sleep(0.005)
@@ -102,15 +105,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="ldm-bad-inputs-") as folder:
         os.environ["OMP_NUM_THREADS"] = "1"
         workspace = Workspace(Path(folder))
-        for number, row in enumerate(row for row in [*LISTED, *FOUND] if args.only in row.name):
+        rows = [row for row in [*LISTED, *FOUND] if args.only in row.name]
+        for number, row in enumerate(rows):
             result = run(row, workspace, Path(folder) / f"row-{number}", args)
             results.append(result)
-            figures = f"{result.code:4} {result.seconds:6.2f} s {result.peak_mb:5.0f} MB"
+            figures = f"{result.code:4} {result.seconds:6.2f} s {result.peak_mb:5.0f} MB {'torch' if result.torch else '':5}"
             print(f"{result.name:42.42} {figures}  {result.message.replace(folder, '')}", flush=True)
             if result.wrong:
                 print(f"    WRONG: {result.wrong}", flush=True)
     wrong = sum(bool(result.wrong) for result in results)
-    print(f"{len(results)} rows, {wrong} wrong")
+    refused = [result for result, row in zip(results, rows, strict=True) if not row.draws]
+    print(f"{len(results)} rows, {wrong} wrong; {sum(result.torch for result in refused)} of {len(refused)} that draw nothing import torch")
     if args.json:
         args.json.write_text(json.dumps([asdict(result) for result in results], indent=1))
     return bool(wrong)

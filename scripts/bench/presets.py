@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.jobs import Request, batches, plan_jobs
+from ldmcli.engine.batches import batches
+from ldmcli.engine.plan import plan_jobs
+from ldmcli.engine.requests import Request
 from ldmcli.engine.sampling.batch import decoded, draw
 from ldmcli.engine.sampling.open_model import OpenModel, open_model
 from ldmcli.metrics.bootstrap import bootstrap_interval

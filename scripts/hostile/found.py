@@ -228,7 +228,7 @@ FOUND = [
     Row("captions: a deep line", _scores("c.jsonl", deep(5000)), 1, "nested"),
     Row("captions: five GiB", _scores("c.txt", lambda path: sparse(path, 5 * GIB)), 1, "bytes; at most"),
     Row("captions: a device", _scores("c.txt", lambda path: path.symlink_to("/dev/zero")), 1, "device"),
-    Row("captions: ids that are lists", _scores("c.json", b'{"images": [{"id": [1]}], "annotations": []}'), 1, "captions"),
+    Row("captions: ids that are lists", _scores("c.json", b'{"images": [{"id": [1]}], "annotations": []}'), 2, "captions"),
     Row("scorer: 10**7 layers", _scorer("config.json", _many_layers), 1, "vision_config.num_hidden_layers"),
     Row("scorer: a crop of 10**6", _scorer("preprocessor_config.json", _large_crop), 1, "crop_size"),
     Row("shard: a picture of five GiB", _shard(_member("x.png", 5 * GIB)), 1, "picture"),

@@ -19,7 +19,7 @@ def pictures(count, side=64, seed=0):
 
 @pytest.mark.parametrize(("side", "halvings", "places"), [(64, 3, 6), (256, 3, 30), (24, 3, 1), (16, 2, 2)])
 def test_there_is_a_score_for_every_patch(side, halvings, places):
-    assert PatchDiscriminator(halvings=halvings)(pictures(2, side)).shape == (2, 1, places, places)
+    assert PatchDiscriminator(halvings=halvings, width=32)(pictures(2, side)).shape == (2, 1, places, places)
 
 
 def test_its_size_is_that_of_the_published_one(network):
@@ -30,7 +30,9 @@ def test_its_size_is_that_of_the_published_one(network):
 @pytest.mark.parametrize(("halvings", "patch"), [(3, 70), (2, 34)])
 def test_a_score_sees_a_patch_and_no_more(halvings, patch):
     """Convolutions alone: the norms look at the whole picture, so they are taken out."""
-    convolutions = torch.nn.Sequential(*[m for m in PatchDiscriminator(halvings=halvings).layers if isinstance(m, torch.nn.Conv2d)])
+    convolutions = torch.nn.Sequential(
+        *[m for m in PatchDiscriminator(halvings=halvings, width=32).layers if isinstance(m, torch.nn.Conv2d)]
+    )
     seen = torch.zeros(1, 3, 256, 256, requires_grad=True)
     scores = convolutions(seen)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()

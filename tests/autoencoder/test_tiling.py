@@ -8,7 +8,7 @@ from ldmcli.autoencoder.tiling import decode_in_tiles, encode_in_tiles
 from ldmcli.networks.configs import VAEConfig
 from ldmcli.networks.vae import VAE
 
-SIZES = {"a square": (40, 40), "wide": (16, 70), "tall": (33, 8), "odd sides": (37, 53), "one tile": (16, 12)}
+SIZES = {"a square": (28, 28), "wide": (16, 45), "tall": (33, 8), "odd sides": (29, 41), "one tile": (16, 12)}
 OPTIONS = {
     "down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3, "block_out_channels": (8, 8, 16),
     "norm_num_groups": 4, "sample_size": 64,

@@ -3,11 +3,9 @@
 import os
 
 import pytest
+from PIL import Image
 
 from ldmcli.cli import main
-from ldmcli.models.saving import save_component
-from ldmcli.networks.configs import UNetConfig
-from ldmcli.networks.unet import UNet
 
 REFUSED = {
     "steps 0": ("--steps", "0"),
@@ -67,14 +65,13 @@ def test_a_prompt_that_is_not_utf8_is_refused(ldm, model, prompt):
     assert code == 2 and "not valid UTF-8" in err
 
 
-def test_1000_steps_are_for_ddpm_alone(ldm, own_copy, tmp_path):
-    """With a U-Net of one level, since every step is a call of it."""
-    level = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",), "layers_per_block": 1}
-    unet = UNet(UNetConfig(**level, sample_size=8, cross_attention_dim=8, attention_head_dim=2, norm_num_groups=4))
-    save_component(own_copy, "unet", unet.config, unet.state_dict())
-    arguments = ("generate", "a", "-m", str(own_copy), "-o", f"{tmp_path}/", "--steps", "1000", "-q", "-s", "1", "--cfg", "1")
+def test_1000_steps_are_for_ddpm_alone(ldm, model, tmp_path):
+    """The last hundredth of them, since every step is a call of the U-Net."""
+    Image.new("RGB", (64, 64), "teal").save(tmp_path / "start.png")
+    start = ("--init-image", f"{tmp_path}/start.png", "--strength", "0.01")
+    arguments = ("generate", "a", "-m", str(model), "-o", f"{tmp_path}/", "--steps", "1000", "-q", "-s", "1", *start)
     assert ldm(*arguments, "--scheduler", "ddim")[0] == 2
-    assert ldm(*arguments, "--scheduler", "ddpm", "--size", "8")[0] == 0
+    assert ldm(*arguments, "--scheduler", "ddpm")[0] == 0
 
 
 def test_cosine_with_karras_draws_from_the_clipped_sigma_and_says_so(ldm, model, tmp_path):

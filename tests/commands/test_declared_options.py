@@ -15,7 +15,8 @@ from ldmcli.config.option import Conflict, Option, option
 from ldmcli.config.options import Options, declared, find_key
 from ldmcli.config.reading import read_data
 from ldmcli.config.shared import ModelOptions, ReportOptions
-from ldmcli.engine.jobs import Request, digest
+from ldmcli.engine.jobs import digest
+from ldmcli.engine.requests import Request, RequestList
 from ldmcli.errors import UsageError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -168,12 +169,12 @@ def test_an_integer_beyond_floats_is_told():
 
 def test_a_command_is_called_in_the_manifest_as_it_was_before_options_were_declared_so():
     """Old manifests stay readable: the digests are those of version 0.1.0."""
-    assert digest([Request("a dog", GenerateConfig(fuse=False))]) == "4b6432f361fa8822"
+    assert digest(RequestList([Request("a dog", GenerateConfig(fuse=False))])) == "4b6432f361fa8822"
     config = GenerateConfig(fuse=False, cfg=3.0, num_images=2, loras=("a:0.5",), cfg_interval=(0.2, 0.8), progressive="gif")
-    assert digest([Request("a dog", config, seed=4)]) == "3eb1bb64a5eb1a6c"
-    assert digest([Request("a dog", GenerateConfig(fuse=False, offline=True, output="elsewhere/"))]) == "4b6432f361fa8822"
+    assert digest(RequestList([Request("a dog", config, seed=4)])) == "3eb1bb64a5eb1a6c"
+    assert digest(RequestList([Request("a dog", GenerateConfig(fuse=False, offline=True, output="elsewhere/"))])) == "4b6432f361fa8822"
     for later in ({"prediction": "v"}, {"fuse": True}):
-        assert digest([Request("a dog", GenerateConfig(**{"fuse": False, **later}))]) != "4b6432f361fa8822"
+        assert digest(RequestList([Request("a dog", GenerateConfig(**{"fuse": False, **later}))])) != "4b6432f361fa8822"
 
 
 def test_every_command_that_opens_a_model_takes_the_same_options():

@@ -5,7 +5,8 @@ import signal
 import sys
 
 import pytest
-from running import Running, finished
+from forks import fork, program
+from running import finished
 from tiny import environment
 
 from ldmcli.cli import main
@@ -84,11 +85,11 @@ def test_without_a_terminal_there_is_no_bar_and_no_escape_code(watched):
 
 
 def test_ctrl_c_is_exit_130_and_leaves_only_whole_pictures(model, tmp_path):
-    command = [sys.executable, "-m", "ldmcli", *arguments(model, tmp_path), "-n", "2000", "--batch-size", "1"]
-    with Running(command, env=environment()) as process:
-        process.until(lambda: process.said()[0].startswith(f"{tmp_path}/00000_seed5.png\n"))
-        process.send_signal(signal.SIGINT)
-        code, _, talk = process.ended()
+    out = tmp_path / "out"
+    process = fork(program(*arguments(model, out), "-n", "2000", "--batch-size", "1"), tmp_path / "talk", tmp_path / "printed")
+    process.until(lambda: process.printed().startswith(f"{out}/00000_seed5.png\n"))
+    process.send(signal.SIGINT)
+    code, talk = process.wait(), process.said()
     assert code == 130
     assert "error: stopped by SIGINT" in talk and "--resume" in talk and "Traceback" not in talk
-    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".jsonl"}
+    assert {path.suffix for path in out.iterdir()} == {".png", ".jsonl"}

@@ -12,6 +12,7 @@ from matplotlib import pyplot  # noqa: F401
 from runs import argv_for, events_of
 
 from ldmcli.cli import main
+from ldmcli.commands import train_unet, train_vae  # noqa: F401  # the command line imports the one that is typed
 from ldmcli.records.training import TrainStep
 
 

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,20 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`, which the folders beside this one share
 sys.path.insert(1, str(Path(__file__).parents[1] / "models"))  # for `families`: Stable Diffusion in small
 
+from loaded import loading_once  # noqa: E402
 from tiny import make_coco, make_pipeline  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once():
+    """A network is built and filled once for all tests, as long as its files stay the same ones; tests/models is about loading."""
+    with loading_once():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +103,15 @@ def trace(generate, tmp_path):
 
 @pytest.fixture(scope="session")
 def counted_once():
-    """What networks cost, which takes seconds to count for Stable Diffusion, once for all tests."""
+    """What networks cost, which takes seconds to count for Stable Diffusion, once for all tests; every call costs the same."""
     from ldmcli.engine.bench import costs, pixel_space
 
-    return functools.cache(costs.count_costs), functools.cache(pixel_space.count_space)
+    of_one = functools.cache(costs.count_costs)
+
+    def count_costs(unet, vae, text, shape, work):
+        return replace(of_one(unet, vae, text, shape, replace(work, calls=1)), calls=work.calls)
+
+    return count_costs, functools.cache(pixel_space.count_space)
 
 
 @pytest.fixture
@@ -109,6 +123,7 @@ def short_bursts(monkeypatch, counted_once):
     monkeypatch.setattr(bench_machine, "BURST_S", 1e-4)
     count_costs, count_space = counted_once
     monkeypatch.setattr(timing, "count_costs", count_costs)
+    monkeypatch.setattr(pixel_space, "count_costs", count_costs)
     monkeypatch.setattr(pixel_space, "count_space", count_space)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 

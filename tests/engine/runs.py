@@ -16,7 +16,7 @@ from ldmcli.training import checkpoints
 KINDS = ("vae", "unet")
 
 BASE = {
-    "size": 32, "batch_size": 8, "max_steps": 12, "lr": 1e-3, "lr_schedule": "cosine", "warmup": 3, "layers": 1, "held_out": 0.1,
+    "size": 16, "batch_size": 8, "max_steps": 12, "lr": 1e-3, "lr_schedule": "cosine", "warmup": 3, "layers": 1, "held_out": 0.1,
     "log_every": 1, "save_every": 100, "sample_every": 100, "val_every": 6, "ema": 0.9, "device": "cpu",
 }  # fmt: skip
 

@@ -43,7 +43,10 @@ def quick_looks(monkeypatch):
 
     monkeypatch.setattr(unet_run, "SAMPLE_STEPS", 2)
     monkeypatch.setattr(unet_run, "VALIDATED", 16)
-    monkeypatch.setattr(remote, "PIECE", 50_000)
+    monkeypatch.setattr(remote, "PIECE", 150_000)
+    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(remote, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr("servers.FALLEN_S", 0.2)
     for command in (unet, vae):
         monkeypatch.setattr(command, "plot_losses", lambda log, target: None)
 

@@ -16,7 +16,7 @@ from ldmcli.prompts.weighting import weighted_parts
 ROOM = LENGTH - 2
 
 
-@pytest.fixture(params=[False, True], ids=["pads are seen", "pads are hidden"])
+@pytest.fixture(scope="module", params=[False, True], ids=["pads are seen", "pads are hidden"])
 def conditioner(request, published) -> TextConditioner:
     return load_conditioner(published, use_mask=request.param)
 

@@ -8,16 +8,17 @@ TOLERANCE = 1e-5
 """Of the largest number of the answer."""
 
 SD_1 = {
-    "block_out_channels": (32, 64, 128, 128),
+    "block_out_channels": (32, 32, 64, 64),
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
     "layers_per_block": 2,
+    "norm_num_groups": 8,
     "cross_attention_dim": 24,
     "attention_head_dim": 8,
 }
 KINDS = {
     "SD 1.x": SD_1,
-    "SD 2.x": {**SD_1, "attention_head_dim": (1, 2, 4, 4), "use_linear_projection": True, "upcast_attention": True},
+    "SD 2.x": {**SD_1, "attention_head_dim": (1, 1, 2, 2), "use_linear_projection": True, "upcast_attention": True},
     "bundled": {
         "block_out_channels": (32, 64),
         "down_block_types": ("CrossAttnDownBlock2D",) * 2,

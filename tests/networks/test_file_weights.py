@@ -90,29 +90,29 @@ def test_what_is_written_to_a_tensor_is_not_written_to_the_file(large):
     assert large.read_bytes() == before
 
 
-@pytest.fixture
-def of_a_file(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def of_files(tmp_path_factory):
     """A network of each kind whose weights are mapped from a file."""
 
     def build(kind):
-        config = UNetConfig(**KINDS[kind])
-        path = tmp_path / "unet.safetensors"
+        config, path = UNetConfig(**KINDS[kind]), tmp_path_factory.mktemp("mapped") / "unet.safetensors"
         save_file(random_values(UNet(config)).state_dict(), path)
         with torch.device("meta"):
             unet = UNet(config)
         unet.load_state_dict(read_tensors(path), assign=True)
         return unet.eval().requires_grad_(False)
 
-    monkeypatch.setattr(file_weights, "SMALLEST", 1)
-    return build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_weights, "SMALLEST", 1)
+        return {kind: build(kind) for kind in KINDS}
 
 
 @pytest.mark.skipif(not packed.can_pack(), reason="this torch lacks the operations that the copies are made of")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("from_numbers", [1, 5000], ids=["all", "the large ones"])
-def test_a_copy_that_multiplies_in_place_answers_as_the_plain_network(kind, from_numbers, of_a_file, monkeypatch, kernels):
+def test_a_copy_that_multiplies_in_place_answers_as_the_plain_network(kind, from_numbers, of_files, monkeypatch, kernels):
     monkeypatch.setattr(packed, "IN_PLACE", from_numbers)
-    plain = of_a_file(kind)
+    plain = of_files[kind]
     copy = InferenceUNet(plain)
     for rows in (1, 2):
         compare(plain, copy, *inputs(rows, (8, 8), guided=True))
@@ -124,10 +124,10 @@ def test_a_copy_that_multiplies_in_place_answers_as_the_plain_network(kind, from
 @torch.no_grad()
 @pytest.mark.skipif(not packed.can_pack(), reason="this torch lacks the operations that the copies are made of")
 @pytest.mark.parametrize("fewest", [2**20, 1], ids=["oneDNN", "Winograd"])
-def test_convolutions_packed_in_turn_answer_in_the_same_bytes_and_stay_in_their_file(fewest, of_a_file, monkeypatch):
+def test_convolutions_packed_in_turn_answer_in_the_same_bytes_and_stay_in_their_file(fewest, of_files, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_TILES", fewest)
     monkeypatch.setattr(winograd, "NARROWEST", 1)
-    plain = of_a_file(next(iter(KINDS)))
+    plain = of_files[next(iter(KINDS))]
     kept, in_turn = InferenceUNet(plain), InferenceUNet(plain)
     packed_in_turn(in_turn)
     convolutions = [layer for layer in in_turn.modules() if isinstance(layer, PackedConv)]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not packed.can_pack(), reason="this torch lacks 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("guided", [False, True], ids=["unguided", "guided"])
 def test_a_copy_answers_as_the_plain_network_for_any_batch(pairs, kind, size, guided):
-    for rows in (1, 2, 8):  # one copy for all: it is packed for the first
+    for rows in (1, 3):  # one copy for all: it is packed for the first
         compare(*pairs[kind], *inputs(rows, SIZES[size], guided=guided))
 
 
@@ -104,7 +104,7 @@ def test_the_decoder(size, attention, kernels):
 def test_the_bundled_decoder_rounds_as_the_plain_one_whatever_the_latents():
     plain, ours, exact = load_vae(BUNDLED), load_vae(BUNDLED), load_vae(BUNDLED).double()
     inference.prepare_decoder(ours)
-    for seed in range(6):  # torch's channels-last group norm is wrong by 4e-5 for the first, and by less than 1e-5 for the second
+    for seed in range(2):  # torch's channels-last group norm is wrong by 4e-5 for the first, and by less than 1e-5 for the second
         latents = noise(1, 16, 8, 8, seed=seed)
         close(ours.decode(latents).double(), exact.decode(latents.double()))
         close(ours.decode(latents), plain.decode(latents))

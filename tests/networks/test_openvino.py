@@ -4,12 +4,13 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
-from exported_inputs import SMALL, inputs
+from exported_inputs import CASES, SMALL, inputs
 
 from ldmcli.errors import UsageError
 from ldmcli.networks.export_cache import MARK, entry_name, is_whole
@@ -27,30 +28,32 @@ def unet():
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A folder of exported networks: an export takes seconds, whatever the size."""
+    """A folder of exported networks: an export takes a second, whatever the size."""
     return tmp_path_factory.mktemp("exported")
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("case", [{}, {"rows": 3, "size": (8, 7), "masked": True}], ids=["square", "odd side, masked"])
+@pytest.mark.parametrize("case", CASES, ids=["square", "odd side, masked, timesteps of their own"])
 def test_it_answers_what_the_plain_network_answers(unet, cache, case):
     compiled = OpenVINOUNet(unet, cache)
-    for t in (500.0, 20.0):
+    for earlier in (0.0, 80.0):
         x, steps, context = inputs(**case)
-        expected, answer = unet(x, steps * 0 + t, context), compiled(x, steps * 0 + t, inputs(**case)[2])
+        steps = steps - earlier
+        handed = compiled.inputs(x, steps, context)
+        assert len(handed[0]) == len(x) and handed[1].dim() == 1 + ("apart" in case)
+        expected, answer = unet(x, steps, context), compiled(x, steps, inputs(**case)[2])
         assert (answer - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 @torch.no_grad()
-def test_a_guided_call_hands_over_one_half_and_timesteps_of_their_own_hand_over_each(unet, cache):
+def test_a_guided_call_hands_over_one_half(unet, cache):
     compiled = OpenVINOUNet(unet, cache)
     x, t, context = inputs()
-    guided, apart = x[:1].repeat(2, 1, 1, 1), torch.tensor([3.0, 981.0])
-    for latents, steps, rows, dim in ((guided, t, 1, 1), (x, apart, 2, 2)):
-        handed = compiled.inputs(latents, steps, context)
-        assert len(handed[0]) == rows and handed[1].dim() == dim
-        expected = unet(latents, steps, inputs()[2])
-        assert (compiled(latents, steps, context) - expected).abs().max() <= 1e-4 * expected.abs().max()
+    guided = x[:1].repeat(2, 1, 1, 1)
+    handed = compiled.inputs(guided, t, context)
+    assert len(handed[0]) == 1 and handed[1].dim() == 1
+    expected = unet(guided, t, inputs()[2])
+    assert (compiled(guided, t, context) - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 @torch.no_grad()
@@ -108,3 +111,17 @@ def test_other_devices_and_precisions_are_refused():
         OpenVINOUNet.check(torch.device("cpu"), torch.float16)
     with pytest.raises(UsageError, match="the device is cuda"):
         OpenVINOUNet.check(torch.device("cuda"), torch.float32)
+
+
+@torch.no_grad()
+def test_a_signal_is_heard_after_networks_were_let_go(unet, cache):
+    """With a core of its own for each shape the process ended here."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+    try:
+        for case in CASES:
+            OpenVINOUNet(unet, cache)(*inputs(**case))
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [True]

@@ -20,6 +20,7 @@ MAY_PARSE = {
     "engine/train/run_log.py", "engine/train/checkpointing.py", "engine/train/dry_run.py", "reports/loss_plot.py",  # a run's own log
     "models/tokenizer.py",  # what the tokenizers library has just said
     "prompts/parameters.py",  # a text in quotes
+    "runtime/meeting.py",  # what another process of this run has said
 }  # fmt: skip
 
 

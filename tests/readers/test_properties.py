@@ -17,7 +17,7 @@ from ldmcli.readers import tables  # noqa: E402
 from ldmcli.readers.json_text import parse_json  # noqa: E402
 from ldmcli.readers.rules import Rule, check  # noqa: E402
 
-QUICK = settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 DICE = st.randoms(use_true_random=False)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 JSON = st.recursive(

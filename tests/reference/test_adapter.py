@@ -6,7 +6,6 @@ import sys
 import diffusers
 import pytest
 import torch
-from running import finished
 
 from ldmcli.diffusion.catalogue import SCHEDULERS
 from ldmcli.diffusion.loop import denoise, last
@@ -91,11 +90,3 @@ def _dummy():
     from diffusers.utils.dummy_torch_and_torchsde_objects import DPMSolverSDEScheduler
 
     return DPMSolverSDEScheduler
-
-
-def test_our_own_solvers_never_import_diffusers():
-    code = (
-        "import sys; from ldmcli.diffusion.solver import make_solver; from ldmcli.diffusion.schedule import make_schedule\n"
-        "make_solver('unipc', make_schedule('cosine', 'v'), 10); assert 'diffusers' not in sys.modules"
-    )
-    finished([sys.executable, "-c", code], check=True)

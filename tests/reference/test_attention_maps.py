@@ -1,15 +1,14 @@
 """Recorded cross-attention against the explicit softmax of diffusers' own attention scores: the same random weights, the same maps."""
 
-import diffusers
+from functools import cache
+
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
-from test_networks import LEVELS, SIZES, TOLERANCE, UNETS, noise, twins
+from test_networks import SIZES, TOLERANCE, noise, unet_twins
 
 from ldmcli.networks.attention import TextContext
-from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.probe import record_cross_attention
-from ldmcli.networks.unet import UNet
 
 
 def their_maps(unet):
@@ -30,15 +29,22 @@ def their_maps(unet):
     return maps
 
 
+@cache
+def watched(kind):
+    """(theirs, ours, the maps of theirs)."""
+    theirs, ours = unet_twins(kind)
+    return theirs, ours, their_maps(theirs)
+
+
 @pytest.mark.parametrize("hidden", [False, True], ids=["all seen", "pads hidden"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["plain", "heads per level as a list", "upcast attention", "two transformer layers", "SD 1.4", "SD 2.1"])
 def test_the_maps_equal_diffusers_explicit_softmax(kind, size, hidden):
-    options = {**LEVELS, **UNETS[kind]}
-    theirs, ours = twins(diffusers.UNet2DConditionModel(**options), UNet(UNetConfig(**options)))
+    theirs, ours, wanted = watched(kind)
     latents, text = noise(2, 4, *SIZES[size]), noise(2, 7, ours.config.cross_attention_dim, seed=2)
     timesteps, mask = torch.tensor([3, 981]), torch.tensor([[1] * 7, [1] * 3 + [0] * 4]) if hidden else None
-    wanted, found = their_maps(theirs), {}
+    wanted.clear()
+    found = {}
     with torch.no_grad(), record_cross_attention(ours, found.__setitem__):
         theirs(latents, timesteps, text, encoder_attention_mask=mask)
         ours(latents, timesteps, TextContext(text, None if mask is None else mask.bool()))

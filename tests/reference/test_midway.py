@@ -1,5 +1,6 @@
 """A walk from a picture, all of it or a part, against the loops of diffusers' image-to-image and inpainting pipelines."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -77,11 +78,16 @@ def test_a_walk_from_a_picture_equals_diffusers_on_cosine(name):
 FOREIGN = [row.name for row in SCHEDULERS if not row.ours and row.needs is None]
 
 
+@cache
+def foreign_solver(name: str) -> Solver:
+    """Some classes take long to make."""
+    return make_solver(name, make_schedule("scaled-linear", "v"), STEPS)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_scheduler_of_diffusers_starts_from_a_picture_too(name, masked):
-    schedule, redrawn = make_schedule("scaled-linear", "v"), REDRAWN if masked else None
-    whole = make_solver(name, schedule, STEPS)
+    whole, redrawn = foreign_solver(name), REDRAWN if masked else None
     wanted = walk_theirs(whole.plan.build(), 0.6, redrawn, whole.stochastic)
     solver = begun_midway(whole, 0.6)
     assert torch.equal(walk_ours(solver, redrawn), wanted)

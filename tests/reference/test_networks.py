@@ -1,5 +1,7 @@
 """Our U-Net, VAE and CLIP text tower against diffusers and transformers: the same random weights, the same answers."""
 
+from functools import cache
+
 import diffusers
 import pytest
 import torch
@@ -88,6 +90,15 @@ def twins(theirs, ours):
     return theirs.eval(), ours.eval()
 
 
+def unet_twins(kind):
+    options = {**LEVELS, **UNETS[kind]}
+    return twins(diffusers.UNet2DConditionModel(**options), UNet(UNetConfig(**options)))
+
+
+kept_twins = cache(unet_twins)
+"""For tests that change nothing in them."""
+
+
 def noise(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
@@ -104,18 +115,21 @@ def grad_mode(request):
         yield
 
 
-@pytest.mark.parametrize("size", SIZES)
+ONCE_EACH = [("a square", "with gradients"), ("odd sides", "without gradients")]
+"""The size and the path of the attention have nothing to do with each other."""
+
+
+@pytest.mark.parametrize(("size", "grad_mode"), ONCE_EACH, indirect=["grad_mode"])
 @pytest.mark.parametrize("kind", UNETS)
 def test_the_unet_equals_diffusers(kind, size, grad_mode):
-    options = {**LEVELS, **UNETS[kind]}
-    theirs, ours = twins(diffusers.UNet2DConditionModel(**options), UNet(UNetConfig(**options)))
+    theirs, ours = kept_twins(kind)
     latents, text = noise(2, ours.config.in_channels, *SIZES[size]), noise(2, 7, ours.config.cross_attention_dim, seed=2)
     timesteps = torch.tensor([3, 981])
     close(ours(latents, timesteps, TextContext(text)), theirs(latents, timesteps, text).sample)
 
 
 def test_the_unet_equals_diffusers_under_a_text_mask(grad_mode):
-    theirs, ours = twins(diffusers.UNet2DConditionModel(**LEVELS), UNet(UNetConfig(**LEVELS)))
+    theirs, ours = kept_twins("plain")
     latents, text, mask = noise(2, 4, 8, 8), noise(2, 7, 24, seed=2), torch.tensor([[1] * 7, [1] * 3 + [0] * 4])
     wanted = theirs(latents, 500, text, encoder_attention_mask=mask).sample
     close(ours(latents, torch.tensor([500, 500]), TextContext(text, mask.bool())), wanted)
@@ -125,7 +139,7 @@ def test_the_unet_equals_diffusers_under_a_text_mask(grad_mode):
 
 
 def test_unet_gradients_equal_those_of_diffusers():
-    theirs, ours = twins(diffusers.UNet2DConditionModel(**LEVELS), UNet(UNetConfig(**LEVELS)))
+    theirs, ours = unet_twins("plain")
     latents, text, timesteps = noise(2, 4, 8, 8), noise(2, 7, 24, seed=2), torch.tensor([3, 981])
     theirs(latents, timesteps, text).sample.square().mean().backward()
     ours(latents, timesteps, TextContext(text)).square().mean().backward()

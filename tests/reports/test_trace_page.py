@@ -1,6 +1,7 @@
 """The page of --trace in a real browser: what moves, what loads, what a prompt cannot do."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,9 @@ def dog(draw):
     return draw("red dog")
 
 
-@pytest.fixture
-def opened(chromium):
-    """Open a page offline; returns (page, what its console and its loader complained about, addresses it asked for)."""
+@contextmanager
+def opening(chromium):
+    """Open pages offline; returns (page, what its console and its loader complained about, addresses it asked for)."""
     contexts = []
 
     def run(path, **options):
@@ -62,6 +63,20 @@ def opened(chromium):
         context.close()
 
 
+@pytest.fixture
+def opened(chromium):
+    """See `opening`; closed after each test."""
+    with opening(chromium) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def seen(chromium, dog):
+    """The page as it opens, which no test touches."""
+    with opening(chromium) as run:
+        yield run(dog)
+
+
 def move_slider(page, to):
     page.locator("#slider").evaluate("(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input')); }", to)
 
@@ -70,26 +85,27 @@ def overlay(page):
     return page.locator("#overlay").evaluate("canvas => canvas.toDataURL()")
 
 
-def test_the_page_opens_without_a_network_and_without_a_complaint(opened, dog):
-    _, complaints, asked = opened(dog)
+def test_the_page_opens_without_a_network_and_without_a_complaint(seen, dog):
+    _, complaints, asked = seen
     assert complaints == []
     assert [address for address in asked if not address.startswith("data:")] == [dog.as_uri()]
 
 
-def test_every_picture_is_there(opened, dog):
-    page, _, _ = opened(dog)
+def test_every_picture_is_there(seen):
+    page, _, _ = seen
     sizes = page.locator("img").evaluate_all("images => images.map(image => [image.complete, image.naturalWidth])")
     assert sizes == [[True, 64]] * 4
 
 
-def test_the_page_opens_at_the_first_call_with_the_noise_beside_the_guess(opened, dog):
-    page, _, _ = opened(dog, viewport={"width": 390, "height": 800})
+def test_the_page_opens_on_a_phone_at_the_first_call_with_the_noise_beside_the_guess(opened, dog):
+    page, complaints, _ = opened(dog, viewport={"width": 360, "height": 780}, color_scheme="light")
     assert page.locator("#where").inner_text().startswith("call 1 of 4") and page.locator("#slider").input_value() == "0"
     noisy, guess = (page.locator(name).bounding_box() for name in ("#x_t", "#guided"))
     assert noisy["x"] + noisy["width"] <= guess["x"] and noisy["y"] == guess["y"] and noisy["width"] == guess["width"]
+    assert all_is_in_sight(page, 360, "light") and complaints == []
 
 
-def test_the_slider_walks_through_the_calls(opened, dog):
+def test_the_slider_walks_through_the_calls_and_the_keyboard_moves_it(opened, dog):
     page, complaints, _ = opened(dog)
     seen = {name: set() for name in ("x_t", "uncond", "cond", "guided")}
     places, markers = set(), set()
@@ -100,16 +116,13 @@ def test_the_slider_walks_through_the_calls(opened, dog):
         places.add(page.locator("#where").inner_text())
         markers.add(page.locator("#norms .marker").get_attribute("x1"))
     assert all(len(pictures) == 4 for pictures in seen.values()) and len(places) == len(markers) == 4
-    assert any(place.startswith("call 1 of 4 · t 9") for place in places) and complaints == []
-
-
-def test_the_keyboard_moves_the_slider_too(opened, dog):
-    page, _, _ = opened(dog)
+    assert any(place.startswith("call 1 of 4 · t 9") for place in places)
+    move_slider(page, 0)
     before = page.locator("#guided").get_attribute("src")
     page.locator("#slider").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("#where").inner_text().startswith("call 2 of 4")
-    assert page.locator("#guided").get_attribute("src") != before
+    assert page.locator("#guided").get_attribute("src") != before and complaints == []
 
 
 def test_play_runs_to_the_last_call_and_stops(opened, dog):
@@ -127,7 +140,7 @@ def test_choosing_a_word_lays_its_map_over_the_picture(opened, dog):
     seen = set()
     for number in range(5):
         cards.nth(number).click()
-        assert [card.get_attribute("aria-pressed") for card in cards.all()] == [str(n == number).lower() for n in range(5)]
+        assert cards.evaluate_all("all => all.map(card => card.ariaPressed)") == [str(n == number).lower() for n in range(5)]
         assert page.locator("#legend").inner_text().strip("“").startswith(["start", "red", "dog", "end", "18 pads"][number])
         seen.add(overlay(page))
     assert len(seen) == 5 and complaints == []
@@ -152,8 +165,8 @@ def test_maps_of_single_calls_follow_the_slider_and_the_mean_does_not(opened, do
     assert overlay(page) != last_now
 
 
-def test_shares_of_start_and_pads_are_shown_and_add_up(opened, dog):
-    page, _, _ = opened(dog)
+def test_shares_of_start_and_pads_are_shown_and_add_up(seen):
+    page, _, _ = seen
     shares = [float(text.removesuffix(" %")) for text in page.locator(".card span").all_inner_texts()]
     assert len(shares) == 5 and abs(sum(shares) - 100) < 2 and shares[0] > 0 and shares[-1] > 0
 
@@ -186,23 +199,23 @@ def test_a_call_outside_of_the_interval_shows_its_one_answer(opened, draw):
     assert page.locator("#norms path.uncond").get_attribute("d").startswith("M")
 
 
+def all_is_in_sight(page, width, scheme):
+    """Whether nothing sticks out of the screen, and the colours are those of the scheme."""
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b) < 380")
+    return page.evaluate("document.documentElement.scrollWidth") <= width and dark == (scheme == "dark")
+
+
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_the_page_can_be_read_and_reached(opened, dog, width, scheme):
-    page, _, _ = opened(dog, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page, complaints, _ = opened(dog, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert all_is_in_sight(page, width, scheme) and complaints == []
     assert hard_to_read(page) == [] and axe_findings(page) == []
 
 
 def test_the_chart_keeps_its_letters_when_the_window_changes(opened, dog):
-    page, _, _ = opened(dog, viewport={"width": 1280, "height": 800})
-    page.set_viewport_size({"width": 390, "height": 800})
+    page, _, _ = opened(dog, viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 780})
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert page.evaluate("document.getElementById('norms').viewBox.baseVal.width") < 380
+    assert page.evaluate("document.getElementById('norms').viewBox.baseVal.width") < 350
     assert hard_to_read(page) == [] and page.locator("#norms .marker").count() == 1
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (360, "dark"), (1280, "light")])
-def test_nothing_sticks_out_of_a_small_screen(opened, dog, width, scheme):
-    page, complaints, _ = opened(dog, viewport={"width": width, "height": 780}, color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width and complaints == []
-    dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b) < 380")
-    assert dark == (scheme == "dark")
+    assert all_is_in_sight(page, 360, "dark")

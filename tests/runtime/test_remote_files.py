@@ -19,10 +19,11 @@ BODY = bytes(range(256)) * 400
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """Pieces of 10,000 bytes, and two seconds in all."""
+    """Pieces of 10,000 bytes, and a second in all."""
     monkeypatch.setattr(remote, "PIECE", 10_000)
-    monkeypatch.setattr(remote, "PATIENCE_S", 2.0)
-    monkeypatch.setattr(remote, "LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(remote, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(remote, "LONGEST_PAUSE_S", 0.1)
 
 
 @pytest.mark.parametrize(("text", "url"), [
@@ -69,14 +70,14 @@ def test_a_server_that_is_gone_and_one_that_comes_back(bucket, tmp_path):
     (tmp_path / "a.bin").write_bytes(BODY)
     url = f"{bucket.empty()}/a.bin"
     bucket.proxy.down()
-    back = threading.Timer(0.8, bucket.proxy.up)
+    back = threading.Timer(0.3, bucket.proxy.up)
     back.start()
     remote.store(tmp_path / "a.bin", url)
     back.join()
     assert local_file(url).read_bytes() == BODY
     bucket.proxy.down()
     try:
-        with pytest.raises(NotFound, match="tried for 2 seconds") as given_up:
+        with pytest.raises(NotFound, match="tried for 1 second") as given_up:
             version_of(f"{url}x")
         assert "\n" not in given_up.value.message
     finally:

@@ -12,7 +12,8 @@ from ldmcli.engine.compare.plan import Cell, claimed_folder, plan_cells, plan_fo
 from ldmcli.engine.compare.scorer import open_scorer
 from ldmcli.engine.compare.statistics import differences, verdicts
 from ldmcli.engine.compare.walk import pieces_of
-from ldmcli.engine.jobs import Request, plan_jobs
+from ldmcli.engine.plan import plan_jobs
+from ldmcli.engine.requests import Request
 from ldmcli.engine.sampling.open_model import OpenModel
 from ldmcli.engine.sampling.settings import prompt_notes
 from ldmcli.engine.session import open_session
@@ -55,7 +56,7 @@ def run_comparison(
         yield Note(f"seed {seed} (drawn)")
     session = open_session(source, runtime, fuse=config.fuse, backend=config.backend)
     yield from map(Note, session.notes)
-    jobs = plan_jobs([Request(prompt, drawing) for prompt in prompts], seed)
+    jobs = list(plan_jobs([Request(prompt, drawing) for prompt in prompts], seed))
     yield from prompt_notes(jobs, session, strict=False)
     with ExitStack() as stack:
         folder = team.agree("folder", stack.enter_context(claimed_folder(config)) if team.main else Path())

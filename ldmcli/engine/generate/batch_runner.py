@@ -1,7 +1,7 @@
 """One `generate` command from the inside: batches drawn, written and counted."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from ldmcli.engine.generate.approximations import in_words as measured_in_words
 from ldmcli.engine.generate.background import BackgroundTask, BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
+from ldmcli.engine.plan import JobList
 from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.open_model import OpenModel
@@ -53,10 +54,10 @@ class Run:
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
-    def settle(self, jobs: Sequence[Job]) -> Iterator[Event]:
+    def settle(self, jobs: JobList) -> Iterator[Event]:
         """Resolve every config before anything is drawn, and say what there is to say."""
         self.hashing = BackgroundTask(lambda: (self.model.unet_sha256, self.model.other_weights))  # of large weights it takes seconds
-        for config in dict.fromkeys(job.config for job in jobs):
+        for config in jobs.configs:
             try:
                 self.settings[config] = self.model.settings(config)
             except LdmError as error:  # this scheduler cannot do this model or these steps; or no picture to start from
@@ -65,7 +66,7 @@ class Run:
         if self.settings:
             yield from (Note(text, warning=True) for text in dict.fromkeys(error.message for error in self.refused.values()))
         yield from too_large(self.session, self.settings.values())
-        self.writer.claim([(job, self.settings[job.config]) for job in jobs if job.config in self.settings])
+        self.writer.claim((job, self.settings[job.config]) for job in jobs if job.config in self.settings)
         if self.config.measure and not any(self._choices(config) for config in self.settings):
             yield Note("nothing to measure: nothing here is approximate")
 
@@ -85,6 +86,8 @@ class Run:
 
     def windows(self, job: Job) -> int:
         """Of its prompt, or of the one it is on the way to, where that takes more."""
+        if not job.config.long_prompts:
+            return 1
         ends = [job, replace(job, prompt=job.towards.prompt)] if job.towards and job.towards.prompt else [job]
         return max(len(self.tokens(each)) for each in ends)
 

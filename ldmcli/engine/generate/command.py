@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from ldmcli.config.checks import check
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.sharing import find_shard
+from ldmcli.engine.batches import BatchList
 from ldmcli.engine.generate.picture_writer import PictureWriter
-from ldmcli.engine.jobs import Job, Request, digest
+from ldmcli.engine.jobs import digest
+from ldmcli.engine.requests import RequestList
 from ldmcli.errors import LdmError
 from ldmcli.outputs.manifest import Manifest
 from ldmcli.outputs.output_plan import OutputPlan
@@ -19,7 +21,6 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
 from ldmcli.runtime.device import use_threads
-from ldmcli.runtime.launcher import restarted
 from ldmcli.runtime.team import POLL_S, Team
 
 SEEN_S = 60.0
@@ -31,7 +32,7 @@ class Command:
     """What a command draws and writes to. digest: see `jobs.digest`; resumed: whether the manifest knows it already."""
 
     config: GenerateConfig
-    requests: Sequence[Request]
+    requests: RequestList
     outputs: OutputPlan
     manifest: Manifest | None
     digest: str
@@ -40,18 +41,18 @@ class Command:
     resumed: bool
 
 
-def check_shared(config: GenerateConfig, requests: Sequence[Request], team: Team) -> None:
+def check_shared(config: GenerateConfig, requests: RequestList, team: Team) -> None:
     """Raise UsageError for what several processes, or machines that know nothing of each other, cannot do."""
     if team.count > 1:
         check(config.trace is None, "--trace takes one picture apart.", "Start it without the launcher.")
         check(not config.measure, "--measure draws in two ways, one after the other.", "Start it without the launcher.")
     if config.shard is not None:
-        same = config.seed is not None or all(request.seed is not None for request in requests)
+        same = config.seed is not None or requests.name_their_seeds
         check(same, "--shard: each part would draw another seed.", "Name one for all: --seed 1.")
 
 
 def find_command(
-    team: Team, config: GenerateConfig, outputs: OutputPlan, requests: Sequence[Request], threads: int
+    team: Team, config: GenerateConfig, outputs: OutputPlan, requests: RequestList, threads: int
 ) -> Generator[Event, None, Command]:
     """Ask the folder's manifest for the same command, for --resume and --shard, and draw a seed where none was named.
 
@@ -59,7 +60,7 @@ def find_command(
     """
     manifest = Manifest(outputs.folder) if outputs.file is None else None
     name, before, fuse = digest(requests), None, config.fuse
-    resume = config.resume or restarted()  # a launcher that starts all anew cannot add --resume
+    resume = config.resume or team.restarted  # a launcher that starts all anew cannot add --resume
     if team.main and manifest and (resume or config.shard):
         before = manifest.started(name, config.seed)
         if config.fuse and not before and (before := manifest.started(digest(without_copies(requests)), config.seed)):
@@ -67,7 +68,7 @@ def find_command(
             fuse = False
     if resume and not before:
         yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
-    needed = any(request.seed is None for request in requests)
+    needed = not requests.name_their_seeds
     drawn = config.seed if config.seed is not None else secrets.randbelow(2**32) if needed else 0  # one that nothing uses is no chance
     known: dict[str, Any] = {"seed": drawn, "threads": threads, "first": 0, **(before or {})}
     known, fuse, resumed = team.agree("command", (known, fuse, before is not None))
@@ -83,9 +84,9 @@ def find_command(
     return Command(config, requests, outputs.numbered_from(known["first"]), manifest, name, known["seed"], threads, resumed)
 
 
-def without_copies(requests: Sequence[Request]) -> list[Request]:
+def without_copies(requests: RequestList) -> RequestList:
     """The same with --no-fuse."""
-    return [replace(request, config=replace(request.config, fuse=False)) for request in requests]
+    return requests.with_settings(lambda config: replace(config, fuse=False))
 
 
 def begin(command: Command, writer: PictureWriter, team: Team, pictures: int) -> None:
@@ -111,12 +112,12 @@ def _see_the_start(command: Command, folder: Path, team: Team) -> None:
         time.sleep(POLL_S)
 
 
-def parts_of(config: GenerateConfig, batches: list[list[Job]]) -> Generator[Event, None, list[list[Job]]]:
+def parts_of(config: GenerateConfig, batches: BatchList) -> Generator[Event, None, BatchList]:
     """Of the batches of the whole command, which are cut as on one machine, those of --shard."""
     if config.shard is None:
         return batches
     shard = find_shard(config.shard)
-    parts = [batch for number, batch in enumerate(batches) if number in shard]
-    of = f"{sum(map(len, parts))} of {counted(sum(map(len, batches)), 'picture')}"
+    part = batches.part(shard)
+    of = f"{part.pictures} of {counted(batches.pictures, 'picture')}"
     yield Note(f"part {shard.number} of {shard.count} ({shard.told_by}): {of}")
-    return parts
+    return part

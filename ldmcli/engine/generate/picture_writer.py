@@ -1,6 +1,6 @@
 """What becomes of a picture in memory: a file, what lies beside it, a line of the manifest, a record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,11 +42,18 @@ class PictureWriter:
         self.config, self.model, self.outputs, self.manifest, self.resumed = config, model, outputs, manifest, resumed
         self.copies: dict[int, int] = {}
 
-    def claim(self, jobs: Sequence[tuple[Job, SamplingSettings]]) -> None:
+    def claim(self, jobs: Iterable[tuple[Job, SamplingSettings]]) -> None:
         """Settle all names before anything is drawn, where they do not count by themselves: a resumed run gives the same."""
         if self.outputs.file is None and not self.outputs.target.numbered:
-            self.outputs, copies = self.outputs.claiming(self._values(job, settings) for job, settings in jobs)
-            self.copies = {job.number: copy for (job, _), copy in zip(jobs, copies, strict=True)}
+            numbers: list[int] = []
+
+            def values() -> Iterator[dict[str, Any]]:
+                for job, settings in jobs:
+                    numbers.append(job.number)
+                    yield self._values(job, settings)
+
+            self.outputs, copies = self.outputs.claiming(values())
+            self.copies = {number: copy for number, copy in zip(numbers, copies, strict=True) if copy}
 
     def begin(self, command: str, seed: int, pictures: int, threads: int, *, join: bool) -> None:
         """Claim the numbers of a command that the folder does not know yet. join: see `Manifest.claim`."""

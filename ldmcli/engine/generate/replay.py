@@ -11,7 +11,7 @@ from PIL import Image
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.picture_record import CONDITIONS, PictureRecord, read_record
 from ldmcli.engine.generate.run import run_generate
-from ldmcli.engine.jobs import Request
+from ldmcli.engine.requests import Request
 from ldmcli.errors import LdmError
 from ldmcli.models.hashes import weights_hash
 from ldmcli.models.source import Source

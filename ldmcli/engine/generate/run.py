@@ -1,10 +1,10 @@
 """Draw the pictures of a `generate` command: plan, load, denoise batch by batch, write, keep the manifest."""
 
-import itertools
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from ldmcli.config.generation import GenerateConfig
+from ldmcli.engine.batches import BatchList, batches
 from ldmcli.engine.generate.batch_runner import Run
 from ldmcli.engine.generate.command import begin, check_shared, find_command, parts_of
 from ldmcli.engine.generate.frames import write_frames
@@ -12,7 +12,8 @@ from ldmcli.engine.generate.low_memory import open_low_memory
 from ldmcli.engine.generate.memory_estimate import check_memory
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
-from ldmcli.engine.jobs import Job, Request, batches, plan_jobs
+from ldmcli.engine.plan import JobList, plan_jobs
+from ldmcli.engine.requests import Request, RequestList
 from ldmcli.engine.sampling.bf16_gain import bf16_note
 from ldmcli.engine.sampling.metadata import by_copies
 from ldmcli.engine.sampling.open_model import open_networks
@@ -36,17 +37,17 @@ from ldmcli.runtime.teamwork import own_device, run_as_team
 
 @run_as_team
 def run_generate(
-    team: Team, config: GenerateConfig, source: Source, requests: Sequence[Request] = (), unusable: Sequence[FailedItem] = ()
+    team: Team, config: GenerateConfig, source: Source, asked: Iterable[Request] = (), unusable: Sequence[FailedItem] = ()
 ) -> Iterator[Event]:
     """Yield notes, progress, a record per picture and the report. Every picture is on disk before its record is yielded.
 
-    requests: the prompts with their settings; without them, config.prompts with config. unusable: lines of a prompts file, which are
+    asked: the prompts with their settings; without them, config.prompts with config. unusable: lines of a prompts file, which are
     reported with the failures. Raises PartlyFailed after the report when some pictures could not be made, or what
     stopped the first when none could.
     """
-    requests = requests or [Request(prompt, config) for prompt in config.prompts]
+    requests = RequestList.of(asked) or RequestList(Request(prompt, config) for prompt in config.prompts)
     check_shared(config, requests, team)
-    outputs = plan_outputs(config, sum(request.config.pictures for request in requests))  # before anything is loaded
+    outputs = plan_outputs(config, requests.pictures, resumed=team.restarted)  # before anything is loaded
     if config.trace is not None:
         check_room(config.trace)
     started = time.perf_counter()
@@ -66,8 +67,8 @@ def run_generate(
     if run.settings:
         yield from bf16_note(config, source, runtime, min(config.batch_size, len(jobs)))
         begin(command, writer, team, len(jobs))
-    parts = yield from parts_of(config, list(batches(jobs, config.batch_size, run.windows)))
-    run.pictures = sum(map(len, parts))
+    parts = yield from parts_of(config, batches(jobs, config.batch_size, run.windows))
+    run.pictures = parts.pictures
     run.timing["load_s"] = time.perf_counter() - started
     yield from _draw_all(run, parts, resumable=command.manifest is not None)
     if not team.main:
@@ -108,7 +109,7 @@ def _open(config: GenerateConfig, source: Source, runtime: Runtime) -> Generator
     return TracedSession(**vars(session), load_s=time.perf_counter() - started) if config.trace else session
 
 
-def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: float) -> Iterator[Event]:
+def _report(run: Run, jobs: JobList, failed: list[FailedItem], started: float) -> Iterator[Event]:
     """The sheet, the trace and the record of the whole command."""
     pictures = [run.done[number] for number in sorted(run.done)]
     sheet = index = page = None
@@ -145,15 +146,14 @@ def _report(run: Run, jobs: Sequence[Job], failed: list[FailedItem], started: fl
     )
 
 
-def _draw_all(run: Run, parts: Sequence[Sequence[Job]], *, resumable: bool) -> Iterator[Event]:
+def _draw_all(run: Run, parts: BatchList, *, resumable: bool) -> Iterator[Event]:
     """Draw and write everything. Raises Stopped after a signal, when what had been drawn by then is written."""
     hint = "--resume goes on." if resumable else ""
-    passed = [0, *itertools.accumulate(map(len, parts))]
     with signals.interruptible(hint):
         try:
             with run.background:
                 for number in run.team.pieces("batches", len(parts)):
-                    for event in run.batch(list(parts[number]), passed[number]):
+                    for event in run.batch(parts[number], parts.start(number)):
                         yield event
                         if isinstance(event, Progress):
                             yield from run.collect(run.background.completed())

@@ -28,7 +28,8 @@ def sweep_table(jobs: Sequence[Job], done: Mapping[int, ImageRecord]) -> SweepTa
 
     The option that turns fastest, which is the last that was swept, gives the columns; prompts, seeds and other options the rows.
     """
-    swept = [name for name in SWEEPABLE if len({getattr(job.config, name) for job in jobs}) > 1]
+    configs = {id(job.config): job.config for job in jobs}.values()
+    swept = [name for name in SWEEPABLE if len({getattr(config, name) for config in configs}) > 1]
     turns = (name for one, other in pairwise(jobs) for name in swept if getattr(one.config, name) != getattr(other.config, name))
     axis = next(turns, None)
     if axis is None:

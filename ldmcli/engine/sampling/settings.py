@@ -16,10 +16,14 @@ from ldmcli.engine.sampling.presets import preset_values
 from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
+from ldmcli.models.tokenizer import Tokens
 from ldmcli.prompts.length import MOST_CHARACTERS, length_note
 from ldmcli.prompts.syntax import syntax_note
 from ldmcli.records.notes import Note
 from ldmcli.records.words import counted
+
+MOST_SAID = 10_000
+"""Warnings about prompts that are remembered, so as not to say one twice."""
 
 DEFAULTS: dict[str, Any] = {"scheduler": "dpm++2m", "steps": 20, "cfg": 7.5}
 """Where neither the command line nor the model says anything."""
@@ -90,28 +94,49 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:
     """What the user should know about the prompts, negative ones too. With `strict` one that is too long is a UsageError."""
-    asked = [(job.prompt, job.config.weighting, job.config.long_prompts) for job in jobs]
-    ends = [(job.towards.prompt, job.config) for job in jobs if job.towards and job.towards.prompt]
-    asked += [(prompt, config.weighting, config.long_prompts) for prompt, config in ends]
-    negatives = [job.config for job in jobs if job.config.negative_prompt.strip()]
-    asked += [(config.negative_prompt, config.weighting, config.long_prompts) for config in negatives]
-    for text, weighting, long in dict.fromkeys(asked):
-        if len(text) > MOST_CHARACTERS:
-            message = length_note(len(text))
-            if strict:
-                raise UsageError(f"{message}.", hint="Shorten it, or leave out --strict.")
-            yield Note(message, warning=True)
-        windows = session.text.windows(text, weighting=weighting, long=long)
-        over = windows[0].dropped_tokens
-        if over:
-            message = f"the prompt has {counted(over, 'token')} too many; this was left out: {windows[0].dropped[:200]!r}"
-            if strict:
-                raise UsageError(message, hint="Shorten it, use --long-prompts, or leave out --strict.")
-            yield Note(message, warning=True)
-        if "<|endoftext|>" in text or "<|startoftext|>" in text:
-            yield Note("the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", warning=True)
-        if not text.strip():
-            yield Note("an empty prompt draws without any text: whatever the model likes", warning=True)
-    foreign = syntax_note((text[:MOST_CHARACTERS], weighting) for text, weighting, _ in asked)
+    said: set[str] = set()
+    for text, weighting, long in _read_as(jobs):
+        for message, refused in _about(session.text.windows(text, weighting=weighting, long=long), text):
+            if strict and refused is not None:
+                raise UsageError(f"{message}.", hint=refused)
+            if message not in said:
+                yield Note(message, warning=True)
+            if len(said) >= MOST_SAID:
+                said.clear()
+            said.add(message)
+    foreign = syntax_note((text[:MOST_CHARACTERS], weighting) for text, weighting, _ in _read_as(jobs))
     if foreign:
         yield Note(foreign, warning=True)
+
+
+def _about(windows: Sequence[Tokens], text: str) -> Iterator[tuple[str, str | None]]:
+    """A sentence for whatever is odd about a prompt, and where --strict refuses it, what to do."""
+    if len(text) > MOST_CHARACTERS:
+        yield length_note(len(text)), "Shorten it, or leave out --strict."
+    if over := windows[0].dropped_tokens:
+        left_out = f"the prompt has {counted(over, 'token')} too many; this was left out: {windows[0].dropped[:200]!r}"
+        yield left_out, "Shorten it, use --long-prompts, or leave out --strict."
+    if "<|endoftext|>" in text or "<|startoftext|>" in text:
+        yield "the prompt spells out one of CLIP's special tokens; text after <|endoftext|> counts for little", None
+    if not text.strip():
+        yield "an empty prompt draws without any text: whatever the model likes", None
+
+
+def _read_as(jobs: Sequence[Job]) -> Iterator[tuple[str, str, bool]]:
+    """Every prompt with its weighting and whether it may be long: those of the pictures, of the ends of frames, and negative ones.
+
+    A picture's that comes again right away is left out: those of -n.
+    """
+    ends: dict[tuple[str, str, bool], None] = {}
+    negatives: dict[tuple[str, str, bool], None] = {}
+    last = None
+    for job in jobs:
+        how = job.config.weighting, job.config.long_prompts
+        if last != (last := (job.prompt, *how)):
+            yield last
+        if job.towards and job.towards.prompt:
+            ends[job.towards.prompt, *how] = None
+        if job.config.negative_prompt.strip():
+            negatives[job.config.negative_prompt, *how] = None
+    yield from ends
+    yield from negatives

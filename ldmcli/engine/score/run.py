@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ldmcli.config.measuring import ClipScoreConfig
-from ldmcli.data.picture_captions import Pairs, find_pairs, read_references
+from ldmcli.data.picture_captions import Pairs
 from ldmcli.engine.score.embedding import PairEmbeddings, embed
 from ldmcli.engine.score.fid import check_distance, measure_distance
-from ldmcli.engine.score.parts import without_doubles
+from ldmcli.engine.score.listing import Listing, list_pairs
 from ldmcli.errors import PartlyFailed, UsageError
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.clip_score import hessel_score, others_mean, permutation_p_value, ref_clip_score
@@ -36,22 +36,20 @@ SAID = 5
 
 
 @run_as_team
-def run_clipscore(team: Team, config: ClipScoreConfig) -> Iterator[Event]:
-    """Yields notes and progress, and the report last. Raises PartlyFailed after it when some pictures could not be read."""
+def run_clipscore(team: Team, config: ClipScoreConfig, listing: Listing | None = None) -> Iterator[Event]:
+    """Yields notes and progress, and the report last. listing: of `list_pairs`, where it was asked already.
+
+    Raises PartlyFailed after the report when some pictures could not be read.
+    """
     if config.output is not None:
         check_room(config.output.parent)
-    sets = [find_pairs(config.inputs, captions=config.captions, data=config.data, limit=config.limit)]
-    sets[0], notes = without_doubles(config.inputs, sets[0])
-    if config.compare is not None:
-        sets.append(find_pairs((config.compare,), captions=config.captions, data=config.data if config.inputs else None))
+    listing = list_pairs(config) if listing is None else listing
+    sets, references = listing.sets, listing.references
     check_sets(config, sets[0])
-    references, found = (None, "") if config.references is None else read_references(config.references, sets[0])
     source = choose_scorer(config, sets)
     yield from (Note(text) for each in sets for text in each.notes)
     yield from (Note(f"left out: {text}", warning=True) for each in sets for text in each.failed[:SAID])
-    yield from notes
-    if found:
-        yield Note(found)
+    yield from listing.notes
     device, reason = select_device(own_device(config.device))
     set_threads()
     yield Note(f"device {device} ({reason}); scorer {source.name}, fp32")

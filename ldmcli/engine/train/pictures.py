@@ -8,10 +8,8 @@ import torch
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
 from ldmcli.data.captioned import CaptionedImages
-from ldmcli.data.layouts import load_captioned
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
-from ldmcli.data.shards import Keys
-from ldmcli.data.streamed import ShardImages, load_streamed
+from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import check_enough, held_out_count
 from ldmcli.engine.train.run_folder import write_skipped
@@ -24,16 +22,6 @@ from ldmcli.training.order import SampleOrder, generator_for
 
 SAID = 5
 """Unusable pictures that are named on the terminal."""
-
-
-def captioned(config: TrainConfig) -> CaptionedImages:
-    """The pictures and captions that the options name. Raises LdmError."""
-    keys = Keys(config.image_key, config.caption_key) if config.image_key or config.caption_key else None
-    if config.stream:
-        return load_streamed(config.data, keys=keys, limit=config.limit, kept=2 * config.shuffle_block + 2)
-    return load_captioned(
-        config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
-    )
 
 
 def split_pictures(data: CaptionedImages, config: TrainConfig, context: RunContext) -> Generator[Event, None, tuple[RowSource, DataSplit]]:

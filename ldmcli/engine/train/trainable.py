@@ -16,6 +16,7 @@ from ldmcli.models.lora_source import LORA_FILE
 from ldmcli.models.saving import save_component
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.joint import TextUNet
+from ldmcli.networks.skeleton import skeleton, with_weights
 from ldmcli.networks.unet import UNet
 from ldmcli.records.notes import Note
 
@@ -50,13 +51,11 @@ class TrainableNetworks:
         ]
 
     def inference_networks(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Copies of the parts with other weights, adapters merged; in eval mode, on the device. weights: as in TrainState.weights."""
-        copies = {}
-        for name, network in self.parts.items():
-            copy = PARTS[name](network.config).to(next(network.parameters()).device)
-            copy.load_state_dict(self._merged(name, weights))
-            copies[name] = copy.eval().requires_grad_(False)
-        return copies
+        """The parts with other weights, adapters merged; in eval mode, on the device. weights: as in TrainState.weights."""
+        return {
+            name: with_weights(skeleton(PARTS[name], network.config), self._merged(name, weights), next(network.parameters()).device)
+            for name, network in self.parts.items()
+        }
 
     def save(self, run: Path, weights: Mapping[str, Tensor]) -> None:
         """Write the trained parts of RUN/model, and with adapters RUN/lora too."""

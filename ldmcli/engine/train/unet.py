@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ldmcli.config.training import TrainUNetConfig
+from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
@@ -17,7 +18,7 @@ from ldmcli.engine.train.context import GlobalBatch, RunContext
 from ldmcli.engine.train.distributed import run_on_all_processes
 from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.initial_weights import initial_notes, initial_unet, load_frozen, resolve_parts, resolve_schedule
-from ldmcli.engine.train.pictures import captioned, split_pictures
+from ldmcli.engine.train.pictures import split_pictures
 from ldmcli.engine.train.resume import resume
 from ldmcli.engine.train.run_folder import agree_on_settings, plain, run_folder
 from ldmcli.engine.train.trainable import select_trainable
@@ -33,9 +34,8 @@ from ldmcli.training.signals import Requests
 
 
 @run_on_all_processes
-def train_unet(config: TrainUNetConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
+def train_unet(config: TrainUNetConfig, data: CaptionedImages, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model is then a StableDiffusionPipeline folder."""
-    data = captioned(config)
     if config.dry_run:
         yield from plan_run(config, data, train_unet)
         return

@@ -7,6 +7,7 @@ import torch
 
 from ldmcli.autoencoder.losses import PERCEPTUAL
 from ldmcli.config.training import TrainVAEConfig
+from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
 from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
@@ -15,7 +16,7 @@ from ldmcli.engine.train.context import GlobalBatch, RunContext
 from ldmcli.engine.train.distributed import run_on_all_processes
 from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.held_out import held_out_squares
-from ldmcli.engine.train.pictures import captioned, split_pictures
+from ldmcli.engine.train.pictures import split_pictures
 from ldmcli.engine.train.resume import resume
 from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
 from ldmcli.engine.train.training_loop import loop_config, make_state, open_run, prefetching, run_loop
@@ -39,9 +40,8 @@ SAID = 5
 
 
 @run_on_all_processes
-def train_vae(config: TrainVAEConfig, processes: Processes, requests: Requests) -> Iterator[Event]:
+def train_vae(config: TrainVAEConfig, data: CaptionedImages, processes: Processes, requests: Requests) -> Iterator[Event]:
     """Yield records until the run has ended; RUN/model/vae is then an AutoencoderKL with its own scaling factor."""
-    data = captioned(config)
     if config.dry_run:
         yield from plan_run(replace(config, adversarial_start=0), data, train_vae)  # the dearest steps are those to plan for
         return

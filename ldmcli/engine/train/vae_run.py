@@ -21,6 +21,7 @@ from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import block_mean, psnr
 from ldmcli.models.perceptual import Perceptual
 from ldmcli.models.saving import save_component
+from ldmcli.networks.skeleton import skeleton, with_weights
 from ldmcli.networks.vae import VAE
 from ldmcli.outputs.images import to_pillow
 from ldmcli.outputs.provenance import RECONSTRUCTIONS
@@ -63,6 +64,7 @@ class VAERun:
     ) -> None:  # fmt: skip
         """prepared: the network as the loss calls it."""
         self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
+        self.skeleton = skeleton(VAE, vae.config)
         self.pixels, self.eval_data = squares.train, squares.train if squares.held_out is None else squares.held_out
         self.order, self.batch, self.views = split.order, GlobalBatch.of(config, accelerator), len(CROPS[config.crop])
         self.train_rows, self.val_rows = rows_of(split.train_rows), torch.tensor(split.val_rows)
@@ -199,9 +201,7 @@ class VAERun:
         return mean, 1 / deviation
 
     def _inference_network(self, weights: Mapping[str, Tensor]) -> VAE:
-        network = VAE(self.vae.config).to(self.accelerator.device).eval()
-        network.load_state_dict(weights)
-        return network
+        return with_weights(self.skeleton, weights, self.accelerator.device)
 
     def _latent_side(self) -> tuple[int, int]:
         return (self.config.size // self.vae.config.downscale,) * 2

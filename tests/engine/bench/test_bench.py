@@ -66,14 +66,16 @@ def test_stdout_is_one_document_with_every_promised_key(bench):
 
 
 def test_what_is_not_a_timing_is_the_same_twice(model):
+    shared = {"batch_sizes": (2,), "schedulers": ("euler-a",), "runs": 1}
+
     def figures():
-        rows = report_of(model, dtypes=("fp32", "bf16"), batch_sizes=(2,), schedulers=("euler-a",)).body()["rows"]
+        rows = report_of(model, dtypes=("fp32", "bf16"), **shared).body()["rows"]
         return [{key: value for key, value in row.items() if key not in TIMING} for row in rows]
 
     first = figures()
     assert first == figures() and first[0]["psnr_vs_fp32"] is None
     # whether the fp32 pictures come from a row or are drawn on the side
-    assert report_of(model, dtypes=("bf16",), batch_sizes=(2,), schedulers=("euler-a",)).rows[0].psnr_vs_fp32 == first[1]["psnr_vs_fp32"]
+    assert report_of(model, dtypes=("bf16",), **shared).rows[0].psnr_vs_fp32 == first[1]["psnr_vs_fp32"]
 
 
 def test_the_deviation_is_that_of_pictures_from_the_same_noise(model):
@@ -134,7 +136,7 @@ def test_the_matmul_roof_is_found_by_real_products():
 def test_another_engine_is_drawn_in_turn_with(model, exported, name):
     for package in ENGINES[name].packages:
         pytest.importorskip(package)
-    options = {"batch_sizes": (1,), "schedulers": ("ddim",), "steps": (2,)}
+    options = {"batch_sizes": (1,), "schedulers": ("ddim",), "steps": (2,), "runs": 1}
     row = report_of(model, compare=("diffusers", name), **options).rows[0]
     assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", name]
     assert all(peer.max_difference < 1 and peer.num_unet_calls == 2 for peer in row.compare)

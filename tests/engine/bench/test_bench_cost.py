@@ -31,31 +31,10 @@ from test_published_models import SD14_TEXT, SD14_UNET, SD14_VAE  # noqa: E402
 SD14 = (UNetConfig.from_dict(SD14_UNET), VAEConfig.from_dict(SD14_VAE), CLIPTextConfig.from_dict(SD14_TEXT))
 
 
-@pytest.fixture(scope="module")
-def sd14():
-    """Stable Diffusion v1.4 from its published configs, one picture of 512 x 512 in 50 calls."""
-    return count_costs(*SD14, (4, 64, 64), Workload(batch_size=1, calls=50))
-
-
 def test_the_configs_that_ship_are_the_published_ones():
     unet, vae, text = SD14
     assert (bench_pixels.SD14_UNET, bench_pixels.SD14_VAE) == (unet, vae)
     assert replace(bench_pixels.SD14_TEXT, eos_token_id=2) == text  # written before transformers 4.31, see CLIPText.pooled
-
-
-def test_sd14_costs_what_is_published(sd14):
-    gmac = {name: getattr(sd14, name) / 2e9 for name in ("unet_plain", "vae_decoder", "text_encoder")}
-    assert gmac["unet_plain"] == pytest.approx(803, rel=0.02)  # two samples: guidance
-    assert gmac["vae_decoder"] == pytest.approx(1257, rel=0.02)
-    assert gmac["text_encoder"] == pytest.approx(2 * 6.65, rel=0.02)  # the prompt and the empty one
-    assert sd14.plain_total / 1e12 == pytest.approx(82.9, rel=0.02)
-
-
-def test_keeping_the_texts_keys_and_values_saves_what_their_projections_cost(sd14):
-    # 2 samples x 77 tokens x 768 wide, to keys and to values of every one of the 16 cross-attentions
-    widths = [320] * 2 + [640] * 2 + [1280] * 2 + [1280] + [1280] * 3 + [640] * 3 + [320] * 3
-    assert sd14.unet_plain - sd14.unet_call == 2 * 2 * 77 * 768 * 2 * sum(widths)
-    assert sd14.total == sd14.text_encoder + sd14.unet_plain + 49 * sd14.unet_call + sd14.vae_decoder
 
 
 def test_sd14_has_the_published_numbers_of_parameters():
@@ -65,14 +44,13 @@ def test_sd14_has_the_published_numbers_of_parameters():
     assert millions == {"text_encoder": 123.06, "unet": 859.52, "vae_decoder": 49.49, "vae_encoder": 34.16}
 
 
-@pytest.mark.parametrize("guided", [True, False])
-@pytest.mark.parametrize("scheduler", ["ddim", "heun"])
+@pytest.mark.parametrize(("scheduler", "guided"), [("ddim", False), ("heun", True)])
 def test_the_count_is_what_the_loop_executes(model, scheduler, guided):
     loaded = open_session(find_model(str(model)), select_runtime("cpu", "fp32"))
     with META:
         unet, vae, encoder = UNet(loaded.unet.config), VAE(loaded.vae.config), CLIPText(loaded.text.encoder.config)
     session = Session(unet, vae, TextConditioner(loaded.text.tokenizer, encoder), loaded.schedule, META)
-    solver, seeds, shape = make_solver(scheduler, loaded.schedule, 3), [1, 2], session.latent_shape(64, 64)
+    solver, seeds, shape = make_solver(scheduler, loaded.schedule, 2), [1, 2], session.latent_shape(64, 64)
 
     def draw():
         context = session.encode_prompts(["a dog"] * 2, [""] * 2, guided=guided)
@@ -84,7 +62,7 @@ def test_the_count_is_what_the_loop_executes(model, scheduler, guided):
     costs = count_costs(
         unet.config, vae.config, encoder.config, shape, Workload(batch_size=2, calls=solver.num_calls, guided=guided, texts=1 + guided)
     )
-    assert costs.calls == (5 if scheduler == "heun" else 3)
+    assert costs.calls == (3 if scheduler == "heun" else 2)
     assert costs.total == count_flops(draw) < costs.plain_total
 
 

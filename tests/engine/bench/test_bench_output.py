@@ -24,7 +24,7 @@ def test_when_every_configuration_fails_the_first_failure_decides_the_exit(bench
     assert "error: dpm2 cannot start below" in err
 
 
-def test_half_precision_that_overflows_is_counted_and_still_timed(ldm, model, tmp_path):
+def test_half_precision_that_overflows_is_counted_and_still_timed(ldm, model, tmp_path, short_bursts):
     broken = tmp_path / "model"
     shutil.copytree(model, broken)
     path = broken / "unet" / "diffusion_pytorch_model.safetensors"

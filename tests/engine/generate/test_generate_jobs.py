@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from ldmcli.config.generation import GenerateConfig
-from ldmcli.engine.jobs import Request, batches, expand_sweep, parse_sweep, plan_jobs
+from ldmcli.engine.batches import batches
+from ldmcli.engine.jobs import expand_sweep, parse_sweep
+from ldmcli.engine.plan import plan_jobs
+from ldmcli.engine.requests import Request, RequestList
 from ldmcli.errors import UsageError
 
 
@@ -41,13 +44,13 @@ def test_the_last_option_of_a_sweep_turns_fastest():
 )
 def test_a_sweep_that_cannot_be_is_a_usage_error(sweep, words):
     with pytest.raises(UsageError) as caught:
-        expand_sweep([Request("a", GenerateConfig())], sweep)
+        expand_sweep(RequestList([Request("a", GenerateConfig())]), sweep)
     assert words in caught.value.message
 
 
 def test_every_prompt_gets_every_combination_with_the_same_seeds():
-    requests = expand_sweep([Request("a", GenerateConfig(num_images=2)), Request("b", GenerateConfig(), seed=9)], ["steps=3,4"])
-    jobs = plan_jobs(requests, 5)
+    requests = RequestList([Request("a", GenerateConfig(num_images=2)), Request("b", GenerateConfig(), seed=9)])
+    jobs = plan_jobs(expand_sweep(requests, ["steps=3,4"]), 5)
     assert [(job.prompt, job.config.steps, job.seed) for job in jobs] == [
         ("a", 3, 5), ("a", 3, 6), ("a", 4, 5), ("a", 4, 6), ("b", 3, 9), ("b", 4, 9),
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from outputs import pictures, rows_of, stamps
 
 from ldmcli.cli import main
 
-BATCH, STEPS = 4, 12
+BATCH, STEPS = 4, 8
 
 LINES = [
     *(f'{{"prompt": "a dog {i}"}}' for i in range(8)),
@@ -33,14 +33,14 @@ def command(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(command, tmp_path_factory):
     """The folder of a run that was not disturbed."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert fork(lambda: main([*command, f"{folder}/out/"]), folder / "talk").wait() == 3
-    return folder / "out"
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    assert main([*command, f"{folder}/"]) == 3
+    return folder
 
 
 @pytest.fixture
-def started(command, tmp_path):
-    """Start the command as a process that prints the path of each picture; gone when the test is over."""
+def started(command, whole, tmp_path):
+    """Start the command, all of which is imported by now, as a process that prints the path of each picture; gone when the test is over."""
     process = fork(lambda: main([*command, f"{tmp_path}/out/"]), tmp_path / "talk", tmp_path / "printed")
     yield process
     process.kill()

@@ -29,7 +29,7 @@ def pixels(paths):
     return [np.asarray(Image.open(path)).astype(int) for path in paths]
 
 
-@pytest.mark.parametrize("scheduler", ["dpm++2m", "euler-a", "ddpm"])
+@pytest.mark.parametrize("scheduler", ["dpm++2m", "euler-a"])
 def test_the_same_command_gives_the_same_bytes(draw, scheduler):
     first = draw("a dog", "-n", "3", "-s", "5", "--scheduler", scheduler, into="one")
     second = draw("a dog", "-n", "3", "-s", "5", "--scheduler", scheduler, into="two")
@@ -48,8 +48,8 @@ def test_with_a_batch_size_of_1_a_picture_has_the_same_bytes_alone_and_among_oth
 
 @pytest.mark.parametrize("scheduler", ["dpm++2m", "euler-a", "heun"])
 def test_a_batch_of_8_gives_the_pictures_of_batches_of_1(draw, scheduler):
-    together = pixels(draw("a dog", "a cat", "-n", "4", "-s", "5", "--scheduler", scheduler, "--batch-size", "8", into="eight"))
-    single = pixels(draw("a dog", "a cat", "-n", "4", "-s", "5", "--scheduler", scheduler, "--batch-size", "1", into="one"))
+    shared = ("a dog", "a cat", "-n", "4", "-s", "5", "--steps", "3", "--scheduler", scheduler, "--batch-size")
+    together, single = pixels(draw(*shared, "8", into="eight")), pixels(draw(*shared, "1", into="one"))
     assert len(together) == 8 and len({p.tobytes() for p in together}) == 8
     assert max(np.abs(a - b).max() for a, b in zip(together, single, strict=True)) <= 1
 
@@ -110,7 +110,7 @@ def test_upscaling_enlarges_what_was_drawn(draw):
 def test_inference_copies_draw_the_picture_of_the_plain_networks_to_one_step_of_255(ldm, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name, argv in {"copy": (), "plain": ("--no-fuse",)}.items():
-        command = ("generate", "a dog", "a red bus", "-s", "3", "--cfg", "5", "--cfg-interval", "0.2,1", "--steps", "6", "--device", "cpu")
+        command = ("generate", "a dog", "a red bus", "-s", "3", "--cfg", "5", "--cfg-interval", "0.2,1", "--steps", "4", "--device", "cpu")
         assert ldm(*command, "-o", f"{tmp_path / name}/", "-q", *argv)[0] == 0
     ours, plain = (sorted((tmp_path / name).glob("*.png")) for name in ("copy", "plain"))
     assert len(ours) == 2 and all(abs(first - second).max() <= 1 for first, second in zip(pixels(ours), pixels(plain), strict=True))

@@ -10,19 +10,32 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ldmcli import __version__
+from ldmcli.cli import main
 from ldmcli.engine.generate.picture_writer import EARLIER_VERSIONS
 from ldmcli.engine.sampling import metadata
 from ldmcli.outputs import picture_files
+
+FIVE = ("a dog", "-n", "5", "--batch-size", "2", "--steps", "2", "-o")
 
 
 @pytest.fixture
 def draw(generate, tmp_path):
     """Five small pictures in batches of two, into `out`."""
+    return lambda *argv, seed=("-s", "5"): generate(*FIVE, f"{tmp_path}/out/", *seed, *argv)
 
-    def run(*argv, seed=("-s", "5")):
-        return generate("a dog", "-n", "5", "--batch-size", "2", "--steps", "2", "-o", f"{tmp_path}/out/", *seed, *argv)
 
-    return run
+@pytest.fixture(scope="module")
+def five(model, tmp_path_factory):
+    """What the first such command wrote."""
+    folder = tmp_path_factory.mktemp("five") / "out"
+    assert main(["generate", *FIVE, f"{folder}/", "-s", "5", "-m", str(model), "--device", "cpu"]) == 0
+    return folder
+
+
+@pytest.fixture
+def begin(five, tmp_path):
+    """Let `out` be as it is after the first `draw()`."""
+    return lambda: shutil.copytree(five, tmp_path / "out")
 
 
 CHANGES = {
@@ -33,8 +46,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_file_that_was_changed_or_deleted_is_drawn_again_and_no_other(draw, tmp_path, evaluations, change):
-    draw()
+def test_a_file_that_was_changed_or_deleted_is_drawn_again_and_no_other(begin, draw, tmp_path, evaluations, change):
+    begin()
     expected, before = pictures(tmp_path / "out"), stamps(tmp_path / "out")
     victim = tmp_path / "out" / "00003_seed8.png"
     change(victim)
@@ -83,9 +96,9 @@ VICTIM = "00003_seed8.png"
 
 
 @pytest.mark.parametrize("become", [be_a_thesis, be_a_drawing, be_text, be_another_picture_of_ours, be_a_link])
-def test_what_only_the_manifest_claims_is_never_written_over(draw, tmp_path, evaluations, become):
+def test_what_only_the_manifest_claims_is_never_written_over(begin, draw, tmp_path, evaluations, become):
     out = tmp_path / "out"
-    draw()
+    begin()
     expected = pictures(out)[VICTIM]
     kept = become(out)
     before, names = kept.read_bytes(), {path.name for path in out.iterdir()}
@@ -117,8 +130,8 @@ def test_a_grid_that_is_not_ours_is_not_written_over(draw, tmp_path):
     assert (tmp_path / "out" / "00000-00004.grid-2.png").read_bytes() == before
 
 
-def test_a_picture_that_was_written_but_not_noted_is_kept_and_noted(draw, tmp_path):
-    draw()
+def test_a_picture_that_was_written_but_not_noted_is_kept_and_noted(begin, draw, tmp_path):
+    begin()
     manifest = tmp_path / "out" / "manifest.jsonl"
     lines = manifest.read_bytes().splitlines(True)
     manifest.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
@@ -127,9 +140,9 @@ def test_a_picture_that_was_written_but_not_noted_is_kept_and_noted(draw, tmp_pa
     assert stamps(tmp_path / "out") == before and rows_of(tmp_path / "out")[-1]["path"] == "00004_seed9.png"
 
 
-def test_a_picture_of_another_command_in_its_place_is_never_overwritten(draw, generate, tmp_path, evaluations):
+def test_a_picture_of_another_command_in_its_place_is_never_overwritten(begin, draw, generate, tmp_path, evaluations):
     out = tmp_path / "out"
-    draw()
+    begin()
     expected = pictures(out)
     manifest = out / "manifest.jsonl"
     manifest.write_bytes(b"".join(manifest.read_bytes().splitlines(True)[:3]))  # as if it had been killed after two pictures
@@ -148,8 +161,8 @@ def test_a_picture_of_another_command_in_its_place_is_never_overwritten(draw, ge
     assert draw("--resume", "-q")[1].split()[2] == f"{out}/00003_seed7.png" and evaluations == []
 
 
-def test_with_another_option_it_is_another_command_with_new_numbers(draw, tmp_path):
-    draw()
+def test_with_another_option_it_is_another_command_with_new_numbers(begin, draw, tmp_path):
+    begin()
     before = stamps(tmp_path / "out")
     code, out, err = draw("--resume", "--cfg", "5", "-q")
     assert code == 0 and [line.rpartition("/")[2] for line in out.split()] == [f"{5 + i:05d}_seed{5 + i}.png" for i in range(5)]
@@ -157,8 +170,8 @@ def test_with_another_option_it_is_another_command_with_new_numbers(draw, tmp_pa
     assert "knows of no such command yet" in draw("--resume", "--cfg", "6")[2]
 
 
-def test_another_seed_is_another_command_too(draw, tmp_path):
-    draw()
+def test_another_seed_is_another_command_too(begin, draw, tmp_path):
+    begin()
     assert draw("--resume", "-q", seed=("-s", "50"))[1].split()[0].endswith("00005_seed50.png")
     assert draw("--resume", "-q")[1].split()[0].endswith("00000_seed5.png")
 
@@ -192,8 +205,8 @@ def test_what_an_earlier_version_drew_is_finished(draw, tmp_path, evaluations, m
         assert again.tobytes() == first.tobytes() and json.loads(again.text["ldm"])["ldm"] == __version__
 
 
-def test_strict_does_not_make_it_another_command(draw, evaluations):
-    draw()
+def test_strict_does_not_make_it_another_command(begin, draw, evaluations):
+    begin()
     evaluations.clear()
     assert draw("--resume", "--strict")[0] == 0 and evaluations == []
 

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 from ldmcli.diffusion.catalogue import SCHEDULERS, resolve
 
-STRENGTHS = (0.2, 0.6, 1.0)
+STEPS, STRENGTHS = 4, (0.3, 0.6, 1.0)
+"""One, two and all four of the steps."""
 EXTRA = {
     "ddim": {"timestep_spacing": "leading"},
     "ddpm": {"timestep_spacing": "leading"},
@@ -72,7 +73,7 @@ def drawn_by_diffusers(pipeline, name, photo, strength, *, seed, **inputs):
         warnings.simplefilter("ignore")
         pipeline.scheduler = getattr(diffusers, row.class_name).from_config(pipeline.scheduler.config, **settings)
         pictures = pipeline(
-            "a dog", image=Image.open(photo), strength=strength, negative_prompt="red", num_inference_steps=5, guidance_scale=4.0,
+            "a dog", image=Image.open(photo), strength=strength, negative_prompt="red", num_inference_steps=STEPS, guidance_scale=4.0,
             generator=torch.Generator().manual_seed(seed), **inputs,
         ).images  # fmt: skip
     return np.asarray(pictures[0]).astype(int)
@@ -87,7 +88,7 @@ def test_the_pipelines_make_the_same_of_a_picture_and_of_a_masked_one(name, smal
     masked = {"width": 96, "height": 80}
     lines = [{"strength": strength, **more} for more in ({}, {"mask": str(mask), **masked}) for strength in STRENGTHS]
     (tmp_path / "lines.jsonl").write_text("\n".join(json.dumps({"prompt": "a dog", "init_image": str(photo), **line}) for line in lines))
-    shared = ("-s", "9", "--steps", "5", "--cfg", "4", "--negative", "red", "--device", "cpu", "-q", "-o", f"{tmp_path}/")
+    shared = ("-s", "9", "--steps", STEPS, "--cfg", "4", "--negative", "red", "--device", "cpu", "-q", "-o", f"{tmp_path}/")
     code, _, err = ldm("generate", "-m", small_sd, "-f", tmp_path / "lines.jsonl", "--scheduler", name, *shared)
     assert code == 0, err
     ours = [np.asarray(Image.open(path)).astype(int) for path in sorted(tmp_path.glob("*.png"))]

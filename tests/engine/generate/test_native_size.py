@@ -29,7 +29,7 @@ def test_a_warning_comes_beyond_twice_the_models_own_size(side, warned, generate
 
 
 def test_bench_and_compare_schedulers_say_it_too(bench, ldm, model, tmp_path):
-    code, out, err = bench("--size", "64,136x64", "--json")
+    code, out, err = bench("--size", "64,136x64", "--json", "--runs", 1, "--steps", 1)
     assert code == 0 and err.count("far beyond") == 1 and len(json.loads(out)["rows"]) == 2
     arguments = ("-m", model, "--schedulers", "ddim", "--steps", 1, "--reference-steps", 2, "-W", 136, "-H", 64, "--clip-model", "none")
     code, _, err = ldm("compare-schedulers", "a dog", *arguments, "-s", 1, "-o", tmp_path / "c", "-q")

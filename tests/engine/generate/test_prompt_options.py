@@ -1,11 +1,14 @@
 """--weighting, --long-prompts and --cfg-interval through `ldm generate`."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from outputs import spoil
 from PIL import Image
+
+from ldmcli.cli import main
 
 LONG = "a dog " + " ".join("xyz" for _ in range(15))
 """47 tokens, of which a window takes 22."""
@@ -95,9 +98,9 @@ def test_jobs_are_finished_after_an_interruption_with_the_same_batches(generate,
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").glob("*.png")} == whole
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "heun", "euler-a", "dpm++3m"])
+@pytest.mark.parametrize("scheduler", ["heun", "euler-a", "dpm++3m"])
 def test_an_interval_that_covers_everything_is_full_guidance_and_an_empty_one_is_none(draw, scheduler):
-    walk = ("a dog", "--scheduler", scheduler, "--steps", "6")
+    walk = ("a dog", "--scheduler", scheduler, "--steps", "4")
     full, report, _ = draw(*walk, "--cfg-interval", "0,1", into="full")
     calls = report["images"][0]["num_unet_calls"]
     assert report["images"][0]["guided_calls"] == calls
@@ -147,6 +150,14 @@ def test_a_picture_from_before_these_options_is_drawn_again(draw, generate, tmp_
     assert code == 0 and json.loads(out)["equal"]
 
 
+@pytest.fixture(scope="module")
+def drawn(model, tmp_path_factory):
+    """A picture."""
+    path = tmp_path_factory.mktemp("drawn") / "picture.png"
+    assert main(["generate", "a dog", "-m", str(model), "--device", "cpu", "-s", "5", "--steps", "1", "-q", "-o", str(path)]) == 0
+    return path
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -159,9 +170,8 @@ def test_a_picture_from_before_these_options_is_drawn_again(draw, generate, tmp_
         ({"cfg_interval": "0,1"}, "cfg_interval = '0,1'"),
     ],
 )
-def test_a_damaged_record_of_them_is_refused(draw, generate, tmp_path, change, words):
-    draw("a dog", "--steps", "1")
-    (path,) = (tmp_path / "out").glob("*.png")
+def test_a_damaged_record_of_them_is_refused(drawn, generate, tmp_path, change, words):
+    path = shutil.copy(drawn, tmp_path)
     spoil(path, **change)
     code, _, err = generate("--from-image", path, "-o", tmp_path / "again.png")
     assert code == 1 and "its record is damaged" in err and words in err

@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-import tracemalloc
 
 import pytest
 
@@ -197,13 +196,17 @@ def test_a_file_without_an_end_is_refused(monkeypatch):
         read_prompts("-", GenerateConfig())
 
 
-def test_one_line_at_a_time_is_in_memory(tmp_path):
-    """What is left of 100,000 lines is their prompts, and neither the file nor its lines beside them."""
-    path = tmp_path / "prompts.txt"
-    path.write_text("".join(f"a dog, number {number}\n" for number in range(100_000)))
-    tracemalloc.start()
-    found = read_prompts(str(path), GenerateConfig())
-    now, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(found.requests) == 100_000 and peak - now < 2**20
-    assert now < 200 * len(found.requests)
+@pytest.mark.parametrize("block", [3, 10, 2**16])
+def test_utf_16_is_decoded_piece_by_piece(monkeypatch, read, block):
+    monkeypatch.setattr(prompts_file, "BLOCK_BYTES", block)
+    prompts = ["caf\xe9 \N{DOG FACE}", "\u0a0a \u010a", "a" * 30, "last"]
+    for order in ("le", "be"):
+        requests, failed = read(("\ufeff" + "\r\n\n".join(prompts)).encode(f"utf-16-{order}"))
+        assert prompts_and_lines(requests) == list(zip(prompts, (1, 3, 5, 7), strict=True)) and failed == []
+    lone, half = ("a\nb\n", b"\0\xdc", "line 3: not UTF-16"), ("a\nb", b"\0", "line 2: not UTF-16")
+    for text, rest, words in (lone, half, ("a\n\0", b"", "line 2: a NUL")):
+        with pytest.raises(LdmError, match=words):
+            read(f"\ufeff{text}".encode("utf-16-le") + rest)
+    monkeypatch.setattr(prompts_file, "MOST_LINE_BYTES", 20)
+    *pieces, last = read(f"\ufeff{'a' * 50}\nb".encode("utf-16-le"))[0]
+    assert "".join(piece.prompt for piece in pieces) == "a" * 50 and last.prompt == "b"

@@ -8,7 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.generate.sheets import sweep_table
-from ldmcli.engine.jobs import Job, Request, expand_sweep, plan_jobs
+from ldmcli.engine.jobs import Job, expand_sweep
+from ldmcli.engine.plan import plan_jobs
+from ldmcli.engine.requests import Request, RequestList
 from ldmcli.reports.sweep_table import INK, LETTER, MOST_COLUMNS, MOST_LINES, SOFT, SweepTable, table_sheet, wrapped
 
 
@@ -50,7 +52,7 @@ def test_a_sweep_of_two_options_is_a_table_with_both_written_out(generate, tmp_p
 
 
 def jobs_of(prompts, sweep, *, seed=3, **config) -> list[Job]:
-    requests = [Request(prompt, GenerateConfig(**config)) for prompt in prompts]
+    requests = RequestList(Request(prompt, GenerateConfig(**config)) for prompt in prompts)
     return plan_jobs(expand_sweep(requests, sweep), seed)
 
 

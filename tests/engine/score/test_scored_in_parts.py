@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-import torch.distributed.rendezvous  # noqa: F401  # for the forks
 from children import ldm_together
 from forks import ended
 

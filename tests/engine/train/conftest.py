@@ -11,9 +11,11 @@ from ldmcli.engine.train import unet, unet_run, vae
 def quick_looks():
     """Samples of few steps and validations of few rows: what they are made of is the same, and so is what is written of them. No plot
     at the end, which takes as long as ten steps; test_trained_run.py has it."""
+    prompts = unet_run.sample_prompts
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(unet_run, "SAMPLE_STEPS", 2)
         patched.setattr(unet_run, "VALIDATED", 16)
+        patched.setattr(unet_run, "sample_prompts", lambda *given: prompts(*given)[:2])
         for command in (unet, vae):
             patched.setattr(command, "plot_losses", lambda log, target: None)
         yield
@@ -35,8 +37,13 @@ def wide(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def straight(request, coco, model, tmp_path_factory):
-    """(kind, folder) of 6 steps in one go, validated and sampled after 3 and 6."""
+def straight_events(request, coco, model, tmp_path_factory):
+    """(kind, folder, events) of 6 steps in one go, validated and sampled after 3 and 6."""
     output = tmp_path_factory.mktemp(request.param) / "straight"
-    list(events_of(config_for(request.param, coco, model, output, **LOOKING)))
-    return request.param, output
+    return request.param, output, list(events_of(config_for(request.param, coco, model, output, **LOOKING)))
+
+
+@pytest.fixture(scope="module")
+def straight(straight_events):
+    """(kind, folder) of the same."""
+    return straight_events[:2]

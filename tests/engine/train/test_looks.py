@@ -74,19 +74,18 @@ def test_samples_are_drawn_two_rows_at_a_time_where_a_step_has_two_pictures(wide
         unet_run.Session, "denoise", lambda self, context, *a, **b: rows.append(len(context.states)) or original(self, context, *a, **b)
     )
     (sheet,) = run.sample(state)
-    assert rows == [2] * 8 and isinstance(sheet, Saved)
+    assert rows == [2] * 2 and isinstance(sheet, Saved)
     few = Image.open(sheet.path).convert("RGB")
     object.__setattr__(run.config, "batch_size", 64)
     (sheet,) = run.sample(state)
-    assert rows[8:] == [16]
+    assert rows[2:] == [4]
     apart = (torch.tensor(list(few.getdata())) - torch.tensor(list(Image.open(sheet.path).convert("RGB").getdata()))).abs().max()
     assert apart <= 1  # the same pictures, but for the rounding of other batches
 
 
-def test_a_step_is_saved_before_it_is_looked_at(straight, coco, model, tmp_path):
-    kind, _ = straight
+def test_a_step_is_saved_before_it_is_looked_at(straight_events):
     seen = []
-    for event in events_of(config_for(kind, coco, model, tmp_path / "run", **LOOKING)):
+    for event in straight_events[2]:
         if isinstance(event, Saved):
             seen.append(event.what)
         elif isinstance(event, TrainStep):

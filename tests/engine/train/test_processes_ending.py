@@ -19,7 +19,7 @@ NETWORK = {"vae": ["--channels", "8,16", "--perceptual-weight", "0.5"], "unet": 
 def typed(kind, coco, output, *more):
     """Half a batch of `config_for`, without an end."""
     rhythm = [f"--{name}-every={ENDLESS}" for name in ("save", "sample", "val")]
-    own = [*NETWORK[kind], "--layers=1", "--batch-size=4", "--held-out=0.1", "--ema=0.9", "--warmup=3", "--size=32", "--device=cpu"]
+    own = [*NETWORK[kind], "--layers=1", "--batch-size=4", "--held-out=0.1", "--ema=0.9", "--warmup=3", "--size=16", "--device=cpu"]
     steps = [f"--max-steps={ENDLESS}", "--log-every=1"]
     return [f"train-{kind}", "--data", coco, "-o", output, *own, *rhythm, *steps, *more]
 
@@ -39,14 +39,24 @@ def start(tmp_path):
         process.kill()
 
 
-@pytest.mark.parametrize("told", [(0,), (1,), (0, 1)])
-def test_a_signal_to_any_process_is_heard_by_all(start, told, coco, model, tmp_path):
-    run = tmp_path / "run"
-    processes = start(*[typed("vae", coco, run)] * 2)
-    wait_for(lambda: steps_logged(run) >= 2, processes[0])
+def test_a_signal_to_any_process_is_heard_by_all(start, coco, model, tmp_path):
+    run, last = tmp_path / "run", 0
+    for told in ((0,), (1,), (0, 1)):  # each goes on where the one before was stopped
+        last = saved_and_stopped(start, told, run, coco, last)
+    done = ended(start(*[typed("vae", coco, run, f"--max-steps={last + 3}", "--resume=auto")] * 2))
+    assert [code for code, _, _ in done] == [0, 0], done
+    parts = {"batch_size": 4, "grad_accum": 2, "lr_schedule": "constant", "val_every": ENDLESS, "sample_every": ENDLESS}
+    list(events_of(config_for("vae", coco, model, tmp_path / "straight", **parts, max_steps=last + 3)))
+    assert [row["loss"] for row in log_of(run)] == [row["loss"] for row in log_of(tmp_path / "straight")]
+
+
+def saved_and_stopped(start, told, run, coco, last):
+    """SIGUSR1 to the first of these processes, and SIGTERM to all of them. Returns the step that they stop after."""
+    processes = start(*[typed("vae", coco, run, "--resume=auto")] * 2)
+    wait_for(lambda: steps_logged(run) >= last + 2, processes[0])
     processes[told[0]].send(signal.SIGUSR1)
-    wait_for(lambda: saved(run), processes[0])
-    (first,) = saved(run)
+    wait_for(lambda: saved(run)[-1:] > [last], processes[0])
+    first = saved(run)[-1]
     wait_for(lambda: steps_logged(run) > first + 1, processes[0])
     for number in told:
         processes[number].send(signal.SIGTERM)
@@ -54,14 +64,8 @@ def test_a_signal_to_any_process_is_heard_by_all(start, told, coco, model, tmp_p
     assert (code, other_code) == (143, 143), (talk, other_talk)
     assert talk.count("error: stopped by SIGTERM after step") == 1 and "--resume auto" in talk
     assert other_out == "" and "error" not in other_talk and "Traceback" not in talk + other_talk
-    last = newest(run).step
-    assert last == log_of(run)[-1]["step"] > first  # the last full step
-
-    done = ended(start(*[typed("vae", coco, run, f"--max-steps={last + 3}", "--resume=auto")] * 2))
-    assert [code for code, _, _ in done] == [0, 0], done
-    parts = {"batch_size": 4, "grad_accum": 2, "lr_schedule": "constant", "val_every": ENDLESS, "sample_every": ENDLESS}
-    list(events_of(config_for("vae", coco, model, tmp_path / "straight", **parts, max_steps=last + 3)))
-    assert [row["loss"] for row in log_of(run)] == [row["loss"] for row in log_of(tmp_path / "straight")]
+    assert newest(run).step == log_of(run)[-1]["step"] > first  # the last full step
+    return newest(run).step
 
 
 def test_when_a_process_is_killed_the_first_saves_its_last_full_step_and_ends(start, coco, tmp_path):

@@ -13,7 +13,7 @@ def scored(coco, model, clip, tmp_path_factory):
     """Four steps with a sheet at every other one."""
     output = tmp_path_factory.mktemp("scored")
     (output / "prompts.txt").write_text("a red square\na blue circle\n")
-    options = {"max_steps": 4, "sample_every": 2, "prompts": output / "prompts.txt"}
+    options = {"size": 32, "max_steps": 4, "sample_every": 2, "prompts": output / "prompts.txt"}
     list(events_of(config_for("unet", coco, model, output / "run", **options, sample_clipscore=str(clip))))
     list(events_of(config_for("unet", coco, model, output / "plain", **options)))
     return output

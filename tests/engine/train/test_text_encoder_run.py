@@ -19,7 +19,7 @@ from ldmcli.records.training import RunPlan
 @pytest.fixture(scope="module")
 def run(coco, model, tmp_path_factory):
     output = tmp_path_factory.mktemp("text") / "unet"
-    changes = {"max_steps": 30, "lr": 3e-3, "lr_schedule": "constant", "train_text_encoder": True}
+    changes = {"max_steps": 10, "lr": 5e-3, "lr_schedule": "constant", "train_text_encoder": True}
     list(events_of(config_for("unet", coco, model, output, **changes)))
     return output
 
@@ -61,7 +61,7 @@ def test_the_text_tower_has_its_own_learning_rate(coco, model, tmp_path):
 
 def test_gradient_checkpointing_ends_at_the_same_weights(coco, model, tmp_path):
     for name, on in (("kept", False), ("again", True)):
-        changes = {"max_steps": 3, "gradient_checkpointing": on, "train_text_encoder": True, "lora_rank": 2, "init": str(model)}
+        changes = {"max_steps": 2, "gradient_checkpointing": on, "train_text_encoder": True, "lora_rank": 2, "init": str(model)}
         list(events_of(config_for("unet", coco, model, tmp_path / name, **changes)))
     kept, again = (newest(tmp_path / name).tensors("network") for name in ("kept", "again"))
     assert kept and all(torch.equal(kept[key], again[key]) for key in kept)

@@ -17,7 +17,7 @@ def trainer(coco, model, tmp_path):
     started = []
 
     def start(*extra):
-        command = ["train-vae", "--data", str(coco), "-o", str(tmp_path / "run"), "--size", "32"]
+        command = ["train-vae", "--data", str(coco), "-o", str(tmp_path / "run"), "--size", "16"]
         network = ["--channels", "8,16", "--layers", "1", "--batch-size", "8", "--held-out", "0.1", "--ema", "0.9", "--warmup", "3"]
         rhythm = ["--log-every", "1", "--sample-every", str(ENDLESS), "--val-every", str(ENDLESS), "--max-steps", str(ENDLESS)]
         tail = ["--device", "cpu", "--perceptual-weight", "0.5", *extra]

@@ -144,9 +144,10 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
         hint="A first run is never like the others.",
     )  # fmt: skip
     compile: bool = option(False, "--compile", help="torch.compile the U-Net (in the warm-up).")
-    compare: tuple[Literal["diffusers", "openvino"], ...] = option(
-        (), "--compare", metavar="diffusers,openvino", help="The same pictures by another tool, in turn; several with commas.",
-        suggest=("diffusers", "openvino"),
+    compare: tuple[Literal["diffusers", "openvino", "onnxruntime", "sdcpp"], ...] = option(
+        (), "--compare", metavar="diffusers,openvino,onnxruntime,sdcpp",
+        help="The same pictures by other tools, in turn; sdcpp: stable-diffusion.cpp.",
+        suggest=("diffusers", "openvino", "onnxruntime", "sdcpp"),
     )  # fmt: skip
     pixel_space: bool = option(False, "--pixel-space", help="What the same U-Net costs on pixels, without the VAE.")
     train: bool = option(False, "--train", help="Also time training steps, on made-up latents.")
@@ -165,6 +166,11 @@ class BenchConfig(ModelOptions, DeviceOptions, BackendOptions, group="Measuremen
         check(
             not ("diffusers" in self.compare and (self.vae or self.loras or self.tokenizer or self.prediction)),
             "--compare diffusers opens the model as it is; --vae, --lora, --tokenizer and --prediction would be of one side only.",
+            "Leave one of them out.",
+        )
+        check(
+            not ("sdcpp" in self.compare and (self.vae or self.loras)),
+            "--compare sdcpp opens the file as it is; --vae and --lora would be of one side only.",
             "Leave one of them out.",
         )
         check(self.backend not in self.compare, f"--compare {self.backend} is what --backend draws with.", "Leave one of them out.")

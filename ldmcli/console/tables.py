@@ -94,14 +94,15 @@ def _parts(row: BenchRow, peak: float) -> None:
 
 def _peers(rows: Sequence[BenchRow]) -> None:
     lines = [
-        [str(place), peer.peer, f"{peer.ours_s.median:.3f}", f"{peer.total_s.median:.3f}", f"{peer.ratio:.2f} x",
-         f"{peer.ratio_ci95[0]:.2f} to {peer.ratio_ci95[1]:.2f}", str(peer.num_unet_calls),
-         "-" if peer.max_difference is None else f"{peer.max_difference:.2f}"]
+        [str(place), peer.peer, f"{peer.ours_s.median:.3f}", f"{peer.total_s.median:.3f}", f"{peer.ratio:.2f}",
+         f"{peer.ratio_ci95[0]:.2f}-{peer.ratio_ci95[1]:.2f}", f"{(row.growth_bytes or 0) / 2**20:,.0f}",
+         f"{peer.growth_bytes / 2**20:,.0f}", "-" if peer.max_difference is None else f"{peer.max_difference:.2f}"]
         for place, row in enumerate(rows, 1) for peer in row.compare or []
     ]  # fmt: skip
     if lines:
-        head = ["", "peer", "ldm [s]", "peer [s]", "ratio", "95 % interval", "calls", "max diff"]
-        _table("in turn with others (diffusers: StableDiffusionPipeline); the difference is in levels of 0 to 255", head, lines)
+        head = ["", "peer", "ldm s", "peer s", "ratio", "95 %", "ldm MiB", "peer MiB", "diff"]
+        _table("the same pictures in turn with others (diffusers: StableDiffusionPipeline)", head, lines)
+        _talk("MiB: the most memory beyond what was held before the model was opened. Diff: the largest, in levels of 0 to 255.")
 
 
 def _spaces(rows: Sequence[SpaceRow]) -> None:

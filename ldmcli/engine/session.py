@@ -23,8 +23,9 @@ from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import Source
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.attention import TextContext
+from ldmcli.networks.engines import ENGINES
+from ldmcli.networks.exported import ExportedUNet
 from ldmcli.networks.inference import InferenceUNet, inference_unet, prepare_decoder, prepare_text
-from ldmcli.networks.openvino import OpenVINOUNet, check_openvino
 from ldmcli.networks.unet import UNet, without_weights
 from ldmcli.networks.vae import VAE
 from ldmcli.runtime.device import DTYPES, Runtime, dtype_name
@@ -116,7 +117,7 @@ class Session:
         alone = context.second_half() if guided else context
         timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
         dtype = self.unet.conv_in.weight.dtype
-        if isinstance(self.unet, InferenceUNet | OpenVINOUNet):
+        if isinstance(self.unet, InferenceUNet | ExportedUNet):
             self.unet.expect(timesteps)
 
         def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:
@@ -169,12 +170,12 @@ def open_session(
 ) -> Session:  # fmt: skip
     """Load a model. vae_dtype: auto is fp32 wherever the VAE's config asks for it, else as the rest.
 
-    fuse: to sample only, without looking into the networks: see `fuse_networks`. backend: torch, or openvino for the U-Net.
+    fuse: to sample only, without looking into the networks: see `fuse_networks`. backend: torch, or the engine of the U-Net.
     loaded: called with each network as soon as nothing here needs its weights any more, and before the next is read.
     vae_alone: only its VAE is to be used, so that it need not fit the rest.
     """
-    if backend == "openvino":
-        check_openvino(runtime.device, runtime.dtype)
+    if backend in ENGINES:
+        ENGINES[backend].check(runtime.device, runtime.dtype)
     picking = source.picking
     use_mask = bool(ldm_settings(source.path).get("text_mask", False))
     text = load_conditioner(source.path, source.tokenizer, use_mask=use_mask, **picking)
@@ -196,9 +197,9 @@ def open_session(
     loaded(vae)
     notes = correction_notes((source.path, "scheduler"), (source.path, "unet"), (source.vae, "vae"))
     session = Session(unet, vae, text, schedule, runtime.device, notes)
-    if backend == "openvino":
-        session.unet = OpenVINOUNet(unet, (root := user_cache()) and root / "openvino")
-        session.notes += ("OpenVINO compiles the U-Net for a size and number of pictures when it first meets them; what it read is kept",)
+    if backend in ENGINES:
+        session.unet = ENGINES[backend](unet, (root := user_cache()) and root / backend)
+        session.notes += (f"{backend} compiles the U-Net for a size and number of pictures when it first meets them; what it read is kept",)
     names = ("text_encoder", "vae", *(("unet",) if backend == "torch" else ()))
     return fuse_networks(session, names) if fuse else session
 

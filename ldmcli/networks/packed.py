@@ -42,18 +42,28 @@ class PackedConv(nn.Module):
         self.bias = None if conv.bias is None else frozen(conv.bias)
         self.padding, self.stride = [int(side) for side in conv.padding], list(conv.stride)
         self.usual = tuple(conv.kernel_size) == (3, 3) and self.padding == [1, 1] and self.stride == [1, 1]
-        self.packs = True
+        self.packs, self.keeps = True, True
         self.spread: Tensor | None = None
         """(16, I, O), where Winograd's algorithm convolves; `weight` is then without values."""
+        self.spreads, self.packed_for = False, list[int]()
+        """How it is packed: whether for Winograd's algorithm, and the shape of its first input."""
 
     def forward(self, x: Tensor, *, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
         """x: (B, I, h, w). bias: (O,), instead of the layer's own; added: (B, O, h', w'), to the result. Returns (B, O, h', w')."""
         bias = self.bias if bias is None else bias
         if not self.packs:
-            plain = F.conv2d(x, self.weight, bias, tuple(self.stride), tuple(self.padding))
-            return plain if added is None else plain + added
+            result = F.conv2d(x, self.weight, bias, tuple(self.stride), tuple(self.padding))
+            return result if added is None else result + added
+        plain = None if self.keeps else self.weight
         if not self.weight.is_mkldnn and self.spread is None:
             self._pack(x)
+        result = self._convolved(x, bias, added)
+        if plain is not None:
+            self.weight, self.spread = plain, None
+            let_go(plain)
+        return result
+
+    def _convolved(self, x: Tensor, bias: Tensor | None, added: Tensor | None) -> Tensor:
         if self.spread is not None:
             return winograd.convolve(x, self.spread, bias, added)
         place = (self.padding, self.stride, [1, 1], 1)
@@ -64,11 +74,13 @@ class PackedConv(nn.Module):
         return result
 
     def _pack(self, x: Tensor) -> None:
-        if self.usual and winograd.pays(x, self.weight):
+        if not self.packed_for:
+            self.spreads, self.packed_for = self.usual and winograd.pays(x, self.weight), list(x.shape)
+        if self.spreads:
             self.spread, packed = winograd.transformed(self.weight).detach(), self.weight.to("meta")
         else:
             packed = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[attr-defined,call-arg]
-                self.weight.to_mkldnn(), self.padding, self.stride, [1, 1], 1, list(x.shape)
+                self.weight.to_mkldnn(), self.padding, self.stride, [1, 1], 1, self.packed_for
             )
         self.weight = frozen(packed)
 
@@ -157,6 +169,13 @@ class SideBySide(nn.Module):
 def used_in_place(weight: Tensor) -> bool:
     """Whether a linear layer's weight is left in its file."""
     return weight.numel() >= IN_PLACE and stays_in_file(weight)
+
+
+def packed_in_turn(network: nn.Module) -> None:
+    """Let convolutions whose weights are in their file pack them at every call, for as long as it takes: no more than one is in memory."""
+    for layer in network.modules():
+        if isinstance(layer, PackedConv) and stays_in_file(layer.weight):
+            layer.keeps = False
 
 
 def unpacked(network: nn.Module) -> None:

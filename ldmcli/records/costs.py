@@ -21,13 +21,20 @@ class PeerTimes:
     """The same pictures from another implementation, drawn in turn with ours. ratio: median of their seconds over ours, run by run."""
 
     peer: str
+    precision: str
+    """What it computed in, in words."""
     total_s: Spread
     ours_s: Spread
     ratio: float
     ratio_ci95: tuple[float, float]
-    num_unet_calls: int
+    num_unet_calls: int | None
+    """None where that cannot be looked at."""
+    growth_bytes: int
+    """Most memory that was held beyond what there was before it was opened, while it drew first; as the row's."""
     max_difference: float | None
     """Largest difference of any value of the pictures, in levels of 0 to 255; None where a picture is not finite."""
+    psnr: float | None
+    """Of the pictures to ours, in dB, mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,8 @@ class BenchRow:
     weight_bytes: dict[str, int] | None = None
     peak_vram_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    growth_bytes: int | None = None
+    """Most memory that was held beyond what there was before the model was opened: of the GPU where there is one, else of the process."""
     psnr_vs_fp32: float | None = None
     nonfinite: int | None = None
     flops: dict[str, int] | None = None

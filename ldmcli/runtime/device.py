@@ -1,6 +1,7 @@
 """Which device and which precision, and why."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +84,12 @@ def half_precision(device: torch.device, dtype: torch.dtype) -> str:
         if has.get("architecture") == "x86_64":
             return next((f"native ({unit})" for unit in units if has.get(unit)), "emulated")
     return "unknown"
+
+
+def cpu_bf16_unit() -> str | None:
+    """amx_bf16 or avx512_bf16, what this processor has for products in bf16; None where it has neither or that cannot be known."""
+    found = re.search(r"native \((.+)\)", half_precision(torch.device("cpu"), torch.bfloat16))
+    return found[1] if found else None
 
 
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")

@@ -1,6 +1,7 @@
 """How much memory this process and its GPU hold, now and at most."""
 
 import ctypes
+import gc
 import os
 import resource
 import sys
@@ -76,3 +77,18 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): sets the peak resident set size to the current one
+
+
+class Growth:
+    """How much more memory is held at most than when this was made: of a GPU, if that is where it is computed, else of this process."""
+
+    def __init__(self, device: torch.device) -> None:
+        gc.collect()
+        give_back()
+        now = memory(device)
+        self.device, self.before = device, now.rss_bytes if now.vram_bytes is None else now.vram_bytes
+
+    def peak_bytes(self) -> int:
+        """Since the last `reset_peak`."""
+        now = memory(self.device)
+        return (now.peak_rss_bytes if now.peak_vram_bytes is None else now.peak_vram_bytes) - self.before

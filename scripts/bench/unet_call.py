@@ -25,7 +25,7 @@ from ldmcli.models.loading import load_unet, load_vae
 from ldmcli.models.source import BUNDLED
 from ldmcli.networks.attention import TextContext
 from ldmcli.networks.inference import InferenceUNet, prepare_decoder
-from ldmcli.networks.openvino import PRECISIONS, OpenVINOUNet
+from ldmcli.networks.openvino import OpenVINOUNet
 from ldmcli.networks.unet import UNet
 from ldmcli.runtime.device import set_threads
 from ldmcli.runtime.files import user_cache
@@ -59,7 +59,7 @@ def backend_calls(model: Path, x: Tensor, t: Tensor, states: Tensor, precisions:
     """`--backend openvino`: what the package exports."""
     calls = {}
     for precision in precisions:
-        dtype = {name: dtype for dtype, name in PRECISIONS.items()}[precision]
+        dtype = {name: dtype for dtype, name in OpenVINOUNet.precisions.items()}[precision]
         root = user_cache()
         ours = OpenVINOUNet(load_unet(model).to(dtype), root and root / "openvino")
         kept, latents = TextContext(states.to(dtype), remember=True), x.to(dtype)

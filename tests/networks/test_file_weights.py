@@ -10,11 +10,12 @@ from inference_pairs import KINDS, compare, inputs, random_values
 from safetensors.torch import load_file, save_file
 
 from ldmcli.models.weights import TYPES, read_tensors
-from ldmcli.networks import file_weights, packed
+from ldmcli.networks import file_weights, packed, winograd
+from ldmcli.networks.attention import TextContext
 from ldmcli.networks.configs import UNetConfig
 from ldmcli.networks.file_weights import let_go, stays_in_file
 from ldmcli.networks.inference import InferenceUNet
-from ldmcli.networks.packed import PackedConv, PackedLinear
+from ldmcli.networks.packed import PackedConv, PackedLinear, packed_in_turn
 from ldmcli.networks.unet import UNet
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="counts pages as Linux tells of them")
@@ -117,6 +118,23 @@ def test_a_copy_that_multiplies_in_place_answers_as_the_plain_network(kind, from
     linears = [layer for layer in copy.modules() if isinstance(layer, PackedLinear)]
     assert {layer.packed is None for layer in linears} == ({True} if from_numbers == 1 else {True, False})
     assert not any(stays_in_file(layer.weight) for layer in copy.modules() if isinstance(layer, PackedConv) and not layer.weight.is_mkldnn)
+
+
+@torch.no_grad()
+@pytest.mark.skipif(not packed.can_pack(), reason="this torch lacks the operations that the copies are made of")
+@pytest.mark.parametrize("fewest", [2**20, 1], ids=["oneDNN", "Winograd"])
+def test_convolutions_packed_in_turn_answer_in_the_same_bytes_and_stay_in_their_file(fewest, of_files, monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST_TILES", fewest)
+    monkeypatch.setattr(winograd, "NARROWEST", 1)
+    plain = of_files[next(iter(KINDS))]
+    kept, in_turn = InferenceUNet(plain), InferenceUNet(plain)
+    packed_in_turn(in_turn)
+    convolutions = [layer for layer in in_turn.modules() if isinstance(layer, PackedConv)]
+    for rows in (2, 1, 2):
+        latents, timesteps, text = inputs(rows, (8, 8), guided=False)
+        assert torch.equal(*(unet(latents, timesteps, TextContext(*text)) for unet in (kept, in_turn)))
+        assert all(stays_in_file(layer.weight) and layer.spread is None for layer in convolutions)
+    assert any(layer.spreads for layer in convolutions) == (fewest == 1)
 
 
 @LINUX

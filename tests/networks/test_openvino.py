@@ -10,20 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from exported_inputs import CASES, SMALL, inputs
 
 from ldmcli.errors import UsageError
-from ldmcli.networks.attention import TextContext
-from ldmcli.networks.openvino import OpenVINOUNet, check_openvino
-from ldmcli.networks.openvino_cache import MARK, entry_name, is_whole
-from ldmcli.networks.unet import UNet, UNetConfig
+from ldmcli.networks.export_cache import MARK, entry_name, is_whole
+from ldmcli.networks.openvino import OpenVINOUNet
+from ldmcli.networks.unet import UNet
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
-
-SMALL = UNetConfig(
-    sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16,
-    attention_head_dim=4, norm_num_groups=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "UpBlock2D"),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +32,7 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("exported")
 
 
+<<<<<<< HEAD
 def inputs(rows=2, size=(8, 8), length=5, *, masked=False, apart=False):
     """Of a guided call, whose halves are alike; apart: of pictures and timesteps of their own."""
     generator = torch.Generator().manual_seed(1)
@@ -51,6 +46,8 @@ def inputs(rows=2, size=(8, 8), length=5, *, masked=False, apart=False):
 CASES = [{}, {"rows": 3, "size": (8, 7), "masked": True, "apart": True}]
 
 
+=======
+>>>>>>> speed
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES, ids=["guided", "odd side, masked, timesteps of their own"])
 def test_it_answers_what_the_plain_network_answers(unet, cache, case):
@@ -116,9 +113,9 @@ def test_other_weights_shapes_and_versions_have_other_entries(unet):
 
 def test_other_devices_and_precisions_are_refused():
     with pytest.raises(UsageError, match="fp32 or bf16"):
-        check_openvino(torch.device("cpu"), torch.float16)
+        OpenVINOUNet.check(torch.device("cpu"), torch.float16)
     with pytest.raises(UsageError, match="the device is cuda"):
-        check_openvino(torch.device("cuda"), torch.float32)
+        OpenVINOUNet.check(torch.device("cuda"), torch.float32)
 
 
 @torch.no_grad()

@@ -107,7 +107,7 @@ ELSEWHERE = {
     "data/cache_entry.py",  # caches have their own mark of what is whole
     "data/locks.py",
     "data/npy_rows.py",
-    "networks/openvino_cache.py",  # a folder, renamed when it is whole
+    "networks/export_cache.py",  # a folder, renamed when it is whole
     "training/checkpoints.py",  # a folder of its own, renamed when it is whole
     "engine/train/run_log.py",  # appended to
 }

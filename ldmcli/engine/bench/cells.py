@@ -26,7 +26,7 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Place, Progress
 from ldmcli.reports.bench_files import save_bench
 from ldmcli.runtime.device import Runtime, half_precision, select_runtime
-from ldmcli.runtime.memory import memory, reset_peak
+from ldmcli.runtime.memory import Growth, memory, reset_peak
 
 UNDISTURBED = 0.95
 """Share of the time with a processor below which the user is told."""
@@ -105,6 +105,7 @@ class Bench:
         """All configurations of one precision with one session."""
         runtime, first = select_runtime(self.config.device, dtype), len(self.rows)
         yield from self.peak(runtime)
+        growth = Growth(runtime.device)
         session, load_s = self.open(runtime, fuse=self.fuse, backend=self.config.backend)
         yield from map(Note, session.notes if not first else ())
         if self.config.compile:
@@ -112,7 +113,7 @@ class Bench:
         yield from too_large(session, self.resolvable(session, cells))
         for cell in cells:
             try:
-                self.rows.append((yield from self.measure_cell(session, runtime, cell, load_s)))
+                self.rows.append((yield from self.measure_cell(session, runtime, cell, load_s, growth)))
             except Exception as error:  # whatever it is, the other configurations still run
                 self.rows.append(asked_row(cell, error=self.note_failure(error)))
             self.save()
@@ -124,22 +125,25 @@ class Bench:
 
     def compare(self, name: str, session: Session, runtime: Runtime, cells: list[GenerateConfig], first: int) -> Iterator[Event]:
         """The configurations of one precision, whose rows stand from `first` on, in turn with another tool. Its absence stops nothing."""
-        from ldmcli.engine.bench.peers import PEERS, compare_row
+        from ldmcli.engine.bench.peers.turns import compare_row, left_out, open_peer
 
         try:
-            peer = PEERS[name](self.source, runtime)
-        except LdmError as error:
-            yield Note(f"{name} is left out: {error.message} {error.hint}", warning=True)
+            opened = open_peer(name, self.source, runtime, session)
+        except Exception as error:  # not there, cannot draw this, or broken
+            yield left_out(name, error)
             return
+        if opened.peer.precision != runtime.dtype_name:
+            yield Note(f"{name} computes in {opened.peer.precision}")
         for place, cell in enumerate(cells, first):
-            row = self.rows[place]
-            if row.error:
+            if (row := self.rows[place]).error:
                 continue
             yield Progress(f"{label(row)} against {name}", place, len(self.rows))
+            settings = resolve_settings(cell, session, self.model_defaults)
             try:
-                settings = resolve_settings(cell, session, self.model_defaults)
-                found = compare_row(session, peer, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
+                found = compare_row(session, opened, settings, cell, self.seed, runs=self.config.runs, warmup=self.config.warmup)
                 self.rows[place] = replace(row, compare=[*(row.compare or []), found])
+            except UsageError as error:  # it cannot do this configuration
+                yield left_out(name, error, f"{label(row)}: ")
             except Exception as error:
                 self.rows[place] = replace(row, error=f"{name}: {self.note_failure(error)}")
             self.save()
@@ -150,8 +154,10 @@ class Bench:
             with suppress(UsageError):  # the cell itself will tell
                 yield resolve_settings(cell, session, self.model_defaults)
 
-    def measure_cell(self, session: Session, runtime: Runtime, cell: GenerateConfig, load_s: float) -> Generator[Event, None, BenchRow]:
-        """Warm up, time the runs, and hold the result against fp32 and the machine. Returns the row."""
+    def measure_cell(
+        self, session: Session, runtime: Runtime, cell: GenerateConfig, load_s: float, growth: Growth
+    ) -> Generator[Event, None, BenchRow]:
+        """Warm up, time the runs, and hold the result against fp32 and the machine. growth: since before the session. Returns the row."""
         settings = resolve_settings(cell, session, self.model_defaults)
         row = replace(asked_row(cell, settings), load_s=load_s)
         reset_peak(session.device)
@@ -163,11 +169,11 @@ class Bench:
             run = draw_batch(session, settings, cell.prompts[0], self.seed, cell.batch_size)
             if number >= 0:
                 runs.append(run)
-        used = memory(session.device)
+        used, grown = memory(session.device), growth.peak_bytes()
         truth = None if runtime.dtype_name == "fp32" else self.truth[fp32(cell)]
         if runtime.dtype_name == "fp32":
             self.truth[fp32(cell)] = runs[-1].pictures
-        row = replace(row, peak_vram_bytes=used.peak_vram_bytes, peak_rss_bytes=used.peak_rss_bytes)
+        row = replace(row, peak_vram_bytes=used.peak_vram_bytes, peak_rss_bytes=used.peak_rss_bytes, growth_bytes=grown)
         return measured_row(row, session, settings, cell, runs, truth, self.peaks[runtime.dtype_name])
 
     def extras(self) -> Iterator[Event]:

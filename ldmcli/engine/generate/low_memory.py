@@ -13,6 +13,7 @@ from ldmcli.models.loading import load_text_encoder, load_unet, load_vae
 from ldmcli.models.lora import with_loras
 from ldmcli.models.source import Source
 from ldmcli.networks.attention import TextContext
+from ldmcli.networks.packed import packed_in_turn
 from ldmcli.runtime.device import Runtime
 from ldmcli.runtime.memory import give_back
 
@@ -64,6 +65,7 @@ class LowMemorySession(Session):
             del needed
             if self.fuse:
                 fuse_networks(self, [name])
+                packed_in_turn(self.unet if name == "unet" else self.vae)
 
     def _set(self, name: str, network: Any) -> None:
         setattr(self.text if name == "text_encoder" else self, "encoder" if name == "text_encoder" else name, network)

@@ -14,6 +14,7 @@ from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.generate.sheets import sheet_of
 from ldmcli.engine.plan import JobList, plan_jobs
 from ldmcli.engine.requests import Request, RequestList
+from ldmcli.engine.sampling.bf16_gain import bf16_note
 from ldmcli.engine.sampling.metadata import by_copies
 from ldmcli.engine.sampling.open_model import open_networks
 from ldmcli.engine.sampling.settings import prompt_notes
@@ -64,6 +65,7 @@ def run_generate(
     yield from run.settle(jobs)
     yield from check_memory(session, list(run.settings.values()), min(config.batch_size, len(jobs)), force=config.force)
     if run.settings:
+        yield from bf16_note(config, source, runtime, min(config.batch_size, len(jobs)))
         begin(command, writer, team, len(jobs))
     parts = yield from parts_of(config, batches(jobs, config.batch_size, run.windows))
     run.pictures = parts.pictures

@@ -16,6 +16,7 @@ from ldmcli.engine.bench.timing import draw_batch
 from ldmcli.engine.sampling.settings import resolve_settings
 from ldmcli.engine.session import open_session
 from ldmcli.models.source import find_model
+from ldmcli.networks.engines import ENGINES
 from ldmcli.records.costs import BenchReport
 from ldmcli.runtime.device import select_runtime
 
@@ -28,7 +29,7 @@ KEYS = {
 
 TIMING = {
     "load_s", "encode_s", "denoise_s", "decode_s", "total_s", "unet_call_ms", "images_per_s", "peak_vram_bytes", "peak_rss_bytes",
-    "achieved_flops_per_s", "fraction_of_peak", "cpu_share",
+    "growth_bytes", "achieved_flops_per_s", "fraction_of_peak", "cpu_share",
 }  # fmt: skip
 """What differs from run to run."""
 
@@ -104,7 +105,8 @@ def test_the_same_pictures_are_drawn_in_turn_with_diffusers(model):
     row = report_of(model, compare=("diffusers",), batch_sizes=(2,), schedulers=("ddim",), steps=(3,), runs=3).rows[0]
     (peer,) = row.compare
     assert row.error is None and peer.peer == "diffusers" and peer.num_unet_calls == row.num_unet_calls == 3
-    assert peer.max_difference < 1  # levels of 0 to 255
+    assert peer.max_difference < 1 and peer.psnr > 48  # levels of 0 to 255
+    assert peer.precision == "fp32" and 0 < peer.growth_bytes < 2**31 and 0 < row.growth_bytes < 2**31
     ratios = sorted(theirs / ours for theirs, ours in zip(peer.total_s.times, peer.ours_s.times, strict=True))
     assert peer.ratio == pytest.approx(ratios[1])
     assert ratios[0] <= peer.ratio_ci95[0] <= peer.ratio <= peer.ratio_ci95[1] <= ratios[2]
@@ -130,11 +132,17 @@ def test_the_matmul_roof_is_found_by_real_products():
     assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32) < 1e15
 
 
-@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
-def test_openvino_is_drawn_in_turn_with_and_may_be_what_is_measured(model, exported):
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_another_engine_is_drawn_in_turn_with(model, exported, name):
+    for package in ENGINES[name].packages:
+        pytest.importorskip(package)
     options = {"batch_sizes": (1,), "schedulers": ("ddim",), "steps": (2,), "runs": 1}
-    row = report_of(model, compare=("diffusers", "openvino"), **options).rows[0]
-    assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", "openvino"]
+    row = report_of(model, compare=("diffusers", name), **options).rows[0]
+    assert row.error is None and [peer.peer for peer in row.compare] == ["diffusers", name]
     assert all(peer.max_difference < 1 and peer.num_unet_calls == 2 for peer in row.compare)
-    report = report_of(model, backend="openvino", **options)
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="needs openvino")
+def test_another_engine_may_be_what_is_measured(model, exported):
+    report = report_of(model, backend="openvino", batch_sizes=(1,), schedulers=("ddim",), steps=(2,))
     assert report.env["backend"] == "openvino" and report.rows[0].error is None

@@ -6,8 +6,8 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -40,17 +40,15 @@ def is_whole(entry: Path) -> bool:
         return False
 
 
-def keep(model: Any, entry: Path) -> None:
-    """Write a model beside the entry and put it in its place. A folder that cannot be written to is no reason to stop."""
-    import openvino
-
+def keep(write: Callable[[Path], None], entry: Path) -> None:
+    """Let a network be written into a folder, and put that in the entry's place. One that cannot be written to is no reason to stop."""
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     except OSError:
         return
     try:
-        openvino.save_model(model, temporary / "unet.xml", compress_to_fp16=False)
+        write(temporary)
         sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
         (temporary / MARK).write_text(json.dumps(sizes), encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)  # a damaged one

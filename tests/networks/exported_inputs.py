@@ -13,11 +13,13 @@ SMALL = UNetConfig(
 
 
 def inputs(rows=2, size=(8, 8), length=5, *, masked=False, apart=False):
+    """Of a guided call, whose halves are alike; apart: of pictures and timesteps of their own."""
     generator = torch.Generator().manual_seed(1)
     states = torch.randn(rows, length, SMALL.cross_attention_dim, generator=generator)
     mask = (torch.arange(length) < 3).expand(rows, length) if masked else None
     steps = torch.arange(rows) * 200.0 + 100 if apart else torch.full((rows,), 500.0)
-    return torch.randn(rows, 4, *size, generator=generator), steps, TextContext(states, mask, remember=True)
+    x = torch.randn(rows, 4, *size, generator=generator)
+    return x if apart else x[: rows // 2].repeat(2, 1, 1, 1), steps, TextContext(states, mask, remember=True)
 
 
 CASES = [{}, {"rows": 3, "size": (8, 7), "masked": True, "apart": True}]

@@ -86,10 +86,10 @@ def prompts(found: Any) -> Iterator[Line]:
         if name != "diffusers":
             mark = "".join(name.partition("--")[1:])
             option = f", `{mark}`" * bool(mark) + f", `--preset {row['preset']}`" * bool(row["preset"])
-            peer = f"diffusers{', PNDM, 50 steps' * bool(row['preset'])}, by {row['their_batch_size']}"
-            yield Line(f"{row['prompts']} prompts, whole command{option}", row["seconds"][name], peer, row["seconds"]["diffusers"], "s")
+            peer = f"diffusers{' PNDM-50' * bool(row['preset'])}, by {row['their_batch_size']}"
+            yield Line(f"{row['prompts']} prompts, process{option}", row["seconds"][name], peer, row["seconds"]["diffusers"], "s")
             rate = row["pictures_a_second"]
-            yield Line(f"{row['prompts']} prompts, pictures a second{option}", rate[name], peer, rate["diffusers"], "", more=True)
+            yield Line(f"{row['prompts']} prompts, warm{option}", rate[name], peer, rate["diffusers"], "/s", more=True)
 
 
 def process(found: Any) -> Iterator[Line]:

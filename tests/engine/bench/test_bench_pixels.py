@@ -64,7 +64,7 @@ def test_everything_at_once_fits_into_80_columns(bench, exported, monkeypatch):
         "configuration",
         "bf16",
         "dpm++2m-sde-karras",
-        "ldm [s]",
+        "ldm s",
         "text_encoder",
         "StableDiffusionPipeline",
         "pixels",

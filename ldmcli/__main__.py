@@ -21,12 +21,11 @@ def run() -> None:
     from ldmcli.console import streams
     from ldmcli.runtime import signals
     from ldmcli.runtime.ending import EXIT_CODES
-    from ldmcli.runtime.launcher import process_count
 
     streams.secure()
     with signals.listen(whole_process=True):
         code = streams.finish(_run())
-    if process_count() > 1 or code in EXIT_CODES.values():
+    if os.environ.get("WORLD_SIZE", "1") != "1" or code in EXIT_CODES.values():
         # torch is taken down under gloo's threads where something still holds the connections, and the process would abort. And while
         # Python takes itself down, a second signal would kill it: another code.
         os._exit(code)

@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -132,11 +133,13 @@ def failed(message: str, hint: str, exit_code: int) -> int:
 
 
 def tell_others(message: str, hint: str, exit_code: int) -> None:
-    """Where a launcher started several. After a signal there is no time to."""
-    if os.environ.get("WORLD_SIZE", "1") != "1" and exit_code not in EXIT_CODES.values():
+    """Where a launcher started several. After a signal there is no time to, and where torch would not fit it is left alone."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and exit_code not in (*EXIT_CODES.values(), OutOfMemory.exit_code):
         from ldmcli.runtime.meeting import tell_failure
 
-        tell_failure(message, hint, exit_code)
+        with suppress(NotFound):
+            check_folder()
+            tell_failure(message, hint, exit_code)
 
 
 def without_debug(arguments: list[str]) -> tuple[list[str], bool]:

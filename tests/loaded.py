@@ -31,12 +31,11 @@ def state_of(model: Path, name: str) -> tuple[object, ...]:
 
 
 @contextmanager
-def loading_once() -> Iterator[None]:
-    """While this lasts, a network is read the first time, and copied as long as its files are the same ones.
+def loading_once(known: dict[tuple[object, ...], nn.Module]) -> Iterator[None]:
+    """While this lasts, a network is read the first time, and copied as long as its files are the same ones. known: those that were read.
 
     One whose weights stay in their file is always read.
     """
-    known: dict[tuple[object, ...], nn.Module] = {}
     read = loading._load
 
     def load(files: loading.Files, model: Path, picking: Any) -> Any:

@@ -86,7 +86,10 @@ class ExportedUNet(UNet, ABC):
         """Raise NotFound where the package is missing, UsageError where it is not for this device or precision."""
         missing = [name for name in cls.packages if find_spec(name) is None]
         if missing:
-            raise NotFound(f"{cls.engine} needs {' and '.join(missing)}.", hint=f"Get it with: pip install {' '.join(missing)}")
+            raise NotFound(
+                f"{cls.engine} needs the package{'s' * (len(missing) > 1)} {' and '.join(missing)}.",
+                hint=f"Get it with: pip install {' '.join(missing)}",
+            )
         if device.type != "cpu":
             raise UsageError(f"{cls.engine} runs on a CPU here, and the device is {device}.", hint="Add --device cpu.")
         if dtype not in cls.precisions:

@@ -55,13 +55,14 @@ class PackedConv(nn.Module):
             result = F.conv2d(x, self.weight, bias, tuple(self.stride), tuple(self.padding))
             return result if added is None else result + added
         plain = None if self.keeps else self.weight
-        if not self.weight.is_mkldnn and self.spread is None:
-            self._pack(x)
-        result = self._convolved(x, bias, added)
-        if plain is not None:
-            self.weight, self.spread = plain, None
-            let_go(plain)
-        return result
+        try:
+            if not self.weight.is_mkldnn and self.spread is None:
+                self._pack(x)
+            return self._convolved(x, bias, added)
+        finally:
+            if plain is not None:
+                self.weight, self.spread = plain, None
+                let_go(plain)
 
     def _convolved(self, x: Tensor, bias: Tensor | None, added: Tensor | None) -> Tensor:
         if self.spread is not None:

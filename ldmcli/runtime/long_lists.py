@@ -83,4 +83,7 @@ class StoredTexts(MadeWhenAsked[str]):
 
 
 def _of_the_disk(what: str, error: OSError) -> LdmError:
-    return LdmError(f"cannot {what} a temporary file in {tempfile.gettempdir()}: {error.strerror}.", hint="TMPDIR names another folder.")
+    return LdmError(
+        f"cannot {what} a temporary file in {tempfile.tempdir or 'any folder for such'}: {error.strerror}.",
+        hint="TMPDIR names another folder.",
+    )

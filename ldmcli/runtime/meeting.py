@@ -85,8 +85,6 @@ def tell_failure(message: str, hint: str, exit_code: int) -> None:
 
 def _open_store(index: int, count: int, seconds: float) -> Any:
     """Raises LdmError where nobody keeps it within so many seconds, or where it should be is not said."""
-    from torch._C._distributed_c10d import PrefixStore, TCPStore  # where torch.distributed has them from; it does not list them
-
     said, hint = "the processes of this run did not find each other: ", "Start them with torchrun; for one process: unset WORLD_SIZE"
     try:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -94,6 +92,10 @@ def _open_store(index: int, count: int, seconds: float) -> Any:
         raise LdmError(f"{said}{error.args[0]} is not set.", hint=hint) from None
     except ValueError as error:
         raise LdmError(f"{said}MASTER_PORT: {error}", hint=hint) from None
+    if not 0 < port < 2**16:
+        raise LdmError(f"{said}MASTER_PORT: {port} is no port.", hint=hint)
+    from torch._C._distributed_c10d import PrefixStore, TCPStore  # where torch.distributed has them from; it does not list them
+
     keeps = index == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     if not keeps:
         _knock(host, port, seconds)
@@ -111,9 +113,9 @@ def _knock(host: str, port: int, seconds: float) -> None:
         try:
             socket.create_connection((host, port), timeout=5).close()
             return
-        except (OSError, OverflowError) as error:  # also a name that is not known yet
+        except OSError as error:  # also a name that is not known yet
             if time.monotonic() > last:
-                raise _missing([0], f"does not answer at {host}:{port} ({error})") from None
+                raise _missing([0], f"does not answer at {f'[{host}]' if ':' in host else host}:{port} ({error})") from None
         time.sleep(POLL_S)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -45,11 +46,25 @@ def leave():
     os.close(reader)
 
 
+def leave_after_a_line():
+    """`| head -1`."""
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    os.close(writer)
+
+    def read():
+        with open(reader) as lines:
+            lines.readline()
+
+    threading.Thread(target=read, daemon=True).start()
+
+
 STREAMS = {  # what becomes of them, exit code, does stdout hold a path, what stderr ends with
     "a full device": (lambda: onto_full(1), 1, False, FULL),
     "a full device for talk": (lambda: onto_full(2), 0, True, ""),
     "closed stderr": (lambda: os.close(2), 0, True, ""),
     "a reader that left": (leave, 0, False, ""),
+    "a reader of one line": (leave_after_a_line, 0, False, ""),
     "an encoding without the characters": (lambda: sys.stdout.reconfigure(encoding="cp1252"), 0, True, ""),
 }
 

@@ -100,7 +100,7 @@ def test_workers_that_keep_dying_end_the_run_with_advice(data, one, monkeypatch)
 
 def test_signals_to_the_whole_group_do_not_end_the_workers_which_do_without_torch(data, two):
     two.read(data.images, 8, "center")
-    assert not two.pool.submit(eval, "'torch' in __import__('sys').modules").result()  # seconds and memory of each worker
+    assert not two.pool.submit(eval, "'torch' in __import__('sys').modules").result(60)  # seconds and memory of each worker
     before = pids(two)
     for pid in before:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):

@@ -22,10 +22,15 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
+LOADED = {}
+"""Networks that tests of this folder have loaded."""
+
+
+@pytest.fixture(scope="module", autouse=True)
 def loaded_once():
-    """A network is built and filled once for all tests, as long as its files stay the same ones; tests/models is about loading."""
-    with loading_once():
+    """A network is built and filled once for all tests of this folder, as long as its files stay the same ones. tests/models, which is
+    about loading and may run in the same worker, knows nothing of it."""
+    with loading_once(LOADED):
         yield
 
 

@@ -8,7 +8,7 @@ from ldmcli.networks.unet import UNetConfig
 SMALL = UNetConfig(
     sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16,
     attention_head_dim=4, norm_num_groups=8, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-    up_block_types=("UpBlock2D", "UpBlock2D"),
+    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
 )  # fmt: skip
 
 

@@ -165,7 +165,7 @@ def test_torchrun_ends_the_others_itself(tmp_path):
     assert not store.check(["ldm/here/1"])
 
 
-@pytest.mark.parametrize(("name", "text"), [("MASTER_ADDR", ""), ("MASTER_PORT", "here")])
+@pytest.mark.parametrize(("name", "text"), [("MASTER_ADDR", ""), ("MASTER_PORT", "here"), ("MASTER_PORT", "99999")])
 def test_variables_that_lead_nowhere_are_named(monkeypatch, name, text):
     for variable, value in {**rendezvous(2, 1), "RANK": "0", name: text}.items():
         monkeypatch.setenv(variable, value)

@@ -23,8 +23,11 @@ def write_frames(
 ) -> Iterator[Path]:  # fmt: skip
     """A file for each prompt, named by the numbers of its frames. kind: strip or gif; provenance: see encode_picture. Frames that failed
     are left out."""
-    for sequence in dict.fromkeys(job.sequence for job in jobs if job.sequence is not None):
-        numbers = [job.number for job in jobs if job.sequence == sequence]
+    sequences: dict[int, list[int]] = {}
+    for job in jobs:
+        if job.sequence is not None:
+            sequences.setdefault(job.sequence, []).append(job.number)
+    for numbers in sequences.values():
         pictures = [_read(done[number].path) for number in numbers if number in done]
         if not pictures:
             continue

@@ -64,10 +64,11 @@ def run_generate(
     run = Run(config, source, session, runtime, writer, command.threads, team)
     yield from run.settle(jobs)
     yield from check_memory(session, list(run.settings.values()), min(config.batch_size, len(jobs)), force=config.force)
+    drawn = batches(jobs, config.batch_size, run.windows)
     if run.settings:
-        yield from bf16_note(config, source, runtime, min(config.batch_size, len(jobs)))
+        yield from bf16_note(config, source, runtime, len(drawn[0]))
         begin(command, writer, team, len(jobs))
-    parts = yield from parts_of(config, batches(jobs, config.batch_size, run.windows))
+    parts = yield from parts_of(config, drawn)
     run.pictures = parts.pictures
     run.timing["load_s"] = time.perf_counter() - started
     yield from _draw_all(run, parts, resumable=command.manifest is not None)

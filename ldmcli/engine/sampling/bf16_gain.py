@@ -46,7 +46,9 @@ def gain_of(unit: str | None, pictures: int) -> Gain | None:
 
 def bf16_note(config: GenerateConfig, source: Source, runtime: Runtime, pictures: int) -> Iterator[Note]:
     """A line where bf16 would help and was not thought of. pictures: at once."""
-    if config.dtype != "auto" or config.backend != "torch" or runtime.device.type != "cpu" or source.path != BUNDLED or source.loras:
+    if config.dtype != "auto" or config.backend != "torch" or not config.fuse or runtime.device.type != "cpu":
+        return
+    if source.path != BUNDLED or source.vae != BUNDLED or source.loras or config.width or config.height:  # nothing else was measured
         return
     gain = gain_of(cpu_bf16_unit(), pictures)
     if gain and gain.factor > WORTH_SAYING:

@@ -8,6 +8,8 @@ from ldmcli.engine.generate.low_memory import is_offloaded, open_low_memory
 from ldmcli.engine.sampling.settings import resolve_settings
 from ldmcli.engine.session import open_session
 from ldmcli.models.source import find_model
+from ldmcli.networks.file_weights import stays_in_file
+from ldmcli.networks.packed import PackedConv
 from ldmcli.runtime.device import select_runtime
 
 
@@ -44,3 +46,17 @@ def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(
     half = open_low_memory(find_model("bundled"), select_runtime("cpu", "bf16"), vae_dtype="bf16")
     assert estimate.unet_bytes(half, whole, 1) * 2 == estimate.unet_bytes(session, whole, 1)
     assert next(half.vae.parameters()).dtype == torch.bfloat16 and is_offloaded(half.vae)
+
+
+def test_low_memory_keeps_no_packed_copy_of_what_is_in_its_file(generate, tmp_path, monkeypatch):
+    sessions = []
+
+    def opened(*arguments, **options):
+        sessions.append(open_low_memory(*arguments, **options))
+        return sessions[-1]
+
+    monkeypatch.setattr("ldmcli.networks.file_weights.SMALLEST", 1)
+    monkeypatch.setattr("ldmcli.engine.generate.run.open_low_memory", opened)
+    assert generate("a dog", "--steps", "2", "--low-memory", "-o", tmp_path / "dog.png")[0] == 0
+    layers = [layer for layer in sessions[0].vae.modules() if isinstance(layer, PackedConv)]  # the network that was used last
+    assert layers and all(not layer.keeps and stays_in_file(layer.weight) for layer in layers)

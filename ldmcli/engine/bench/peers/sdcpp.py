@@ -54,8 +54,10 @@ class StableDiffusionCppPeer:
 
     def prepare(self, session: Session, solver: Solver) -> None:
         """See Peer."""
-        if solver.name not in METHODS or solver.settings["spacing"] != "linspace":
+        if solver.name not in METHODS:
             raise UsageError(f"stable-diffusion.cpp does not take the steps of {solver.name}.", hint="Add --scheduler euler.")
+        if (spacing := solver.settings["spacing"]) != "linspace":
+            raise UsageError(f"stable-diffusion.cpp does not space {solver.name}'s steps as {spacing}.", hint="Add --spacing linspace.")
         method = self.sd.SampleMethod[METHODS[solver.name]]
         self.steps = {"sample_method": method, "scheduler": self.sd.Scheduler.DISCRETE}
 

@@ -6,6 +6,7 @@ import pytest
 from children import ldm as ldm_process
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 
+from ldmcli.engine.train import listing
 from ldmcli.records.training import TrainDone
 
 ENDLESS = 1_000_000
@@ -63,3 +64,17 @@ def test_after_kill_9_the_newest_checkpoint_is_whole_and_the_run_goes_on(trainer
     done, expected = resumed(coco, model, run, 2)
     assert done.step == expected
     assert [row["step"] for row in log_of(run)] == list(range(1, expected + 1))
+
+
+def test_sigusr1_while_the_data_is_listed_ends_nothing(trainer, monkeypatch):
+    """Listed before the run listens, where a signal that nobody hears would end the process."""
+    original = listing.captioned
+
+    def captioned(config):
+        signal.raise_signal(signal.SIGUSR1)
+        return original(config)
+
+    monkeypatch.setattr(listing, "captioned", captioned)
+    process, run = trainer()
+    wait_for(lambda: steps_logged(run) >= 1, process)
+    assert process.running(), process.said()

@@ -1,6 +1,7 @@
 """What train-vae and train-unet have in common on the command line."""
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,9 @@ C = TypeVar("C", bound=TrainConfig)
 
 def resolve_config(invocation: Invocation, kind: type[C]) -> C:
     """The run's config; without -o the next free folder. Raises UsageError."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # asks a run to save; until it listens there is nothing to save, and nothing to die of
+    # It asks a run to save: until the run listens there is nothing to save, and nothing to die of.
+    with suppress(ValueError):  # outside the main thread, where nothing listens either
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     check_whole_networks()  # before the data is looked at, which may take long
     given = newest_of_itself(invocation.given(kind))
     if "data" not in given:

@@ -2,7 +2,7 @@
 
 from ldmcli.commands.builder import command
 from ldmcli.commands.settings import Invocation
-from ldmcli.commands.training import resolve_config
+from ldmcli.commands.training import listed, resolve_config
 from ldmcli.config.shared import OfflineOptions, ReportOptions
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.console import output
@@ -22,9 +22,7 @@ def train_vae(invocation: Invocation) -> None:
     if config.init:
         find_component(config.init, "vae", alone=True)
 
-    from ldmcli.engine.train.listing import captioned_alone
-
-    data = captioned_alone(config)  # a mistake in the captions fails before torch is loaded
+    data = listed(config)  # a mistake in the captions, or another run's checkpoint, fails before torch is loaded
 
     from ldmcli.engine.train import vae as engine
 

@@ -3,13 +3,16 @@
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
 from ldmcli.runtime.launcher import check_whole_networks, process_count
+
+if TYPE_CHECKING:
+    from ldmcli.data.captioned import CaptionedImages
 
 C = TypeVar("C", bound=TrainConfig)
 
@@ -28,6 +31,17 @@ def resolve_config(invocation: Invocation, kind: type[C]) -> C:
     config = kind(**{"output": free_run(invocation.command), **given})
     invocation.refuse_conflicts(config)
     return config
+
+
+def listed(config: TrainConfig) -> "CaptionedImages | None":
+    """The data of a run, once its checkpoint, if it goes on, is known to fit; None of several processes. Raises LdmError."""
+    from ldmcli.engine.train.earlier_run import refuse_other_run
+    from ldmcli.engine.train.listing import captioned_alone
+
+    data = captioned_alone(config)
+    if data is not None:
+        refuse_other_run(config, data)
+    return data
 
 
 def free_run(command: str) -> Path:

@@ -38,6 +38,13 @@ def check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
         read_header(path)
 
 
+def check_words(folder: Path) -> None:
+    """Raise NotFound where a tokenizer's folder lacks its vocabulary."""
+    names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise NotFound(f"{folder} lacks {' and '.join(missing)}.", hint="Copy the CLIP tokenizer's files there.")
+
+
 def check_tokenizer(folder: Path) -> None:
     """Raise LdmError for a tokenizer's settings that cannot be, or a file that is far too large."""
     for name, rule in SMALL.items():

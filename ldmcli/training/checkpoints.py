@@ -2,7 +2,7 @@
 
 A checkpoint is written into a temporary folder beside its place, flushed to disk and renamed; its manifest, with a
 checksum of every file, is written last. What has no valid manifest is not a checkpoint. One process at a time may write
-into a folder.
+into a folder. torch is imported where tensors are asked for, so that a run that cannot go on is refused at once.
 """
 
 import hashlib
@@ -14,17 +14,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ldmcli.errors import LdmError
 from ldmcli.readers.json_text import read_json
 from ldmcli.readers.rules import Record, check, whole
 from ldmcli.readers.tables import CHECKPOINT
 from ldmcli.runtime.files import flush
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 ANY_CHECKPOINT = Record({"format": whole(0, 2**31)}, required=("format",))
@@ -47,8 +48,10 @@ class Checkpoint:
     names: frozenset[str]
     """What `tensors` has."""
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
+    def tensors(self, name: str) -> "dict[str, Tensor]":
         """The tensors that were saved under this name."""
+        from safetensors.torch import load_file
+
         return load_file(self.path / f"{name}.safetensors")
 
     def shapes(self, name: str) -> dict[str, tuple[int, ...]]:
@@ -62,8 +65,10 @@ class Checkpoint:
             raise damaged(self.path, f"{name}.safetensors is no safetensors file: {error}") from error
 
 
-def save(folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], facts: dict[str, Any]) -> Path:
+def save(folder: Path, step: int, tensors: "dict[str, dict[str, Tensor]]", facts: dict[str, Any]) -> Path:
     """Write `folder/step-NNNNNN/`. tensors: file name -> state dict; facts: JSON-able. Replaces a checkpoint of the same step."""
+    from safetensors.torch import save_file
+
     target = folder / f"step-{step:06d}"
     temporary, replaced = folder / f".{target.name}.tmp", folder / f".{target.name}.old"
     _tidy(folder)
@@ -137,6 +142,20 @@ def damaged(path: Path, why: str) -> LdmError:
 
 def read(path: Path) -> Checkpoint:
     """Check every file against the manifest. Raises LdmError when something is missing, changed or from a newer version."""
+    found, sums = _stated(path)
+    for name, checksum in sums.items():
+        if not FILE.fullmatch(name) or not (path / name).is_file() or _checksum(path / name) != checksum:
+            raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")
+    return found
+
+
+def stated(path: Path) -> Checkpoint:
+    """What the manifest says of a checkpoint, whose files are not looked at. Raises LdmError."""
+    return _stated(path)[0]
+
+
+def _stated(path: Path) -> tuple[Checkpoint, dict[str, str]]:
+    """The checkpoint, and the checksum of each file."""
     try:
         manifest = read_json(path / "manifest.json", ANY_CHECKPOINT)
         number = manifest["format"]
@@ -149,10 +168,7 @@ def read(path: Path) -> Checkpoint:
     step, sums = manifest["step"], manifest["files"]
     if (match := NAME.fullmatch(path.name)) and int(match[1]) != step:
         raise damaged(path, f"its manifest.json is one of step {step}")
-    for name, checksum in sums.items():
-        if not FILE.fullmatch(name) or not (path / name).is_file() or _checksum(path / name) != checksum:
-            raise LdmError(f"{path / name} is missing or damaged: its checksum differs from the manifest.")
-    return Checkpoint(path, step, manifest["facts"], frozenset(Path(name).stem for name in sums))
+    return Checkpoint(path, step, manifest["facts"], frozenset(Path(name).stem for name in sums)), sums
 
 
 def later(folder: Path, step: int) -> list[Path]:

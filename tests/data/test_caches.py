@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ldmcli.data.cache import Entry, EntryWriter, data_fingerprint, decoded_pictures, filled, open_entry, timed_fingerprint, to_unit_range
+from ldmcli.data.cache import Entry, EntryWriter, decoded_pictures, filled, open_entry, to_unit_range
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
+from ldmcli.data.fingerprints import data_fingerprint, timed_fingerprint
 from ldmcli.data.pictures import read_square
 from ldmcli.records.notes import Progress
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 from made_folders import BLUE, RED, drawn, found
 
-from ldmcli.data.cache import data_fingerprint, timed_fingerprint
 from ldmcli.data.decoders import Decoders
+from ldmcli.data.fingerprints import data_fingerprint, timed_fingerprint
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_squares
 from ldmcli.errors import LdmError, UsageError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from runs import argv_for
 
-from ldmcli.data.cache import timed_fingerprint
+from ldmcli.data.fingerprints import timed_fingerprint
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_squares
 from ldmcli.runtime import remote

@@ -19,7 +19,7 @@ def make(folder: Path, *parts: str) -> Path:
             (folder / part).write_text("{}")
         else:
             (folder / part).mkdir(parents=True)
-            (folder / part / "config.json").write_text("{}")
+            (folder / part / ("tokenizer.json" if part == "tokenizer" else "config.json")).write_text("{}")
     return folder
 
 

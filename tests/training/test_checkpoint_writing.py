@@ -5,6 +5,7 @@ import shutil
 import signal
 
 import pytest
+import safetensors.torch
 import torch
 
 from ldmcli.errors import LdmError
@@ -43,7 +44,7 @@ def failing(function, at):
     return wrapped
 
 
-OWNERS = {"save_file": checkpoints, "mkdir": checkpoints.Path, "fsync": os, "replace": os, "write_text": checkpoints.Path}
+OWNERS = {"save_file": safetensors.torch, "mkdir": checkpoints.Path, "fsync": os, "replace": os, "write_text": checkpoints.Path}
 FAULTS = [("mkdir", 1), ("save_file", 1), ("save_file", 2), *(("fsync", at) for at in range(1, 5)), ("replace", 1), ("write_text", 1)]
 REPLACING = [*FAULTS, ("replace", 2)]
 """A checkpoint of the same step goes out of the way first."""
@@ -109,7 +110,7 @@ def test_an_interrupt_in_the_middle_of_a_save_cleans_up_too(folder, tensors, mon
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "save_file", interrupted)
+    monkeypatch.setattr(safetensors.torch, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(folder, 40, tensors, {})
     assert not [p for p in folder.iterdir() if p.name.startswith(".")]

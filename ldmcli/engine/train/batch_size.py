@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.engine.train.resume import find_checkpoint
+from ldmcli.engine.train.earlier_run import find_checkpoint
 from ldmcli.engine.train.training_loop import adamw
 from ldmcli.errors import OutOfMemory
 from ldmcli.records.events import Event

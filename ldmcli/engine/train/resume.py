@@ -1,58 +1,20 @@
-"""Going on from a checkpoint: which one, whether it belongs to this run, and what is told of it."""
+"""Going on from a checkpoint: restoring it, and what is told of it."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import fields, replace
-from math import prod
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.engine.train.run_folder import MAY_CHANGE, differences, plain, told_of_copies
+from ldmcli.engine.train.earlier_run import GLOBAL_BATCH, changed_settings, check_facts, find_checkpoint, settings_then, unfit
+from ldmcli.engine.train.run_settings import differences, told_of_copies
 from ldmcli.engine.train.training_loop import loop_config
-from ldmcli.errors import NotFound, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.processes import Processes
 from ldmcli.training import checkpoints
-from ldmcli.training.checkpoints import Checkpoint, damaged
+from ldmcli.training.checkpoints import Checkpoint
 from ldmcli.training.loop import lr_at
 from ldmcli.training.state import TrainState
-
-GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
-"""These may differ while their product, the pictures of a step, is the same."""
-COUNTS = ("batch_size", "grad_accum", "epochs", "max_steps")
-"""Settings of a checkpoint that are reckoned with."""
-
-
-def check_facts(found: Checkpoint) -> None:
-    """Raise LdmError where its manifest lacks what going on needs."""
-    settings = found.facts.get("settings")
-    if not isinstance(settings, dict):
-        raise damaged(found.path, "its manifest.json has no settings")
-    for name, count in [("processes", found.facts.get("processes", 1)), *((name, settings.get(name, 1)) for name in COUNTS)]:
-        if type(count) is not int or count < 1:
-            raise damaged(found.path, f"its manifest.json says {name} {count!r}"[:200])
-
-
-def find_checkpoint(config: TrainConfig, check: Callable[[Checkpoint], None] = check_facts) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint that config.resume asks for, and a warning for each that was passed over. Raises NotFound, LdmError for one that is
-    damaged and NewerFormat. check: raises LdmError for one that cannot be gone on with.
-    """
-    if config.resume is None:
-        return None, []
-    run = config.output if config.resume == "auto" else Path(config.resume)
-    if config.resume != "auto" and not run.is_dir():
-        raise NotFound(f"--resume {run}: no such run or checkpoint.")
-    if config.resume != "auto" and not (run / "checkpoints").is_dir():
-        found = checkpoints.read(run)
-        check(found)
-        return found, []
-    newest, warnings = checkpoints.newest(run / "checkpoints", check)
-    if newest is None and (config.resume != "auto" or checkpoints.later(run / "checkpoints", -1)):
-        raise NotFound(
-            f"--resume {config.resume}: {run} has no whole checkpoint.", hint=" ".join([*warnings, "Or begin anew with another -o."])
-        )
-    return newest, warnings
 
 
 def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], processes: Processes, pictures: int) -> Iterator[Event]:
@@ -63,11 +25,10 @@ def resume(state: TrainState, config: TrainConfig, settings: dict[str, Any], pro
     found = yield from _checkpoint(state, config, now, processes)
     if found is None:
         return
-    before = _settings_then(found, config)
+    before = settings_then(found, config)
     yield from told_of_copies(before, now)
-    changed = _changed(before, now)
-    if changed and not config.force:
-        raise UsageError(f"{found.path} belongs to a run with other settings: {changed}", hint="--force resumes all the same.")
+    if (changed := changed_settings(before, now)) and not config.force:
+        raise unfit(found, changed)
     state.restore(found)
     yield Note(f"resumed {found.path.name}")
     yield from _other_rates(config, before, found.step, pictures, processes.count)
@@ -85,9 +46,9 @@ def _checkpoint(
 
     def check(found: Checkpoint) -> None:
         check_facts(found)
-        before = _settings_then(found, config)
+        before = settings_then(found, config)
         list(told_of_copies(before, now))
-        state.check(found, same_network=not _changed(before, now))
+        state.check(found, same_network=not changed_settings(before, now))
 
     found, warnings = find_checkpoint(config, check) if processes.main else (None, [])
     yield from (Note(text, warning=True) for text in warnings)
@@ -96,19 +57,6 @@ def _checkpoint(
         yield Note(f"no checkpoint in {config.output} yet: starting at step 0")
         return None
     return found or checkpoints.read(newest)
-
-
-def _settings_then(found: Checkpoint, config: TrainConfig) -> dict[str, Any]:
-    """What the run of a checkpoint was made with. One of an older version says nothing of options that came later, and did what is now
-    their default."""
-    defaults = plain({f.name: f.default for f in fields(config) if isinstance(f.default, str | int | float | tuple)})
-    return {**defaults, **found.facts["settings"], "processes": found.facts.get("processes", 1)}
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What differs and may not."""
-    same_batch = prod(before[name] for name in GLOBAL_BATCH) == prod(now[name] for name in GLOBAL_BATCH)
-    return differences(before, now, MAY_CHANGE | (GLOBAL_BATCH if same_batch else set()), "then", "now")
 
 
 def _other_rates(config: TrainConfig, before: dict[str, Any], step: int, pictures: int, processes: int) -> Iterator[Note]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldmcli.data.cache import Entry, filled, fingerprint
+from ldmcli.data.cache import Entry, filled
+from ldmcli.data.fingerprints import fingerprint
 from ldmcli.data.process_group import ProcessGroup
 from ldmcli.data.row_sources import Ragged, RowSource
 from ldmcli.engine.train.initial_weights import FrozenNetworks

@@ -20,7 +20,8 @@ from ldmcli.engine.train.dry_run import plan_run
 from ldmcli.engine.train.initial_weights import initial_notes, initial_unet, load_frozen, resolve_parts, resolve_schedule
 from ldmcli.engine.train.pictures import split_pictures
 from ldmcli.engine.train.resume import resume
-from ldmcli.engine.train.run_folder import agree_on_settings, plain, run_folder
+from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
+from ldmcli.engine.train.run_settings import plain
 from ldmcli.engine.train.trainable import select_trainable
 from ldmcli.engine.train.training_loop import make_state, open_run, prefetching, run_loop
 from ldmcli.engine.train.unet_batches import Caches

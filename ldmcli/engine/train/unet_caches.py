@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from ldmcli.config.training import TrainUNetConfig
-from ldmcli.data.cache import filled, fingerprint, pixels_fingerprint, to_unit_range
+from ldmcli.data.cache import filled, pixels_fingerprint, to_unit_range
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.fingerprints import fingerprint
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource, StreamedPictures, flip_some
 from ldmcli.data.streamed import ShardImages

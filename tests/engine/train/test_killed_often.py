@@ -8,16 +8,16 @@ import sys
 import time
 
 import pytest
+import safetensors.torch
 from children import fork, ldm, ran_through
 from runs import KINDS, argv_for, assert_same_bits, newest
 
 from ldmcli.cli import main
-from ldmcli.training import checkpoints
 
 pytestmark = pytest.mark.early
 
 KILLS = 10
-WRITES = {"fsync": os, "replace": os, "save_file": checkpoints}
+WRITES = {"fsync": os, "replace": os, "save_file": safetensors.torch}
 """The calls that a save is made of, and who is asked for them."""
 
 

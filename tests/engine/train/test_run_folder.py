@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from runs import KINDS, config_for, events_of, log_of, newest, stop_after
 
-from ldmcli.data.cache import fingerprint
+from ldmcli.data.fingerprints import fingerprint
 from ldmcli.engine.train import run_folder
-from ldmcli.engine.train.run_folder import plain
+from ldmcli.engine.train.run_settings import plain
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainDone, TrainStep

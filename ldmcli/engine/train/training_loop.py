@@ -80,6 +80,11 @@ def make_state(
     return state, prepared
 
 
+def compiled(network: nn.Module, config: TrainConfig) -> Any:
+    """The network as the loss calls it: as it is, or compiled where --compile asks for that."""
+    return torch.compile(network) if config.compile else network
+
+
 def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> AdamW:
     """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
     fused = accelerator.device.type in ("cpu", "cuda")

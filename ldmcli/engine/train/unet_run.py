@@ -30,6 +30,7 @@ from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.session import Session
 from ldmcli.engine.train.context import DataSplit, GlobalBatch
 from ldmcli.engine.train.trainable import TrainableNetworks, one_network
+from ldmcli.engine.train.training_loop import compiled
 from ldmcli.engine.train.unet_batches import Batch, Caches, draw_batch, predict, shares
 from ldmcli.errors import LdmError
 from ldmcli.models.saving import keep_component, keep_tokenizer, save_pipeline_files
@@ -65,7 +66,7 @@ class UNetRun:
     ) -> None:
         """prepared: the network as the loss calls it."""
         self.config, self.trainable, self.accelerator, self.schedule = config, trainable, accelerator, schedule
-        self.network = torch.compile(prepared) if config.compile else prepared
+        self.network = compiled(prepared, config)
         self.frozen, self.cached, self.order, self.batch = trainable.frozen, caches.train, split.order, GlobalBatch.of(config, accelerator)
         self.train_rows = rows_of(split.train_rows)
         self.eval_data, self.val_rows = caches.train, torch.tensor(split.val_rows)

@@ -17,6 +17,7 @@ from ldmcli.data.row_sources import RowSource, draw_views, flip_some, rows_of
 from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.context import DataSplit, GlobalBatch
 from ldmcli.engine.train.held_out import MEAN_OF, mean_and_deviation, scale_rows
+from ldmcli.engine.train.training_loop import compiled
 from ldmcli.errors import NonFinite
 from ldmcli.metrics.psnr import block_mean, psnr
 from ldmcli.models.perceptual import Perceptual
@@ -63,7 +64,7 @@ class VAERun:
         self, config: TrainVAEConfig, split: DataSplit, vae: VAE, prepared: Any, accelerator: Any, squares: Squares, extra: ExtraLosses,
     ) -> None:  # fmt: skip
         """prepared: the network as the loss calls it."""
-        self.config, self.vae, self.prepared, self.accelerator = config, vae, prepared, accelerator
+        self.config, self.vae, self.prepared, self.accelerator = config, vae, compiled(prepared, config), accelerator
         self.skeleton = skeleton(VAE, vae.config)
         self.pixels, self.eval_data = squares.train, squares.train if squares.held_out is None else squares.held_out
         self.order, self.batch, self.views = split.order, GlobalBatch.of(config, accelerator), len(CROPS[config.crop])

@@ -14,7 +14,7 @@ WAYS = {
     "by default": {},
     "every option of drawing": {
         "steps": 3, "cfg": 2.5, "scheduler": "DPM++ 2M Karras", "negative_prompt": "blue", "cfg_rescale": 0.5, "cfg_interval": (0.1, 0.9),
-        "spacing": "trailing", "sigma_clip": False, "weighting": "a1111", "long_prompts": True, "width": 72, "height": 56,
+        "cfg_reuse": 2, "spacing": "trailing", "sigma_clip": False, "weighting": "a1111", "long_prompts": True, "width": 72, "height": 56,
         "tiled_decode": True, "upscale": 2, "resample": "lanczos",
     },
     "without guidance": {"cfg": 1, "scheduler": "ddim", "steps": np.int64(2)},
@@ -123,6 +123,13 @@ def test_every_evaluation_is_a_step_and_the_last_one_has_the_picture(pipe, sched
         assert isinstance(step.denoised, Image.Image) and step.denoised.tobytes() == pipe.decode(step.denoised_latents).tobytes()
         torch.testing.assert_close(step.guided, step.uncond + 2.0 * (step.cond - step.uncond))
     assert f"Step(1 of {calls}, timestep {steps[0].timestep:g}" in repr(steps[0])
+
+
+def test_a_direction_that_is_used_again_says_what_the_second_answer_would_be(pipe):
+    steps = list(pipe.sample("dog", seed=1, steps=4, scheduler="ddim", cfg=2.0, cfg_reuse=2))
+    for first, second in zip(steps[::2], steps[1::2], strict=True):
+        torch.testing.assert_close(second.cond - second.uncond, first.cond - first.uncond)
+        torch.testing.assert_close(second.guided, second.cond + (first.cond - first.uncond))
 
 
 def test_guidance_that_is_off_has_no_second_answer(pipe):

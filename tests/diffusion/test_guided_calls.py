@@ -1,9 +1,9 @@
-"""Guidance in an interval of the walk (Kynkaanniemi et al. 2024)."""
+"""Guidance in an interval of the walk (Kynkaanniemi et al. 2024), and by directions that are used again (Lv et al. 2024)."""
 
 import pytest
 
 from ldmcli.diffusion.catalogue import SCHEDULERS
-from ldmcli.diffusion.guidance import guided_calls
+from ldmcli.diffusion.guidance import guided_calls, reused_calls
 from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.diffusion.solver import make_solver
 
@@ -22,3 +22,21 @@ def test_halves_of_the_walk_make_a_whole_for_every_solver(name):
     early, late = (guided_calls(solver.timesteps, interval, 1000) for interval in ((0.50001, 1.0), (0.0, 0.50001)))
     assert [a + b for a, b in zip(early, late, strict=True)] == [1] * solver.num_calls
     assert early.index(False) == sum(early) > 0  # they come first, and heun's second calls with their step
+
+
+ON, OFF = True, False
+
+
+@pytest.mark.parametrize(
+    ("guided", "every", "both", "reused"),
+    [
+        ((ON,) * 5, 1, (ON,) * 5, (OFF,) * 5),
+        ((ON,) * 5, 2, (ON, OFF, ON, OFF, ON), (OFF, ON, OFF, ON, OFF)),
+        ((ON,) * 4, 9, (ON, OFF, OFF, OFF), (OFF, ON, ON, ON)),
+        ((OFF, ON, ON, ON, OFF), 2, (OFF, ON, OFF, ON, OFF), (OFF, OFF, ON, OFF, OFF)),
+        ((OFF,) * 3, 2, (OFF,) * 3, (OFF,) * 3),
+        ((), 2, (), ()),
+    ],
+)  # fmt: skip
+def test_the_first_of_every_n_guided_calls_has_a_direction_of_its_own(guided, every, both, reused):
+    assert reused_calls(guided, every) == (both, reused)

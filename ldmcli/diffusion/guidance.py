@@ -27,8 +27,8 @@ def guided_calls(timesteps: Sequence[float], interval: tuple[float, float] | Non
 def reused_calls(guided: Sequence[bool], every: int) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
     """Of the guided calls, which evaluate both answers, one in `every` from the first on, and which use the direction again.
 
-    The direction is cond - uncond, of the last call that evaluated both, as in FasterCache's CFG-Cache (Lv et al. 2024)
-    without its weights of low and high frequencies; LinearAG (Castillo et al. 2023) fits uncond to more of the past.
+    The direction is cond - uncond of the predicted noise, of the last call that evaluated both, as in FasterCache's CFG-Cache (Lv et al.
+    2024) without its weights of low and high frequencies; LinearAG (Castillo et al. 2023) fits uncond to more of the past.
     """
     places = [place for place, on in enumerate(guided) if on]
     both = set(places[::every])

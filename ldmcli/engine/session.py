@@ -116,10 +116,9 @@ class Session:
         guided_calls: for every call of the solver, whether it is; the others evaluate half as much. None: all of them.
         reused_calls: which of the others are guided by the direction of the last that was; see Predictor.
         """
-        timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
+        predict = Predictor(self.unet, context, len(start.noise), solver, guided_calls, reused_calls)
         if isinstance(self.unet, InferenceUNet | ExportedUNet):
-            self.unet.expect(timesteps)
-        predict = Predictor(self.unet, context, len(start.noise), timesteps, guided_calls, reused_calls)
+            self.unet.expect(predict.timesteps)
         start = start.to(self.device)
         yield from denoise(
             predict, solver, start.noise, guidance=guidance, rescale=rescale, step_noise=start.step_noise, picture=start.picture

@@ -108,9 +108,12 @@ def reuse_lines(during: str) -> list[Line]:
     """What --cfg-reuse adds. during: the calls that are guided."""
     return [
         Line("    if n == 2:"),
-        Line("        direction = cond - uncond", "kept until both are asked for again"),
+        Line(
+            "        direction = (cond - uncond) * solver.noise_shares[call.index]",
+            "of the predicted noise, kept for the calls that follow",
+        ),
         Line(f"    elif call.index in {during}:"),
-        Line("        uncond = cond - direction", "not evaluated here"),
+        Line("        uncond = cond - direction / solver.noise_shares[call.index]", "not evaluated here"),
     ]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from ldmcli.diffusion.guidance import guided_calls, rescale, reused_calls
 from ldmcli.diffusion.loop import last
 from ldmcli.diffusion.noise import StepNoise, noise_for
+from ldmcli.diffusion.schedule import make_schedule
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.diffusion.start import Start
 from ldmcli.engine.session import open_session
@@ -51,6 +52,8 @@ WALKS = {
     "two calls a step": ("heun", 4, 2, None, 0.0),
     "noise at every step": ("euler-a", 5, 2, None, 0.0),
     "in an interval": ("ddim", 10, 3, (0.2, 0.8), 0.0),
+    "walked by diffusers": ("deis", 5, 2, None, 0.0),
+    "Karras' stops": ("dpm++2m-karras", 6, 2, None, 0.0),
     "rescaled": ("unipc", 6, 2, (0.3, 1.0), 0.7),
     "the first alone": ("ddim", 5, 100, None, 0.0),
 }
@@ -67,9 +70,10 @@ def by_hand(session, context, solver, every, interval, phi):
         cond = session.unet(call.model_input, t, halves[1])
         answer = cond
         if interval is None or interval[0] <= call.timestep / 1000 <= interval[1]:
+            share = 1 if solver.prediction == "epsilon" else (1 + call.sigma**2) ** -0.5  # v = signal eps - sigma x_0
             if count % every == 0:
-                direction = cond - session.unet(call.model_input, t, halves[0])
-            answer, count = cond + (CFG - 1) * direction, count + 1
+                direction = share * (cond - session.unet(call.model_input, t, halves[0]))
+            answer, count = cond + (CFG - 1) * direction / share, count + 1
             answer = rescale(answer, cond, phi) if phi else answer
         try:
             call = walk.send(answer)
@@ -82,10 +86,12 @@ def session(request, model):
     return open_session(find_model(str(model)), select_runtime("cpu", "fp32"), fuse=request.param)
 
 
+@pytest.mark.parametrize("answers", ["v", "epsilon"])
 @pytest.mark.parametrize("how", WALKS)
-def test_the_walk_is_the_one_written_out(session, how):
+def test_the_walk_is_the_one_written_out(session, how, answers):
     name, steps, every, interval, phi = WALKS[how]
-    solver = make_solver(name, session.schedule, steps)
+    schedule = session.schedule if answers == "v" else make_schedule("scaled-linear", "epsilon")
+    solver = make_solver(name, schedule, steps, sigma_clip=name != "deis")
     context = session.encode_prompts(["a dog", "red"], ["blue", ""], guided=True)
     guided, reused = reused_calls(guided_calls(solver.timesteps, interval, 1000), every)
     rows = []

@@ -44,6 +44,7 @@ class DrawingArguments(TypedDict, total=False):
     preset: Literal["exact", "balanced", "fast"] | None
     cfg_rescale: float
     cfg_interval: tuple[float, float] | None
+    cfg_reuse: int | None
     spacing: Spacing | None
     sigma_clip: bool
     weighting: Literal["none", "a1111"]

@@ -61,10 +61,10 @@ class Pipeline:
         """Draw a picture: the one that `ldm generate PROMPT --seed SEED` draws, with the same record inside when it is saved.
 
         seed: None draws one, which the record names. options: negative_prompt, preset, scheduler, steps, cfg, cfg_rescale,
-        cfg_interval, spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64"), tiled_decode, upscale, resample,
-        init_image, strength, mask and variation, as `ldm generate --help` explains them; seed_to, prompt_to and share (0 to 1) for
-        a picture on the way to another. The model's defaults hold for what is not passed. Warns of a prompt that is too long and
-        of a size beyond the model's.
+        cfg_interval, cfg_reuse, spacing, sigma_clip, weighting, long_prompts, width, height, size ("64x64"), tiled_decode, upscale,
+        resample, init_image, strength, mask and variation, as `ldm generate --help` explains them; seed_to, prompt_to and share
+        (0 to 1) for a picture on the way to another. The model's defaults hold for what is not passed. Warns of a prompt that is
+        too long and of a size beyond the model's.
         """
         job, settings = plan(self._model, self._config, prompt, {"seed": seed, **options})
         return draw(self._model, job, settings)

@@ -46,7 +46,10 @@ class Step:
 
     @property
     def uncond(self) -> Tensor | None:
-        """(1, C, h, w): the network's answer for the negative prompt, None where guidance is off."""
+        """(1, C, h, w): the network's answer for the negative prompt, None where guidance is off.
+
+        With cfg_reuse, where the network was not asked for it: what the direction of the last time it was makes of `cond`.
+        """
         return self._step.uncond
 
     @property

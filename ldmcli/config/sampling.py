@@ -119,6 +119,15 @@ class SamplingOptions(SizeOptions, GuidanceOptions, SchedulerOptions, group="Sam
             Conflict(unguided, "--cfg-interval says when to guide, and --cfg 1 or less never does."),
         ),
     )  # fmt: skip
+    cfg_reuse: int | None = option(
+        None, "--cfg-reuse", "--guidance-reuse", metavar="N", help="Evaluate guidance at every Nth guided call, and use it again between.",
+        default_is="1", at_least=1, at_most=1000, per_prompt=True, sweep=True, recorded=True, before=None, conflicts=(
+            Conflict(
+                lambda options: unguided(options) and (options.cfg_reuse or 1) > 1,
+                "--cfg-reuse saves a part of guidance, and with --cfg 1 or less there is none.",
+            ),
+        ),
+    )  # fmt: skip
     weighting: Literal["none", "a1111"] = option(
         "none", "--weighting", group="Prompts", help="What brackets in a prompt mean; a1111: (word:1.3), (word) and [word] weigh.",
         per_prompt=True, sweep=True, recorded=True, before="none",

@@ -24,6 +24,17 @@ def guided_calls(timesteps: Sequence[float], interval: tuple[float, float] | Non
     return tuple(low * num_timesteps <= t <= high * num_timesteps for t in timesteps)
 
 
+def reused_calls(guided: Sequence[bool], every: int) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Of the guided calls, which evaluate both answers, one in `every` from the first on, and which use the direction again.
+
+    The direction is cond - uncond of the predicted noise, of the last call that evaluated both, as in FasterCache's CFG-Cache (Lv et al.
+    2024) without its weights of low and high frequencies; LinearAG (Castillo et al. 2023) fits uncond to more of the past.
+    """
+    places = [place for place, on in enumerate(guided) if on]
+    both = set(places[::every])
+    return tuple(i in both for i in range(len(guided))), tuple(on and i not in both for i, on in enumerate(guided))
+
+
 def rescale(guided: Tensor, cond: Tensor, phi: float) -> Tensor:
     """Give the guided prediction the spread of `cond`, mixed in by phi in 0 .. 1 (Lin et al. 2023, sec. 3.4).
 

@@ -34,6 +34,7 @@ class DenoiseStep:
     latents: Tensor
     """(B, C, h, w): x_t as the network was handed it."""
     uncond: Tensor | None
+    """(B, C, h, w): as the predictor gave it, which need not have evaluated it; None without guidance."""
     cond: Tensor
     guided: Tensor
     """(B, C, h, w): the one answer that guidance made of the two."""

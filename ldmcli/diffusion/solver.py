@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ldmcli.config.sampling import Spacing
 from ldmcli.diffusion.catalogue import Scheduler, check_spacing, check_steps, resolve
-from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, spread, timestep_at, training_sigmas
+from ldmcli.diffusion.grid import SIGMA_CLIP, float32, karras_sigmas, sigma_at, signal_noise, spread, timestep_at, training_sigmas
 from ldmcli.diffusion.multistep import dpmpp_2m, dpmpp_2m_sde, unipc
 from ldmcli.diffusion.plan import Plan, StepNoiseSource, Walk
 from ldmcli.diffusion.schedule import NoiseSchedule, Prediction
@@ -62,6 +62,12 @@ class Solver:
     def prediction(self) -> Prediction:
         """What the network answers."""
         return self.plan.prediction
+
+    @property
+    def noise_shares(self) -> tuple[float, ...]:
+        """What a difference of two answers is multiplied by to be one of predicted noise, at every call; v is signal eps - sigma x_0."""
+        ours = self.row.ours and call_scales(self.plan, self.timesteps, twice=self.row.two_calls, unit_variance=True)
+        return tuple(signal if self.prediction == "v" else 1.0 for signal, _ in ours or map(signal_noise, self.plan.sigmas))
 
     @property
     def num_calls(self) -> int:

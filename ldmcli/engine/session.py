@@ -14,6 +14,7 @@ from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.diffusion.solver import Solver
 from ldmcli.diffusion.start import Start
 from ldmcli.engine.parts import check_fit, make_codec
+from ldmcli.engine.predictor import Predictor
 from ldmcli.errors import NonFinite
 from ldmcli.models.corrections import correction_notes
 from ldmcli.models.layout import ldm_settings
@@ -108,26 +109,16 @@ class Session:
         guidance: float,
         rescale: float = 0.0,
         guided_calls: Sequence[bool] | None = None,
+        reused_calls: Sequence[bool] | None = None,
     ) -> Iterator[DenoiseStep]:
         """The loop for one batch, whatever it starts from. The context decides whether guidance is computed.
 
         guided_calls: for every call of the solver, whether it is; the others evaluate half as much. None: all of them.
+        reused_calls: which of the others are guided by the direction of the last that was; see Predictor.
         """
-        guided = len(context.states) == 2 * len(start.noise)
-        alone = context.second_half() if guided else context
-        timesteps = torch.tensor(solver.timesteps, dtype=torch.float32, device=self.device)
-        dtype = self.unet.conv_in.weight.dtype
+        predict = Predictor(self.unet, context, len(start.noise), solver, guided_calls, reused_calls)
         if isinstance(self.unet, InferenceUNet | ExportedUNet):
-            self.unet.expect(timesteps)
-
-        def predict(model_input: Tensor, index: int) -> tuple[Tensor | None, Tensor]:
-            x = model_input.to(dtype)
-            if not guided or (guided_calls is not None and not guided_calls[index]):
-                return None, self.unet(x, timesteps[index].expand(len(x)), alone)
-            x = torch.cat([x, x])
-            uncond, cond = self.unet(x, timesteps[index].expand(len(x)), context).chunk(2)
-            return uncond, cond
-
+            self.unet.expect(predict.timesteps)
         start = start.to(self.device)
         yield from denoise(
             predict, solver, start.noise, guidance=guidance, rescale=rescale, step_noise=start.step_noise, picture=start.picture

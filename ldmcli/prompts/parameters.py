@@ -25,6 +25,7 @@ def parameters_text(facts: dict[str, Any], sampler: str, schedule_type: str | No
         "Schedule type": schedule_type,
         "CFG scale": f"{facts['cfg']:g}",
         "Guidance interval": "{:g}-{:g}".format(*facts["cfg_interval"]) if facts["cfg_interval"] else None,
+        "Guidance reuse": facts.get("cfg_reuse"),
         "Seed": facts["seed"],
         "Size": f"{facts['width']}x{facts['height']}",
         "Model hash": facts["unet_sha256"][:10],

@@ -33,7 +33,15 @@ class Merge(Rule):
             yield "", value, "a pair of texts"
 
 
-PRESET = Record({"scheduler": Text(), "steps": whole(1, 1000), "spacing": Text(), "cfg_interval": Listed(Number(0, 1), 2, 2)})
+PRESET = Record(
+    {
+        "scheduler": Text(),
+        "steps": whole(1, 1000),
+        "spacing": Text(),
+        "cfg_interval": Listed(Number(0, 1), 2, 2),
+        "cfg_reuse": whole(1, 1000),
+    }
+)
 
 PART = Either(Listed(Either(Text(), Nothing()), 8), Text(), Nothing())
 

@@ -22,7 +22,7 @@ class Preview:
 class ImageRecord:
     """One picture that was made; the keys of `images` in the JSON of `generate`. progress: what --progressive wrote.
 
-    guided_calls: with --cfg-interval, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
+    guided_calls: with --cfg-interval or --cfg-reuse, how many of num_unet_calls evaluated the picture twice, with the prompt and without.
     vae_retried_in_fp32: the VAE overflowed in half precision, so fp32 made the pixels; None where that was not so.
     """
 

@@ -14,7 +14,7 @@ WAYS = {
     "by default": {},
     "every option of drawing": {
         "steps": 3, "cfg": 2.5, "scheduler": "DPM++ 2M Karras", "negative_prompt": "blue", "cfg_rescale": 0.5, "cfg_interval": (0.1, 0.9),
-        "spacing": "trailing", "sigma_clip": False, "weighting": "a1111", "long_prompts": True, "width": 72, "height": 56,
+        "cfg_reuse": 2, "spacing": "trailing", "sigma_clip": False, "weighting": "a1111", "long_prompts": True, "width": 72, "height": 56,
         "tiled_decode": True, "upscale": 2, "resample": "lanczos",
     },
     "without guidance": {"cfg": 1, "scheduler": "ddim", "steps": np.int64(2)},
@@ -123,6 +123,14 @@ def test_every_evaluation_is_a_step_and_the_last_one_has_the_picture(pipe, sched
         assert isinstance(step.denoised, Image.Image) and step.denoised.tobytes() == pipe.decode(step.denoised_latents).tobytes()
         torch.testing.assert_close(step.guided, step.uncond + 2.0 * (step.cond - step.uncond))
     assert f"Step(1 of {calls}, timestep {steps[0].timestep:g}" in repr(steps[0])
+
+
+def test_a_direction_that_is_used_again_says_what_the_second_answer_would_be(pipe):
+    steps = list(pipe.sample("dog", seed=1, steps=4, scheduler="ddim", cfg=2.0, cfg_reuse=2))
+    noise = [(step.cond - step.uncond) / (1 + step.sigma**2) ** 0.5 for step in steps]  # the model answers v = signal eps - sigma x_0
+    for place in (0, 2):
+        torch.testing.assert_close(noise[place], noise[place + 1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(noise[1], noise[2])
 
 
 def test_guidance_that_is_off_has_no_second_answer(pipe):

@@ -4,6 +4,9 @@ import pytest
 
 SENSELESS = {
     "guided when, and never": (["a", "--cfg", "1", "--cfg-interval", "0.2,0.8"], "--cfg-interval says when to guide"),
+    "guided again, and never": (["a", "--cfg", "1", "--cfg-reuse", "2"], "--cfg-reuse saves a part of guidance"),
+    "guided at no call": (["a", "--cfg-reuse", "0"], "--cfg-reuse must be between 1 and 1000"),
+    "guided at every other half": (["a", "--cfg-reuse", "1.5"], "--cfg-reuse"),
     "no guidance to be corrected": (["a", "--cfg", "0", "--cfg-rescale", "0.7"], "--cfg-rescale corrects guidance"),
     "no guidance away from anything": (["a", "--cfg", "1", "--negative", "red"], "--negative-prompt works through guidance"),
     "nothing is enlarged": (["a", "--resample", "lanczos"], "--resample says how --upscale enlarges"),
@@ -19,6 +22,7 @@ SENSELESS = {
     "verified and measured": (["--from-image", "x.png", "--verify", "--measure"], "measure cannot be given"),
     "verified with another meaning": (["--from-image", "x.png", "--verify", "--weighting", "a1111"], "weighting cannot be given"),
     "verified with another guidance": (["--from-image", "x.png", "--verify", "--cfg-interval", "0,1"], "cfg_interval cannot be given"),
+    "verified with guidance used again": (["--from-image", "x.png", "--verify", "--cfg-reuse", "2"], "cfg_reuse cannot be given"),
     "a step that the scheduler cannot take": (["a", "--scheduler", "ddim", "--spacing", "linspace"], "ddim cannot use linspace"),
     "an interval of one number": (["a", "--cfg-interval", "0.5"], "LO,HI is needed"),
     "an interval in words": (["a", "--cfg-interval", "early,late"], "LO,HI is needed"),
@@ -62,7 +66,19 @@ def test_options_that_make_no_sense_together_are_refused_before_torch_is_importe
 SENSIBLE = {
     "strict about lines, and nothing dropped": ["--strict", "--long-prompts"],
     "one of a sweep has no guidance": ["--sweep", "cfg=1,4", "--negative", "red", "--cfg-interval", "0.2,0.8"],
-    "everything at once": ["--cfg-interval", "0,0.5", "--cfg-rescale", "0.5", "--weighting", "a1111", "--long-prompts", "--measure"],
+    "guided at every call, and never": ["--cfg", "1", "--cfg-reuse", "1"],
+    "everything at once": [
+        "--cfg-interval",
+        "0,0.5",
+        "--cfg-reuse",
+        "2",
+        "--cfg-rescale",
+        "0.5",
+        "--weighting",
+        "a1111",
+        "--long-prompts",
+        "--measure",
+    ],
     "measured for a script": ["--measure", "-q", "--json"],
     "everything small": ["--low-memory", "--vae-tiling", "--vae_dtype", "float16", "--batch-size", "1"],
     "a part of a picture": ["--init-image", __file__, "--mask", __file__, "--strength", "0.5", "-n", "3"],

@@ -42,8 +42,8 @@ def test_the_parameters_text_is_what_web_uis_write():
 
 
 def test_what_is_not_the_default_is_stated():
-    text = parameters_text(facts(cfg_interval=[0.2, 0.8], weighting="a1111", long_prompts=True), "Euler", None)
-    assert "CFG scale: 7.5, Guidance interval: 0.2-0.8, Seed: 1234" in text
+    text = parameters_text(facts(cfg_interval=[0.2, 0.8], cfg_reuse=2, weighting="a1111", long_prompts=True), "Euler", None)
+    assert "CFG scale: 7.5, Guidance interval: 0.2-0.8, Guidance reuse: 2, Seed: 1234" in text
     assert "Prompt weighting: a1111, Long prompts: on, RNG: CPU" in text
 
 

@@ -38,10 +38,13 @@ def approximate_choices(
     """
     full, single = usual or settings, runtime
     choices = [] if usual is None else [Choice(f"--preset {config.preset}", usual, runtime)]
-    if config.cfg_interval and settings.cfg > 1 and not all(settings.guided):
-        full = replace(full, guided=(True,) * len(full.guided))
-        everywhere = replace(settings, guided=(True,) * len(settings.guided))
+    if config.cfg_interval and settings.cfg > 1 and not all(settings.guided_somehow):
+        full = full.guided_at((True,) * len(full.guided), full.cfg_reuse)
+        everywhere = settings.guided_at((True,) * len(settings.guided), settings.cfg_reuse)
         choices.append(Choice("--cfg-interval {:g},{:g}".format(*config.cfg_interval), everywhere, runtime))
+    if config.cfg_reuse and settings.reused:
+        full = full.guided_at(full.guided_somehow, 1)
+        choices.append(Choice(f"--cfg-reuse {config.cfg_reuse}", settings.guided_at(settings.guided_somehow, 1), runtime))
     if settings.tiled:
         full = replace(full, tiled=False)
         choices.append(Choice("tiled decoding", replace(settings, tiled=False), runtime))

@@ -110,7 +110,7 @@ class PictureWriter:
             truncated_tokens=dropped_tokens,
             seconds=round(seconds, 4),
             progress=str(progress) if progress else None,
-            guided_calls=sum(settings.guided) if settings.cfg_interval else None,
+            guided_calls=sum(settings.guided) if settings.cfg_interval or settings.cfg_reuse > 1 else None,
             vae_retried_in_fp32=drawn.retried or None,
         )
         if self.manifest:

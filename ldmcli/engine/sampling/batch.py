@@ -66,7 +66,7 @@ def walk(session: Session, settings: SamplingSettings, batch: Sequence[Job], con
     """The denoising loop of such jobs. context: what `encoded` made of their prompts."""
     return session.denoise_from(
         context, batch_start(session, settings, batch), settings.solver,
-        guidance=settings.cfg, rescale=batch[0].config.cfg_rescale, guided_calls=settings.guided,
+        guidance=settings.cfg, rescale=batch[0].config.cfg_rescale, guided_calls=settings.guided, reused_calls=settings.reused or None,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ def picture_facts(
         "guided_calls": sum(settings.guided),
         **(settings.start.facts if settings.start else {}),
         **between_facts(job),
+        **({"cfg_reuse": settings.cfg_reuse} if settings.cfg_reuse > 1 else {}),
         **({"fuse": True} if by_copies(job.config, runtime) else {}),  # what earlier pictures do not state
         **({"backend": job.config.backend} if job.config.backend != "torch" else {}),
     }

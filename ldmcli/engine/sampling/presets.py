@@ -8,7 +8,7 @@ GENERAL: dict[str, dict[str, Any]] = {
 }
 """Of models that name none: numbers of steps that are usual for Stable Diffusion."""
 
-KEYS = ("scheduler", "steps", "spacing", "cfg_interval")
+KEYS = ("scheduler", "steps", "spacing", "cfg_interval", "cfg_reuse")
 
 
 def preset_values(name: str | None, own: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -1,13 +1,13 @@
 """What pictures depend on besides prompt and seed: resolved from the command line, the model and our defaults, and what is said of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ldmcli.config.checks import check
 from ldmcli.config.generation import TILED_ABOVE, GenerateConfig
 from ldmcli.diffusion.catalogue import resolve
-from ldmcli.diffusion.guidance import guided_calls
+from ldmcli.diffusion.guidance import guided_calls, reused_calls
 from ldmcli.diffusion.midway import begun_midway
 from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
@@ -27,6 +27,9 @@ MOST_SAID = 10_000
 
 DEFAULTS: dict[str, Any] = {"scheduler": "dpm++2m", "steps": 20, "cfg": 7.5}
 """Where neither the command line nor the model says anything."""
+
+IDLE_INTERVAL = "no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"
+IDLE_REUSE = "fewer than two calls of this run are guided: --cfg-reuse has no effect"
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,25 @@ class SamplingSettings:
     """A picture to start from."""
     cfg_interval: tuple[float, float] | None = None
     """Where it is guided, as shares of the timesteps; None: everywhere."""
+    cfg_reuse: int = 1
+    """Of so many guided calls one is in `guided`."""
+    reused: tuple[bool, ...] = ()
+    """For every call, whether it is guided by the direction of an earlier one; empty: none is."""
 
     @property
     def unet_evaluations(self) -> int:
         """Of one picture."""
         return len(self.guided) + sum(self.guided)
+
+    def guided_at(self, calls: Sequence[bool], reuse: int) -> "SamplingSettings":
+        """The same with guidance at these calls, one in `reuse` of them with a direction of its own."""
+        guided, reused = reused_calls(calls, reuse)
+        return replace(self, guided=guided, cfg_reuse=reuse, reused=reused if any(reused) else ())
+
+    @property
+    def guided_somehow(self) -> tuple[bool, ...]:
+        """For every call, whether it is guided, by a direction of its own or of an earlier call."""
+        return tuple(map(max, self.guided, self.reused or self.guided))
 
 
 def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, Any]) -> SamplingSettings:
@@ -77,11 +94,12 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     cfg = float(defaults["cfg"] if config.cfg is None else config.cfg)
     during = guided_calls(solver.timesteps, interval, session.schedule.num_timesteps)
     guided = during if cfg > 1 else (False,) * solver.num_calls
-    idle = interval is not None and not any(guided)
+    reuse = config.cfg_reuse or preset.get("cfg_reuse", 1)
     notes = (
         *preset_notes,
         *solver.notes,
-        *["no timestep of this run is guided: --cfg-interval has no effect but to turn guidance off"] * idle,
+        *[IDLE_INTERVAL] * (interval is not None and not any(guided)),
+        *[IDLE_REUSE] * (reuse > 1 and sum(guided) < 2),
     )
     tiled = width * height > TILED_ABOVE if config.tiled_decode is None else config.tiled_decode
     if tiled and config.tiled_decode is None:
@@ -89,7 +107,8 @@ def resolve_settings(config: GenerateConfig, session: Session, own: dict[str, An
     if picture is not None and not (config.width and config.height) and picture.size != (width, height):
         across, down = picture.size
         notes = (*notes, f"--init-image has {across} x {down} pixels and is drawn at {width} x {height}; --size says otherwise")
-    return SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, start, interval)
+    settings = SamplingSettings(solver, steps, cfg, width, height, guided, session.vae_dtype, tiled, notes, start, interval)
+    return settings.guided_at(guided, reuse)
 
 
 def prompt_notes(jobs: Sequence[Job], session: Session, *, strict: bool) -> Iterator[Note]:

@@ -84,13 +84,17 @@ def unet_call_lines(job: Job, settings: SamplingSettings, runtime: Runtime, reco
         ]
     uncond, delta = f"|uncond| = {_norms(record, 'uncond')}", f"|cond - uncond| = {_norms(record, 'delta')}"
     if len(at) < len(record.calls):
+        during = f"range({at[0]}, {at[0] + sum(settings.guided_somehow)})"
+        anew, guided = (f"{during}[::{settings.cfg_reuse}]", f"call.index in {during}") if settings.reused else (during, "n == 2")
         return [
-            Line(f"    n, text = (2, context) if call.index in range({at[0]}, {at[-1] + 1}) else (1, context.second_half())",
-                 f"guided at {len(at)} of {len(record.calls)} calls"),
+            Line(f"    n, text = (2, context) if call.index in {anew} else (1, context.second_half())",
+                 f"guided at {len(at)} of {len(record.calls)} calls"
+                 f"{f', at {sum(settings.reused)} by the direction of one before' if settings.reused else ''}"),
             Line(f"    x, t = call.model_input.repeat(n, 1, 1, 1){cast}, torch.full((n,), call.timestep{on_device})",
                  "the same x_t for both prompts, or for one"),
             Line(f"    uncond, cond = session.unet(x, t, text){back}[[0, -1]].chunk(2)", uncond),
-            Line(f"    answer = {answer} if n == 2 else cond", delta),
+            *(reuse_lines(during) if settings.reused else ()),
+            Line(f"    answer = {answer} if {guided} else cond", delta),
         ]  # fmt: skip
     return [
         Line(f"    x, t = call.model_input.repeat(2, 1, 1, 1){cast}, torch.full((2,), call.timestep{on_device})",
@@ -98,6 +102,19 @@ def unet_call_lines(job: Job, settings: SamplingSettings, runtime: Runtime, reco
         Line(f"    uncond, cond = session.unet(x, t, context){back}.chunk(2)", uncond),
         Line(f"    answer = {answer}", delta),
     ]  # fmt: skip
+
+
+def reuse_lines(during: str) -> list[Line]:
+    """What --cfg-reuse adds. during: the calls that are guided."""
+    return [
+        Line("    if n == 2:"),
+        Line(
+            "        direction = (cond - uncond) * solver.noise_shares[call.index]",
+            "of the predicted noise, kept for the calls that follow",
+        ),
+        Line(f"    elif call.index in {during}:"),
+        Line("        uncond = cond - direction / solver.noise_shares[call.index]", "not evaluated here"),
+    ]
 
 
 def _norms(record: Recording, name: str) -> str:

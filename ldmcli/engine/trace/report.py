@@ -170,7 +170,8 @@ def tensor_rows(session: TracedSession, job: Job, settings: SamplingSettings) ->
     rows, length, width = context.states.shape
     number, latent, picture = session.unet.conv_in.weight.dtype, record.shapes["noise"], tuple(record.picture.shape)
     both = (rows, *latent[1:])
-    when = "" if rows == 1 or all(settings.guided) else "; where it is not guided, once"
+    once = "where it is not guided" + ", or by the direction of an earlier call" * bool(settings.reused)
+    when = "" if rows == 1 or all(settings.guided) else f"; {once}, once"
     listed = [
         ("token ids", (rows, length), torch.int64, "the prompt, and the negative one before it" if rows == 2 else "the prompt"),
         ("text states", (rows, length, width), number, "one vector per token, out of the text encoder"),

@@ -60,6 +60,20 @@ def test_what_is_typed_wins_and_a_scheduler_keeps_its_own_spacing(draw):
     assert facts["guided_calls"] == 4
 
 
+def test_a_preset_may_use_directions_again_and_is_told_not_to(draw, model):
+    index = model / "model_index.json"
+    before = index.read_text()
+    facts = json.loads(before)
+    facts["_ldm"]["presets"]["fast"] = {**FAST, "cfg_interval": [0.0, 1.0], "cfg_reuse": 2}
+    try:
+        index.write_text(json.dumps(facts))
+        preset, typed = (record(draw("--preset", "fast", *more, into=name)[0]) for name, more in (("a", ()), ("b", ("--cfg-reuse", "1"))))
+    finally:
+        index.write_text(before)
+    assert (preset["cfg_reuse"], preset["guided_calls"]) == (2, 2)
+    assert "cfg_reuse" not in typed and typed["guided_calls"] == 3
+
+
 def test_exact_is_the_model_s_usual_walk(draw):
     assert draw("--preset", "exact", into="exact")[0].read_bytes() == draw(into="usual")[0].read_bytes()
 

@@ -24,6 +24,11 @@ PROGRAMS = {
         "--cfg-interval", "0.3,0.7", "--cfg-rescale", "0.7", "--weighting", "a1111", "--long-prompts", "--scheduler", "heun",
     ],
     "guided at first, bf16": ["--cfg-interval", "0.5,1", "--dtype", "bf16", "--scheduler", "pndm"],
+    "guided again": ["--cfg-reuse", "2"],
+    "guided again in the middle, all at once": [
+        "--cfg-reuse", "3", "--cfg-interval", "0.1,0.8", "--cfg-rescale", "0.7", "--scheduler", "heun",
+    ],
+    "guided again, bf16": ["--cfg-reuse", "2", "--dtype", "bf16", "--scheduler", "pndm"],
     "guided nowhere": ["--cfg-interval", "0.96,0.97"],
 }  # fmt: skip
 LONG = "a (dog:1.4), " * 6
@@ -39,7 +44,9 @@ def test_the_fifteen_lines_draw_the_picture_again(trace, tmp_path, monkeypatch, 
     prompt = LONG if how.startswith("long,") or "at once" in how else "it's a (dog:1.4)"
     kinds, page = trace("--steps", "5", *PROGRAMS[how], prompt=prompt)
     program = kinds["loop"][0]["program"]
-    assert len(re.findall(r"<div><code>", page)) in ((16,) if re.search("in the middle|at first", how) else (14, 15))
+    assert len(re.findall(r"<div><code>", page)) in (
+        (20,) if how.startswith("guided again") else (16,) if re.search("in the middle|at first", how) else (14, 15)
+    )
     monkeypatch.chdir(tmp_path)
     with torch.enable_grad():  # the program turns gradients off for good; this puts the mode back
         exec(compile(program, "again.py", "exec"), {})

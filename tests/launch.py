@@ -54,15 +54,17 @@ def by_agent(count: int) -> tuple[Any, list[dict[str, str]]]:
 
 
 def launcher_words(launcher: str, restarts: int = 0) -> list[str]:
-    """Of a launcher of two processes: its module, and its own arguments. restarts: how often torchrun may."""
+    """Of a launcher of two processes: its module, and its own arguments. restarts: how often torchrun may. fsdp is accelerate too."""
     port = str(free_port())
+    accelerate = [
+        "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", port,
+    ]  # fmt: skip
     start = {
         "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", port, "--max-restarts", str(restarts)],
-        "accelerate": [
-            "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-            "--dynamo_backend", "no", "--main_process_port", port,
-        ],
-    }  # fmt: skip
+        "accelerate": [*accelerate, "--multi_gpu"],
+        "fsdp": [*accelerate, "--use_fsdp", "--fsdp_version", "2"],
+    }
     return start[launcher]
 
 

@@ -9,7 +9,7 @@ from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
 from ldmcli.errors import UsageError
-from ldmcli.runtime.launcher import check_whole_networks, process_count
+from ldmcli.runtime.launcher import process_count
 
 if TYPE_CHECKING:
     from ldmcli.data.captioned import CaptionedImages
@@ -19,10 +19,11 @@ C = TypeVar("C", bound=TrainConfig)
 
 def resolve_config(invocation: Invocation, kind: type[C]) -> C:
     """The run's config; without -o the next free folder. Raises UsageError."""
+    from ldmcli.engine.train.sharding import sharding_of
+
     # It asks a run to save: until the run listens there is nothing to save, and nothing to die of.
     with suppress(ValueError):  # outside the main thread, where nothing listens either
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    check_whole_networks()  # before the data is looked at, which may take long
     given = newest_of_itself(invocation.given(kind))
     if "data" not in given:
         raise UsageError(f"--data is missing: the folder (or tar shards) with captioned pictures for {invocation.command}.")
@@ -30,6 +31,7 @@ def resolve_config(invocation: Invocation, kind: type[C]) -> C:
         raise UsageError("-o is missing: several processes need one name for the run.")
     config = kind(**{"output": free_run(invocation.command), **given})
     invocation.refuse_conflicts(config)
+    sharding_of(config)  # before the data is looked at, which may take long
     return config
 
 

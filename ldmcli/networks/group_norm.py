@@ -35,7 +35,10 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
         pictures, channels, height, width = x.shape
-        y, mean, rstd = torch.native_group_norm(x, weight, bias, pictures, channels, height * width, groups, eps)
+        # One picture may have any stride over pictures, and the kernel takes some for another order of memory.
+        x = x.permute(0, 2, 3, 1).flatten().view(pictures, height, width, channels).permute(0, 3, 1, 2)
+        exact = torch.promote_types(x.dtype, torch.float32)  # else mean and rstd are as coarse as the weights
+        y, mean, rstd = torch.native_group_norm(x, weight.to(exact), bias.to(exact), pictures, channels, height * width, groups, eps)
         ctx.save_for_backward(x, weight, mean, rstd)
         return y
 

@@ -9,25 +9,6 @@ from ldmcli.errors import UsageError
 WAIT = timedelta(minutes=30)
 """For a process that neither answers nor has closed its connections; one that has ended is noticed at once."""
 
-SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
-    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
-}
-"""Ways to train a network of which each process holds a part, and the variables by which `accelerate launch` asks for them."""
-
-
-def check_whole_networks() -> None:
-    """Raise UsageError where each process is to hold a part of the network: on GPUs a checkpoint would be of one part, on CPUs nothing
-    would come of it."""
-    for variable, name in SHARDED.items():
-        if os.environ.get(variable, "").lower() == "true":
-            raise UsageError(
-                f"accelerate is set up for {name}, and training holds the whole network in every process.",
-                hint=f"Leave it out of accelerate's configuration, or unset {variable}; --grad-accum makes a step take less memory.",
-            )
-
 
 def restarted() -> bool:
     """Whether torchrun starts these processes anew after a failure (--max-restarts)."""

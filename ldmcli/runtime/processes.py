@@ -12,6 +12,7 @@ import torch.distributed as dist
 from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
 from ldmcli.runtime.launcher import WAIT, process_count, process_index, restarted
 from ldmcli.runtime.meeting import meet
+from ldmcli.runtime.sharding import without_accelerates_own
 
 LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
 """What gloo says of a peer that is gone; it has no type of its own for it."""
@@ -129,7 +130,8 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
     store, anew = meet()
     try:
         # A store of its own: in torchrun's, which the processes would ask for, there may be addresses of an earlier start.
-        state = PartialState(cpu=device.type == "cpu", timeout=WAIT, store=store, rank=process_index(), world_size=process_count())
+        with without_accelerates_own():
+            state = PartialState(cpu=device.type == "cpu", timeout=WAIT, store=store, rank=process_index(), world_size=process_count())
     except (RuntimeError, ValueError) as error:
         raise LdmError(f"the processes of this run did not find each other: {error}", hint="Start them again.") from error
     try:

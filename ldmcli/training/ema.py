@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ldmcli.training.shards import fill, own
+
 
 def kept(network: nn.Module) -> dict[str, Tensor]:
     """The state dict without frozen parameters: what training changes."""
@@ -11,7 +13,10 @@ def kept(network: nn.Module) -> dict[str, Tensor]:
 
 
 class EMA:
-    """Shadow weights with the usual warm-up: decay_t = min(decay, (1 + t) / (10 + t)) after t updates (as in TensorFlow and diffusers)."""
+    """Shadow weights with the usual warm-up: decay_t = min(decay, (1 + t) / (10 + t)) after t updates (as in TensorFlow and diffusers).
+
+    Of a network that is shared out over processes, each averages its own part.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -24,7 +29,7 @@ class EMA:
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         current = network.state_dict()
-        torch._foreach_lerp_(list(self.shadow.values()), [current[name].detach() for name in self.shadow], weight)
+        torch._foreach_lerp_([own(value) for value in self.shadow.values()], [own(current[name].detach()) for name in self.shadow], weight)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights under the network's own key names."""
@@ -33,5 +38,5 @@ class EMA:
     def load(self, shadow: dict[str, Tensor], updates: int) -> None:
         """Continue from a checkpoint."""
         for name, value in self.shadow.items():
-            value.copy_(shadow[name])
+            fill(value, shadow[name])
         self.updates = updates

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ldmcli.errors import NonFinite
 from ldmcli.records.training import TrainStep
+from ldmcli.training.shards import is_shared_out, norm_of_all, own
 from ldmcli.training.state import Learner, TrainState
 
 Terms = dict[str, Tensor]
@@ -87,7 +88,7 @@ def _backward(state: TrainState, loss_of: Callable[[int, int], Terms], parts: in
     sums: Terms = {}
     for part in range(parts):
         with ExitStack() as quiet:
-            if part < parts - 1:  # gradients travel once a step
+            if part < parts - 1:  # gradients travel once a step, unless their parts are all that a process keeps
                 for learner in state.learners:
                     quiet.enter_context(accelerator.no_sync(learner.called))
             terms = loss_of(state.step, part)
@@ -105,7 +106,9 @@ def _clip(learner: Learner, scaler: Any, max_norm: float) -> float:
     if scaler is not None:
         scaler.unscale_(learner.optimizer)
     parameters = [p for p in learner.network.parameters() if p.grad is not None]
-    total = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    total = torch.nn.utils.get_total_norm([own(p.grad) for p in parameters if p.grad is not None])
+    if is_shared_out(learner.network):
+        total = norm_of_all(total)
     norm = total.item()
     if max_norm and not norm <= max_norm:  # NaN too
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, total)

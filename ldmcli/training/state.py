@@ -12,6 +12,7 @@ from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint, damaged
 from ldmcli.training.ema import EMA, kept
 from ldmcli.training.shapes import check_moments, differences, shapes_of
+from ldmcli.training.shards import fill, gather, is_shared_out
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class TrainState:
 
     Frozen parameters are no part of it: they are neither averaged nor saved, whoever built the network has them.
     `opponent` learns in the same steps from a term of its own (a discriminator); it is saved, but not what is shipped.
+    Where the network is shared out over processes, `weights` and `tensors` are of the step that was gathered last, and process 0's alone.
     """
 
     network: nn.Module
@@ -40,6 +42,7 @@ class TrainState:
     scaler: Any = None
     prepared: nn.Module | None = None
     opponent: Learner | None = None
+    gathered: tuple[int, dict[str, dict[str, Tensor]]] | None = None
 
     @property
     def called(self) -> nn.Module:
@@ -51,12 +54,37 @@ class TrainState:
         """All that learns, the network itself first."""
         return [Learner("loss", self.network, self.optimizer, self.called), *([self.opponent] if self.opponent else [])]
 
+    @property
+    def shared_out(self) -> bool:
+        """Whether each process holds a part of the network."""
+        return is_shared_out(self.network)
+
+    def gather(self) -> None:
+        """Make whole what is shared out, for process 0, as `weights` and `tensors` return it at this step. All processes must call it; the
+        copies are kept until `release`."""
+        if self.shared_out and (self.gathered is None or self.gathered[0] != self.step):
+            self.gathered = None  # no two of them
+            self.gathered = self.step, {name: gather(part) for name, part in self._tensors().items()}
+
+    def release(self) -> None:
+        """Forget what was gathered."""
+        self.gathered = None
+
     def weights(self) -> dict[str, Tensor]:
         """What should be sampled from and shipped: the average if there is one. Frozen parameters are left out."""
+        if self.shared_out:
+            return self.tensors()["ema" if self.ema else "network"]
         return self.ema.state_dict() if self.ema else kept(self.network)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds, by file: network, optimizer, ema where there is an average, and the same two of an opponent."""
+        if not self.shared_out:
+            return self._tensors()
+        if self.gathered is None or self.gathered[0] != self.step:
+            raise RuntimeError(f"step {self.step} was not gathered")  # gathering here would wait for processes that are elsewhere
+        return self.gathered[1]
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
         tensors = {"network": kept(self.network), "optimizer": _optimizer_tensors(self.optimizer)}
         if self.ema:
             tensors["ema"] = self.ema.state_dict()
@@ -118,8 +146,8 @@ def _load_network(network: nn.Module, name: str, checkpoint: Checkpoint) -> None
             f"{checkpoint.path} holds the weights of another {name}: {apart}.",
             hint="A run goes on with the network that it began with: give the options and models that it was started with, or another -o.",
         )
-    frozen = {key: value for key, value in network.state_dict().items() if key not in here}
-    network.load_state_dict({**frozen, **saved})
+    for name, value in here.items():
+        fill(value, saved[name])
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -138,6 +166,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
     for key, value in tensors.items():
         number, _, name = key.partition(".")
         # Strides as the parameter's (channels last): the fused AdamW walks both in memory order and would mix up other ones.
-        same_layout = torch.empty_like(parameters[int(number)], dtype=value.dtype).copy_(value) if value.dim() else value
+        same_layout = torch.empty_like(parameters[int(number)], dtype=value.dtype) if value.dim() else value
+        fill(same_layout, value)
         state.setdefault(int(number), {})[name] = same_layout
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -39,3 +39,21 @@ def test_one_picture_of_one_value_per_group_is_that_of_a_batch():
     nn.init.normal_(norm.bias)
     x = torch.randn(2, 32, 1, 1, generator=torch.Generator().manual_seed(0))
     assert torch.equal(norm(x[:1]), nn.functional.group_norm(x, 32, norm.weight, norm.bias, norm.eps)[:1])
+
+
+def test_one_picture_whose_stride_over_pictures_is_another():
+    """As autograd functions of others hand it on: a view of a channels-last picture."""
+    norm, x = GroupNorm(4, 32), torch.randn(1, 32, 8, 8, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    viewed = x.view_as(x).requires_grad_(True)
+    assert viewed.stride() != x.stride() and viewed.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(norm(viewed), norm(x.requires_grad_(True)))
+
+
+def test_weights_in_half_precision_leave_mean_and_deviation_exact():
+    generator = torch.Generator().manual_seed(0)
+    x, dy = ((torch.randn(2, 32, 8, 8, generator=generator) + 1).to(torch.bfloat16).to(memory_format=torch.channels_last) for _ in range(2))
+    exact, half = GroupNorm(4, 32), GroupNorm(4, 32, dtype=torch.bfloat16)
+    one, other = (x.detach().requires_grad_(True) for _ in range(2))
+    exact(one).backward(dy)
+    half(other).backward(dy)
+    assert torch.equal(one.grad, other.grad)

@@ -5,10 +5,9 @@ import signal
 
 import pytest
 
-from ldmcli.cli import main
 from ldmcli.errors import Agreed, LdmError, OutOfMemory, PeerLost, Stopped, UsageError
 from ldmcli.runtime.exit_codes import exit_code_of
-from ldmcli.runtime.launcher import SHARDED, local_index, process_count, process_index
+from ldmcli.runtime.launcher import local_index, process_count, process_index
 from ldmcli.runtime.signals import Interrupted
 
 
@@ -30,14 +29,6 @@ def test_what_no_launcher_sets_is_refused(monkeypatch, name, text, read):
     monkeypatch.setenv(name, text)
     with pytest.raises(UsageError, match=f"{name}={text}"):
         read()
-
-
-@pytest.mark.parametrize("variable", SHARDED)
-def test_a_network_in_parts_is_refused_by_name(variable, monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv(variable, "true")  # as `accelerate launch` says it
-    assert main(["train-vae", "--data", str(tmp_path), "-o", str(tmp_path / "run")]) == 2
-    assert f"error: accelerate is set up for {SHARDED[variable]}," in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

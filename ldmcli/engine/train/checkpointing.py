@@ -46,13 +46,21 @@ class Checkpointer:
     def __init__(
         self, state: TrainState, config: TrainConfig, settings: dict[str, Any], hooks: Hooks, tracker: Tracker, processes: Processes
     ) -> None:
-        self.state, self.config, self.hooks, self.tracker = state, config, hooks, tracker
+        self.state, self.config, self.hooks, self.tracker, self.processes = state, config, hooks, tracker, processes
         self.main, self.facts = processes.main, {"settings": settings, "processes": processes.count}
         self.run, self.owed = config.output, config.output / ".owed.json"
         self.saved = state.step
         if self.main:
             replace_file(self.run / "config.toml", tomli_w.dumps(settings))
             self.log = RunLog(self.run / "log.jsonl", state.step)
+
+    def gather(self) -> None:
+        """Before what is due at a step: where the network is shared out, process 0 is given all of it. All processes must call it.
+
+        What comes after needs no other process, so that it may fail, or take long, in process 0 alone.
+        """
+        with self.processes.needed():
+            self.state.gather()
 
     def report(self, record: TrainStep, validating: bool, sampling: bool, device: torch.device) -> Iterator[Event]:
         """Validate and sample if they are due after a step, and log it. The step's own record, completed, comes last.

@@ -10,10 +10,10 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.config.training_groups import AUTO
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.listing import captioned
+from ldmcli.engine.train.sharding import sharding_of
 from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.runtime.device import select_device
-from ldmcli.runtime.launcher import check_whole_networks
 from ldmcli.runtime.processes import Processes, join_processes
 from ldmcli.training import signals
 from ldmcli.training.signals import Requests
@@ -33,7 +33,7 @@ def run_on_all_processes(train: Callable[[C, CaptionedImages, Processes, Request
 
     @functools.wraps(train)
     def run(config: C, data: CaptionedImages | None = None) -> Iterator[Event]:
-        check_whole_networks()
+        sharding_of(config)
         device, _ = select_device(config.device)
         with signals.listen_for_signals(preparing=True) as requests, join_processes(device) as processes, processes.fail_together():
             if config.dry_run and processes.count > 1:

@@ -14,13 +14,17 @@ from ldmcli.models.hashes import weights_hash
 from ldmcli.models.lora import save_lora
 from ldmcli.models.lora_source import LORA_FILE
 from ldmcli.models.saving import save_component
-from ldmcli.networks.clip_text import CLIPText
+from ldmcli.networks.attention import SpatialTransformer
+from ldmcli.networks.clip_text import CLIPText, Layer
 from ldmcli.networks.joint import TextUNet
+from ldmcli.networks.layers import Downsample, ResnetBlock, Upsample
 from ldmcli.networks.skeleton import skeleton, with_weights
 from ldmcli.networks.unet import UNet
 from ldmcli.records.notes import Note
 
 PARTS = {"unet": UNet, "text_encoder": CLIPText}
+BLOCKS = (ResnetBlock, SpatialTransformer, Downsample, Upsample, Layer)
+"""What is gathered at once where a network is shared out: none lies in another, and little lies in none."""
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,20 @@ from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
 from ldmcli.engine.train.held_out import check_enough
+from ldmcli.engine.train.sharding import sharding_note, sharding_of, travels_in_half
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import half_on_cpu, select_device
+from ldmcli.runtime.sharding import without_accelerates_own
 from ldmcli.training import signals
 from ldmcli.training.adamw import AdamW
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
+from ldmcli.training.shards import share_out
 from ldmcli.training.state import TrainState
 
 Loss = Callable[[int, int], Terms]
@@ -51,7 +54,8 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     slow = f"; {half_on_cpu(torch.bfloat16)}" if precision == "bf16" and device.type == "cpu" else ""
     # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
     alone = GradientAccumulationPlugin(num_steps=1)
-    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
+    with without_accelerates_own():
+        accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
     parts = os.environ.get(LAUNCHERS_PARTS, "1")
     other = "" if parts in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={parts} is not used: see --grad-accum"
     several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
@@ -62,20 +66,33 @@ def open_run(config: TrainConfig, data: CaptionedImages) -> Generator[Event, Non
     """What is wrong with the data, and where training runs, said aloud. Returns the accelerator."""
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
-    yield note
+    if accelerator.mixed_precision == "fp16" and sharding_of(config):
+        raise UsageError("FSDP does not go with fp16, the half precision of this GPU.", hint="Use --mixed-precision no.")
+    yield Note(f"{note.text}{sharding_note(config)}")
     return accelerator
 
 
 def make_state(
-    network: nn.Module, config: TrainConfig, accelerator: Any, groups: list[dict[str, Any]] | None = None
+    network: nn.Module,
+    config: TrainConfig,
+    accelerator: Any,
+    groups: Callable[[], list[dict[str, Any]]] | None = None,
+    blocks: tuple[type[nn.Module], ...] = (),
 ) -> tuple[TrainState, nn.Module]:
     """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes).
 
-    groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate.
+    groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate. blocks: the kinds of modules by which
+    the network is shared out where accelerate's configuration asks for that; without any it stays whole.
     """
-    network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = adamw(groups or network.parameters(), config, accelerator, betas=(0.9, 0.99))
-    prepared = accelerator.prepare_model(network)
+    sharding = sharding_of(config) if blocks else None
+    if sharding is None:
+        network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:  # by pieces, which can only lie in plain order
+        half = travels_in_half(config, accelerator.mixed_precision)
+        share_out(network, blocks, accelerator.device, reshard=sharding.reshard_after_forward, half=half)
+    optimizer = adamw(groups() if groups else network.parameters(), config, accelerator, betas=(0.9, 0.99))
+    whole = {} if sharding is None else {"device_placement": False, "evaluation_mode": True}  # its precision, and no DDP
+    prepared = accelerator.prepare_model(network, **whole)
     state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
     return state, prepared
 
@@ -144,7 +161,10 @@ def run_loop(
     loop = loop_config(config, len(split.train_rows), context.accelerator.num_processes)
     with tracking(config.tracker if processes.main else None, config.output, state.step) as tracker:
         checkpointer = Checkpointer(state, config, settings, hooks, tracker, processes)
-        if left := checkpointer.left():
+        left = checkpointer.left()
+        if any(processes.gather(left is not None)) or state.step >= loop.max_steps:
+            checkpointer.gather()
+        if left:
             yield from checkpointer.report(replace(left, total=loop.max_steps), *_looking(config, left.step, loop), device)
         processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
@@ -156,7 +176,8 @@ def run_loop(
                     if (yield from _after_step(record, checkpointer, config, loop, context)):
                         return
         except PeerLost:
-            yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
+            if not state.shared_out:  # else a part of them is lost
+                yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
             raise
 
 
@@ -168,6 +189,8 @@ def _after_step(
     last = record.step == loop.max_steps
     validating, sampling = _looking(config, record.step, loop)
     saving = last or record.step % config.save_every == 0
+    if saving or validating or sampling:
+        checkpointer.gather()
     if saving and (validating or sampling):
         yield from checkpointer.save(owed=record)
     yield from checkpointer.report(record, validating, sampling, context.device)
@@ -176,8 +199,11 @@ def _after_step(
     passed = config.max_hours is not None and not last and time.monotonic() > requests.started + config.max_hours * 3600
     stop, save_requested, late = processes.most([requests.stop or 0, requests.take_save(), passed])
     if saving or stop or save_requested or late:
+        checkpointer.gather()
         yield from checkpointer.save()
         processes.gather(None)
+    if not (last or late):
+        checkpointer.state.release()
     if stop:
         raise Stopped(
             f"stopped by {signal.Signals(stop).name} after step {record.step}; everything is saved in {config.output}.",

@@ -1,0 +1,74 @@
+"""Tensors of which each process holds a part (FSDP 2; Zhao et al. 2023): parameters, gradients, moments and averages of a network.
+
+A tensor is cut along its first dimension, one piece for each process; torch has it as a DTensor. What is asked of the pieces alone costs
+no word between processes; what needs all of a tensor says so, and then every process must ask for it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def share_out(network: nn.Module, blocks: tuple[type[nn.Module], ...], device: torch.device, *, reshard: bool, half: bool) -> None:
+    """Leave each process its part of the network, on its device: block by block, so that no device ever holds all of it.
+
+    A module of the kinds `blocks` is gathered at once when it computes; what is in none of them is gathered with the network itself.
+    reshard: blocks are given up between the way there and back. half: they are gathered in bf16, and gradients summed in fp32.
+    """
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    group: Any = dist.group.WORLD
+    mesh = DeviceMesh.from_group(group, device.type)
+    precision: dict[str, Any] = {"param_dtype": torch.bfloat16, "reduce_dtype": torch.float32} if half else {}
+    policy = MixedPrecisionPolicy(**precision, cast_forward_inputs=False)  # autocast casts them where it should
+    for module in [*(module for module in network.modules() if isinstance(module, blocks)), network]:
+        fully_shard(module, mesh=mesh, reshard_after_forward=reshard, mp_policy=policy)
+
+
+def is_shared_out(network: nn.Module) -> bool:
+    """Whether each process holds a part of it."""
+    return any(_is_cut(parameter) for parameter in network.parameters())
+
+
+@torch.no_grad()
+def own(tensor: Tensor) -> Tensor:
+    """This process's piece, in the same memory; a tensor that is not cut is its own piece."""
+    piece: Tensor = tensor.to_local() if _is_cut(tensor) else tensor  # type: ignore[attr-defined]
+    return piece
+
+
+@torch.no_grad()
+def fill(target: Tensor, source: Tensor) -> None:
+    """Copy values. Into a tensor that is cut each process takes its piece of a whole source, or the same piece of one that is cut too."""
+    if _is_cut(target) and not _is_cut(source):
+        mesh: Any = target.device_mesh  # type: ignore[attr-defined]
+        size = -(-len(source) // mesh.size())  # as torch.chunk cuts: the last pieces are shorter, or empty
+        first = min(size * mesh.get_local_rank(), len(source))
+        source = source[first : first + size]
+    own(target).copy_(own(source))
+
+
+@torch.no_grad()
+def gather(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of whole tensors in the memory of process 0, made one after the other; the others get none. All processes must call it."""
+    whole = {}
+    for name, value in tensors.items():
+        full = value.full_tensor() if _is_cut(value) else value  # type: ignore[attr-defined]
+        if dist.get_rank() == 0:
+            whole[name] = full.detach().to("cpu", copy=True)
+    return whole
+
+
+def norm_of_all(norm: Tensor) -> Tensor:
+    """The norm of a vector of which each process has a piece with this norm. All processes must call it."""
+    norms = [torch.empty_like(norm) for _ in range(dist.get_world_size())]
+    dist.all_gather(norms, norm)
+    return torch.linalg.vector_norm(torch.stack(norms))
+
+
+def _is_cut(tensor: Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")  # a DTensor, whose import takes long

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from ldmcli.data.cache import data_fingerprint, timed_fingerprint
+from ldmcli.data.fingerprints import data_fingerprint, timed_fingerprint
 from ldmcli.data.streamed import ShardImages, load_streamed
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.order import SampleOrder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ldmcli.data.cache import data_fingerprint
+from ldmcli.data.fingerprints import data_fingerprint
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.pictures import read_squares
 from ldmcli.errors import LdmError, NotFound

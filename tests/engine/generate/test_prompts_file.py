@@ -52,7 +52,8 @@ def test_a_json_line_may_set_every_key(read):
     line = {
         "prompt": "a dog", "negative_prompt": "blurry", "seed": 7, "num_images": 3, "preset": "fast", "scheduler": "DPM++ 2M Karras",
             "steps": 9, "cfg": 2,
-        "cfg_rescale": 0.5, "cfg_interval": "0.2,0.8", "weighting": "a1111", "long_prompts": True, "width": 64, "height": 32,
+        "cfg_rescale": 0.5, "cfg_interval": "0.2,0.8", "cfg_reuse": 2, "weighting": "a1111", "long_prompts": True,
+        "width": 64, "height": 32,
     }  # fmt: skip
     start = {"init_image": __file__, "strength": 0.5, "mask": __file__, "variation": "3:0.5"}
     frames = {"seed_to": 5, "prompt_to": "a cat", "frames": 3}
@@ -65,7 +66,7 @@ def test_a_json_line_may_set_every_key(read):
     assert (request.prompt, request.seed, request.line) == ("a dog", 7, 1)
     assert (config.negative_prompt, config.num_images, config.scheduler, config.steps) == ("blurry", 3, "dpm++2m-karras", 9)
     assert (config.cfg, config.cfg_rescale, config.width, config.height) == (2.0, 0.5, 64, 32)
-    assert (config.cfg_interval, config.weighting, config.long_prompts) == ((0.2, 0.8), "a1111", True)
+    assert (config.cfg_interval, config.cfg_reuse, config.weighting, config.long_prompts) == ((0.2, 0.8), 2, "a1111", True)
 
 
 def test_what_a_json_line_does_not_say_comes_from_the_command_line(read):

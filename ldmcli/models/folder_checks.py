@@ -38,7 +38,7 @@ def check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
         read_header(path)
 
 
-def check_words(folder: Path) -> None:
+def check_vocabulary(folder: Path) -> None:
     """Raise NotFound where a tokenizer's folder lacks its vocabulary."""
     names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     if missing := [name for name in names if not (folder / name).is_file()]:

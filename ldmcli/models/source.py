@@ -13,7 +13,7 @@ from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import SCHEDULER, recognise
 from ldmcli.models.compvis_yaml import stated_schedule
-from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer, check_words
+from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer, check_vocabulary
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
@@ -97,7 +97,7 @@ def find_model(
     else:
         _check_folder(text, path, **picking)
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
-        check_words(words)
+        check_vocabulary(words)
     source = Source(name, path, path, words, picking.get("allow_pickle", False), find_loras(loras), picking.get("variant"), prediction)
     return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, **picking))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ldmcli.errors import LdmError
 from ldmcli.models.added_tokens import END, START, added, learned_tokens, special_tokens, vectors
-from ldmcli.models.folder_checks import check_words
+from ldmcli.models.folder_checks import check_vocabulary
 from ldmcli.models.open_clip_vocabulary import read_vocabulary
 from ldmcli.readers.json_text import WORDS_BYTES, read_json, read_limited
 from ldmcli.readers.rules import Rule
@@ -165,7 +165,7 @@ def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> Clip
             return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
         except Exception as error:  # the tokenizers library raises nothing more special
             raise LdmError(f"{folder} does not hold CLIP's vocabulary: {str(error)[:200]!r}") from error
-    check_words(folder)
+    check_vocabulary(folder)
     try:
         # transformers 5 writes tokenizer.json alone, everything before it the other two.
         whole = _json(folder / "tokenizer.json", TOKENIZER)

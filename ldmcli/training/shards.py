@@ -34,9 +34,9 @@ def is_shared_out(network: nn.Module) -> bool:
     return any(_is_cut(parameter) for parameter in network.parameters())
 
 
-@torch.no_grad()
 def own(tensor: Tensor) -> Tensor:
-    """This process's piece, in the same memory; a tensor that is not cut is its own piece."""
+    """This process's piece, in the same memory; a tensor that is not cut is its own piece. Asked for every tensor at every step: torch's
+    no_grad, which would take longer than all the rest, is the caller's."""
     piece: Tensor = tensor.to_local() if _is_cut(tensor) else tensor  # type: ignore[attr-defined]
     return piece
 

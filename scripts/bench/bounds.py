@@ -4,9 +4,9 @@
 
 The machine's best is that of the fastest of a few matrix products, fp32, OMP_NUM_THREADS threads or all cores. A JSON line for it, and
 one for each number of pictures: billions of multiplications and additions of a guided U-Net call and of a decoding, as the plain network
-does them (torch's own counter), milliseconds of the inference copy, billions a second, their share of the best, and the pictures a second
-that `--steps` guided calls and a decoding could reach at the machine's best and do reach. Winograd's convolutions take fewer
-multiplications than are counted, so that a share may be above what it seems.
+does them (torch's own counter), milliseconds of the inference copy, its share of the machine's best, and the pictures a second that
+`--steps` guided calls and a decoding could reach at that best and do reach. Where the copy convolves by Winograd's algorithm it needs fewer
+multiplications than are counted: its share of the best is then lower than printed.
 """
 
 import argparse

@@ -91,14 +91,8 @@ class Study:
 
     def kept_at(self, options: dict[str, Any]) -> Path:
         """The file of one setting, named by all that decides its pictures."""
-        facts = [
-            __version__,
-            torch.__version__,
-            self.model.unet_sha256,
-            self.model.other_weights,
-            self.model.own.get("defaults"),
-            list(self.prompts),
-        ]
+        model = [self.model.unet_sha256, self.model.other_weights, self.model.own.get("defaults")]
+        facts = [__version__, torch.__version__, *model, list(self.prompts)]
         return self.folder / f"{hashlib.sha256(json.dumps([options, *facts], sort_keys=True).encode()).hexdigest()[:32]}.safetensors"
 
     def pictures(self, options: dict[str, Any]) -> tuple[Tensor, Tensor, int]:

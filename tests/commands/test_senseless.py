@@ -78,7 +78,7 @@ SENSIBLE = {
         "a1111",
         "--long-prompts",
         "--measure",
-    ],
+    ],  # fmt: skip
     "measured for a script": ["--measure", "-q", "--json"],
     "everything small": ["--low-memory", "--vae-tiling", "--vae_dtype", "float16", "--batch-size", "1"],
     "a part of a picture": ["--init-image", __file__, "--mask", __file__, "--strength", "0.5", "-n", "3"],

@@ -18,7 +18,7 @@ GLOBAL_BATCH = {"batch_size", "grad_accum", "processes"}
 """These may differ while their product, the pictures of a step, is the same."""
 COUNTS = ("batch_size", "grad_accum", "epochs", "max_steps")
 """Settings of a checkpoint that are reckoned with."""
-BY_START = {"text_mask", "zero_terminal_snr"}
+SET_BY_INIT = {"text_mask", "zero_terminal_snr"}
 """Settings that the model of --init may turn into others."""
 
 
@@ -71,7 +71,7 @@ def refuse_other_run(config: TrainConfig, data: CaptionedImages) -> None:
         return  # the one before it may do
     before, now = settings_then(found, config), {**settings_of(config, data), "processes": process_count()}
     list(told_of_copies(before, now))
-    decided_later = BY_START | (GLOBAL_BATCH | {"auto_batch"} if config.auto_batch else set())
+    decided_later = SET_BY_INIT | (GLOBAL_BATCH | {"auto_batch"} if config.auto_batch else set())
     now |= {key: before[key] for key in decided_later & before.keys()}
     if changed := changed_settings({key: before[key] for key in before.keys() & now.keys()}, now):
         raise unfit(found, changed)

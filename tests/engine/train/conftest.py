@@ -3,6 +3,7 @@
 import pytest
 from PIL import Image, ImageDraw
 from runs import KINDS, LOOKING, config_for, events_of
+from two_processes import FSDP
 
 from ldmcli.engine.train import unet, unet_run, vae
 
@@ -47,3 +48,10 @@ def straight_events(request, coco, model, tmp_path_factory):
 def straight(straight_events):
     """(kind, folder) of the same."""
     return straight_events[:2]
+
+
+@pytest.fixture
+def fsdp(monkeypatch):
+    """It is said to this process, and to those that begin as its forks."""
+    for name, value in FSDP.items():
+        monkeypatch.setenv(name, value)

@@ -7,15 +7,14 @@ average and two parts a step: losses within 2e-6, moments within 1e-5 of their n
 import json
 import os
 import shutil
-import signal
 
 import pytest
 import torch
 import torch.distributed.fsdp  # noqa: F401  # for the forks
 from forks import ended, together
 from launch import by_launcher
-from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
-from two_processes import STEPS, files, run_alone, run_in_two, typed
+from runs import config_for, events_of, log_of, newest
+from two_processes import FSDP, STEPS, files, run_alone, run_in_two, typed
 
 from ldmcli.cli import main
 from ldmcli.engine.train import unet
@@ -26,18 +25,7 @@ from ldmcli.training.shards import own
 
 pytestmark = pytest.mark.early
 
-FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
-"""What `accelerate launch --use_fsdp --fsdp_version 2` says to processes."""
-
 CLIPPED = {"max_grad_norm": 0.05, "lr_schedule": "constant"}
-ENDLESS = {"max_steps": 1_000_000, "save_every": 1_000_000, "sample_every": 1_000_000, "val_every": 1_000_000}
-
-
-@pytest.fixture
-def fsdp(monkeypatch):
-    """It is said to this process, and to those that begin as its forks."""
-    for name, value in FSDP.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -165,45 +153,6 @@ def test_in_bf16_it_learns_the_same(coco, model, tmp_path, fsdp, monkeypatch):
     assert all(value.dtype == torch.float32 for value in newest(tmp_path / "two").tensors("ema").values())
 
 
-def test_signals_stop_and_save_and_a_death_ends_all(coco, model, tmp_path, fsdp):
-    run = tmp_path / "run"
-    words = typed("unet", coco, model, run, **ENDLESS, resume="auto", batch_size=4)
-
-    def start():
-        return together([lambda: main([str(word) for word in words])] * 2, tmp_path)
-
-    first, other = processes = start()
-    try:
-        wait_for(lambda: steps_logged(run) >= 1, first)
-        other.send(signal.SIGUSR1)
-        wait_for(lambda: saved(run), first)
-        other.send(signal.SIGTERM)
-        (code, _, talk), (other_code, _, other_talk) = ended(processes)
-        assert (code, other_code) == (143, 143), (talk, other_talk)
-        assert "error: stopped by SIGTERM after step" in talk and "Traceback" not in talk + other_talk
-        last = newest(run).step
-        assert last == log_of(run)[-1]["step"]
-        first, other = processes = start()
-        wait_for(lambda: steps_logged(run) > last, first)
-        other.kill()
-        (code, _, talk), _ = ended(processes)
-        assert code == 1 and "error: another process of this run has ended" in talk and "Traceback" not in talk
-        assert newest(run).step == last  # of later steps a part is lost
-    finally:
-        for process in processes:
-            process.kill()
-
-
-def test_what_fails_in_the_first_process_alone_ends_both(coco, model, tmp_path, fsdp):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "checkpoints").write_text("")
-    words = typed("unet", coco, model, run, **{**ENDLESS, "save_every": 1}, batch_size=4)
-    (code, _, talk), (other_code, _, other_talk) = ended(together([lambda: main([str(word) for word in words])] * 2, tmp_path))
-    assert (code, other_code) == (1, 1)
-    assert "error: the checkpoint of step 1 could not be written" in talk and other_talk == ""
-
-
 def test_when_the_first_process_fails_at_looking_the_step_is_saved_all_the_same(alone, coco, model, tmp_path, fsdp, monkeypatch):
     """No checkpoint was due, and the other process waits elsewhere."""
 
@@ -216,14 +165,6 @@ def test_when_the_first_process_fails_at_looking_the_step_is_saved_all_the_same(
     assert (code, other_code) == (1, 1) and "error: no room for samples" in talk and other_talk == ""
     saved_then, at_the_end = newest(tmp_path / "run"), newest(alone)
     assert saved_then.step == 2 and saved_then.shapes("optimizer") == at_the_end.shapes("optimizer")
-
-
-def test_after_the_time_limit_the_figures_are_those_of_its_last_step(coco, model, tmp_path, fsdp):
-    """Neither a checkpoint nor a validation was due."""
-    words = typed("unet", coco, model, tmp_path / "run", **ENDLESS, batch_size=4, max_hours=1e-9, json=True)
-    (code, said, talk), (other_code, *_) = ended(together([lambda: main([str(word) for word in words])] * 2, tmp_path))
-    assert (code, other_code) == (0, 0), talk
-    assert json.loads(said)["step"] == newest(tmp_path / "run").step == 1 and "val_loss" in said
 
 
 def test_accelerate_is_as_it_was_after_a_run(coco, model, tmp_path, fsdp):

@@ -16,6 +16,8 @@ STEPS = 6  # over two epochs; rounding grows with every step, and after twenty n
 RUN = {**BASE, "max_steps": STEPS, "warmup": 100, "crop": "random", "flip": True, "save_every": STEPS, "val_every": STEPS}
 OWN = {"vae": {"perceptual_weight": 0.5, "channels": (8, 16)}, "unet": {"snr_gamma": 5.0, "channels": (32,)}}
 TWO_PARTS = {"batch_size": 4, "grad_accum": 2}
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+"""What `accelerate launch --use_fsdp --fsdp_version 2` says to processes."""
 
 
 def run_alone(kind, coco, model, output, **changes):

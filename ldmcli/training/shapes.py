@@ -5,9 +5,16 @@ from itertools import groupby
 
 from torch import Tensor
 
+from ldmcli.errors import UsageError
 from ldmcli.training.checkpoints import Checkpoint, damaged
 
 Shape = tuple[int, ...]
+Names = frozenset[str]
+
+ADAM: Names = frozenset({"step", "exp_avg", "exp_avg_sq"})
+MUON: Names = frozenset({"momentum_buffer"})
+REMEMBERED = (ADAM, MUON)
+"""What an optimizer remembers of a parameter that it has moved."""
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
@@ -26,21 +33,24 @@ def differences(one: Mapping[str, Shape], other: Mapping[str, Shape], there: str
     return "; ".join(f"{said(keys[0])}" + (f", and {len(keys) - 1} more" if len(keys) > 1 else "") for keys, said in kinds if keys)
 
 
-def check_moments(checkpoint: Checkpoint, name: str, parameters: list[Shape] | None) -> None:
-    """Raise LdmError unless the optimizer's tensors, `{parameter number}.{name}`, are the same few of each parameter, and each one number
-    or of its shape. parameters: those of the network that the checkpoint is of, where it is known.
+def check_moments(checkpoint: Checkpoint, name: str, parameters: list[tuple[Shape, Names]] | None) -> None:
+    """Raise LdmError unless the optimizer's tensors, `{parameter number}.{name}`, are what an optimizer remembers of each parameter, and
+    each one number or of its shape; UsageError where it is another optimizer than here.
+
+    parameters: shapes of those of the network that the checkpoint is of, and what is remembered of them here, where they are known.
     """
     shapes = checkpoint.shapes(name)
-    kinds: set[tuple[str, ...]] = set()
     for number, keys in groupby(sorted(shapes), key=lambda key: key.partition(".")[0]):
         of_one = [*keys]
-        kinds.add(tuple(key.partition(".")[2] for key in of_one))
-        if not (number.isdecimal() and len(number) < 9) or len(kinds) > 1:
-            raise damaged(checkpoint.path, f"{name}.safetensors has {', '.join(of_one)}, and something else of other parameters")
+        names = frozenset(key.partition(".")[2] for key in of_one)
+        if not (number.isdecimal() and len(number) < 9) or names not in REMEMBERED:
+            raise damaged(checkpoint.path, f"{name}.safetensors has {', '.join(of_one)}, which no optimizer remembers of a parameter")
         if parameters is None:
             continue
-        if int(number) >= len(parameters) or any(shapes[key] not in ((), parameters[int(number)]) for key in of_one):
+        if int(number) >= len(parameters) or any(shapes[key] not in ((), parameters[int(number)][0]) for key in of_one):
             raise damaged(checkpoint.path, f"{name}.safetensors has {of_one[0]}, which is of no parameter of the network")
+        if names != parameters[int(number)][1]:
+            raise UsageError(f"{checkpoint.path} is of another --optimizer.", hint="A run goes on with the one that it began with.")
 
 
 def _shape(shape: Shape) -> str:

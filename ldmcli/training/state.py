@@ -11,6 +11,7 @@ from ldmcli.errors import UsageError
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint, damaged
 from ldmcli.training.ema import EMA, kept
+from ldmcli.training.muon import remembered
 from ldmcli.training.shapes import check_moments, differences, shapes_of
 from ldmcli.training.shards import fill, gather, is_shared_out
 
@@ -118,7 +119,8 @@ class TrainState:
             saved, here = checkpoint.shapes(name), shapes_of(kept(network))
             if same_network and (apart := differences(saved, here, "there", "by its settings")):
                 raise damaged(checkpoint.path, f"its {name} is another one: {apart}")
-            check_moments(checkpoint, moments, [tuple(p.shape) for p in _parameters(optimizer)] if saved == here else None)
+            known = [(tuple(p.shape), remembered(optimizer, p)) for p in _parameters(optimizer)] if saved == here else None
+            check_moments(checkpoint, moments, known)
         if own["ema_updates"] and (apart := differences(checkpoint.shapes("ema"), checkpoint.shapes("network"), "averaged", "trained")):
             raise damaged(checkpoint.path, f"its average is not one of its network: {apart}")
 

@@ -35,6 +35,9 @@ class Muon(AdamW):
         every = (parameter for group in self.param_groups for parameter in group["params"])
         self._matrices = {id(parameter) for parameter in every if is_matrix(parameter) and id(parameter) not in tables}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        torch.optim.Optimizer.__setstate__(self, state)  # Adam's brings old pickles up to date, and wants its moments of all parameters
+
     def moves(self, parameter: Tensor) -> bool:
         """Whether a parameter is moved by Muon, not by AdamW."""
         return id(parameter) in self._matrices

@@ -5,7 +5,6 @@ from itertools import groupby
 
 from torch import Tensor
 
-from ldmcli.errors import UsageError
 from ldmcli.training.checkpoints import Checkpoint, damaged
 
 Shape = tuple[int, ...]
@@ -33,11 +32,9 @@ def differences(one: Mapping[str, Shape], other: Mapping[str, Shape], there: str
     return "; ".join(f"{said(keys[0])}" + (f", and {len(keys) - 1} more" if len(keys) > 1 else "") for keys, said in kinds if keys)
 
 
-def check_moments(checkpoint: Checkpoint, name: str, parameters: list[tuple[Shape, Names]] | None) -> None:
+def check_moments(checkpoint: Checkpoint, name: str, parameters: list[Shape] | None) -> None:
     """Raise LdmError unless the optimizer's tensors, `{parameter number}.{name}`, are what an optimizer remembers of each parameter, and
-    each one number or of its shape; UsageError where it is another optimizer than here.
-
-    parameters: shapes of those of the network that the checkpoint is of, and what is remembered of them here, where they are known.
+    each one number or of its shape. parameters: those of the network that the checkpoint is of, where it is known.
     """
     shapes = checkpoint.shapes(name)
     for number, keys in groupby(sorted(shapes), key=lambda key: key.partition(".")[0]):
@@ -47,10 +44,8 @@ def check_moments(checkpoint: Checkpoint, name: str, parameters: list[tuple[Shap
             raise damaged(checkpoint.path, f"{name}.safetensors has {', '.join(of_one)}, which no optimizer remembers of a parameter")
         if parameters is None:
             continue
-        if int(number) >= len(parameters) or any(shapes[key] not in ((), parameters[int(number)][0]) for key in of_one):
+        if int(number) >= len(parameters) or any(shapes[key] not in ((), parameters[int(number)]) for key in of_one):
             raise damaged(checkpoint.path, f"{name}.safetensors has {of_one[0]}, which is of no parameter of the network")
-        if names != parameters[int(number)][1]:
-            raise UsageError(f"{checkpoint.path} is of another --optimizer.", hint="A run goes on with the one that it began with.")
 
 
 def _shape(shape: Shape) -> str:

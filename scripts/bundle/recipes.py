@@ -20,12 +20,10 @@ RECIPES = {
     "as in unet.toml": [],
     "AdamW": ["--optimizer", "adamw", "--lr", "1.5e-3"],
     "AdamW, twice the rate": ["--optimizer", "adamw", "--lr", "3e-3"],
-    "half the rate": ["--lr", "3e-3"],
     "twice the rate": ["--lr", "1.2e-2"],
     "min-SNR 5": ["--snr-gamma", "5"],
     "batch 32, twice the steps": ["--batch-size", "32"],
     "batch 128, half the steps": ["--batch-size", "128"],
-    "no average": ["--ema", "0"],
     "zero-terminal SNR": ["--zero-terminal-snr"],
 }
 """Zero-terminal SNR is judged on noise of its own schedule; its row compares with the others only where they saw the same."""

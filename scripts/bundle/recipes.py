@@ -29,6 +29,15 @@ RECIPES = {
 """Zero-terminal SNR is judged on noise of its own schedule; its row compares with the others only where they saw the same."""
 
 
+def uncompiled(work: Path) -> Path:
+    """unet.toml's options without the compiler, which short runs would mostly wait for."""
+    options = work / "recipes" / "unet.toml"
+    options.parent.mkdir(exist_ok=True)
+    lines = CONFIG.read_text(encoding="utf-8").splitlines(keepends=True)
+    options.write_text("".join(line for line in lines if not line.startswith("compile")), encoding="utf-8")
+    return options
+
+
 def train(name: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     """One run: what its log says at its end, and the processors' seconds."""
     options = RECIPES[name]
@@ -41,7 +50,7 @@ def train(name: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
         fixed = [f"--data={args.work}/emoji", f"--vae={args.work}/vae", f"--text-encoder={args.work}/words", f"--cache={args.work}/cache"]
         rhythm = [f"--{what}-every={steps}" for what in ("save", "sample", "val")]
         given = ["--held-out=0.02", "--ema=0.97", f"--warmup={steps // 10}", f"--max-steps={steps}", f"--seed={seed}", *rhythm, *options]
-        command = [sys.executable, "-m", "ldmcli", "train-unet", f"--config={CONFIG}", *fixed, *given, "--no-compile", "-o", str(output)]
+        command = [sys.executable, "-m", "ldmcli", "train-unet", f"--config={uncompiled(args.work)}", *fixed, *given, "-o", str(output)]
         subprocess.run([*command, "--resume=auto"], check=True, stdout=subprocess.DEVNULL)
         now = resource.getrusage(resource.RUSAGE_CHILDREN)
         cost.write_text(json.dumps(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime), encoding="utf-8")

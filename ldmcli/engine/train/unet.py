@@ -12,6 +12,7 @@ import torch
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
+from ldmcli.engine.train.accelerator import open_run
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
 from ldmcli.engine.train.context import GlobalBatch, RunContext
@@ -23,7 +24,7 @@ from ldmcli.engine.train.resume import resume
 from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
 from ldmcli.engine.train.run_settings import plain
 from ldmcli.engine.train.trainable import BLOCKS, select_trainable
-from ldmcli.engine.train.training_loop import make_state, open_run, prefetching, run_loop
+from ldmcli.engine.train.training_loop import make_state, prefetching, run_loop
 from ldmcli.engine.train.unet_batches import Caches
 from ldmcli.engine.train.unet_caches import build_caches, held_out_caches
 from ldmcli.engine.train.unet_run import UNetRun, prompts_notes

@@ -1,6 +1,7 @@
 """Two processes that share a U-Net out, and how they end: by a signal, a death, a failure of one, the time limit."""
 
 import json
+import os
 import signal
 
 import pytest
@@ -10,6 +11,8 @@ from runs import log_of, newest, saved, steps_logged, wait_for
 from two_processes import typed
 
 from ldmcli.cli import main
+from ldmcli.engine.train.unet_run import UNetRun
+from ldmcli.errors import NotFound
 
 pytestmark = pytest.mark.early
 
@@ -61,3 +64,19 @@ def test_after_the_time_limit_the_figures_are_those_of_its_last_step(coco, model
     (code, said, talk), (other_code, *_) = ended(together([lambda: main([str(word) for word in words])] * 2, tmp_path))
     assert (code, other_code) == (0, 0), talk
     assert json.loads(said)["step"] == newest(tmp_path / "run").step == 1 and "val_loss" in said
+
+
+def test_what_fails_in_one_process_in_the_middle_of_a_step_ends_both(coco, model, tmp_path, fsdp, monkeypatch):
+    """The other waits for a part of the network."""
+    loss_of = UNetRun.loss
+
+    def loss(run, step, part):
+        if os.environ["RANK"] == "1":
+            raise NotFound("a picture is gone")
+        return loss_of(run, step, part)
+
+    monkeypatch.setattr(UNetRun, "loss", loss)
+    words = typed("unet", coco, model, tmp_path / "run", **ENDLESS, batch_size=4)
+    (code, _, talk), (other_code, _, other_talk) = ended(together([lambda: main([str(word) for word in words])] * 2, tmp_path))
+    assert (code, other_code) == (1, 6) and "error: process 1: a picture is gone" in other_talk
+    assert "error: another process of this run has ended" in talk and "Traceback" not in talk + other_talk

@@ -15,8 +15,8 @@ from ldmcli.records.notes import Note
 from ldmcli.runtime.device import half_on_cpu, select_device
 from ldmcli.runtime.sharding import without_accelerates_own
 
-LAUNCHERS_PARTS = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
-"""What `accelerate launch --gradient_accumulation_steps` sets."""
+LAUNCHERS_PARTS, LAUNCHERS_PRECISION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "ACCELERATE_MIXED_PRECISION"
+"""What `accelerate launch --gradient_accumulation_steps` and `--mixed_precision` set; without them 1 and no."""
 
 
 def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
@@ -36,8 +36,14 @@ def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
     alone = GradientAccumulationPlugin(num_steps=1)
     with without_accelerates_own():
         accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
-    parts = os.environ.get(LAUNCHERS_PARTS, "1")
-    other = "" if parts in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={parts} is not used: see --grad-accum"
+    instead = {
+        LAUNCHERS_PARTS: ("--grad-accum", ("", "1", str(config.grad_accum))),
+        LAUNCHERS_PRECISION: ("--mixed-precision", ("", "no", precision)),
+    }
+    said = {name: os.environ.get(name, "") for name in instead}
+    other = "".join(
+        f"; {name}={said[name]} is not used: see {option}" for name, (option, same) in instead.items() if said[name] not in same
+    )
     several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
     return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
 

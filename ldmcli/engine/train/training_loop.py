@@ -15,7 +15,7 @@ from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
 from ldmcli.engine.train.held_out import check_enough
-from ldmcli.engine.train.sharding import sharding_of, travels_in_half
+from ldmcli.engine.train.sharding import sharding_of
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import LdmError, PeerLost, Stopped, Unheard
 from ldmcli.records.events import Event
@@ -39,17 +39,19 @@ def make_state(
     accelerator: Any,
     groups: Callable[[], list[dict[str, Any]]] | None = None,
     blocks: tuple[type[nn.Module], ...] = (),
+    in_half: tuple[type[nn.Module], ...] = (),
 ) -> tuple[TrainState, nn.Module]:
     """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes).
 
     groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate. blocks: the kinds of modules by which
-    the network is shared out where accelerate's configuration asks for that; without any it stays whole.
+    the network is shared out where accelerate's configuration asks for that; without any it stays whole. in_half: what of it travels in
+    bf16 where it computes so.
     """
     sharding = sharding_of(config) if blocks else None
     if sharding is None:
         network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     else:  # by pieces, which can only lie in plain order
-        half = travels_in_half(config, accelerator.mixed_precision)
+        half = in_half if accelerator.mixed_precision == "bf16" else ()
         share_out(network, blocks, accelerator.device, reshard=sharding.reshard_after_forward, half=half)
     optimizer = adamw(groups() if groups else network.parameters(), config, accelerator, betas=(0.9, 0.99))
     whole = {} if sharding is None else {"device_placement": False, "evaluation_mode": True}  # its precision, and no DDP
@@ -130,6 +132,8 @@ def run_loop(
         processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
             yield from checkpointer.model()
+        else:
+            state.release()
         context.requests.preparing = False
         try:
             with processes.needed():

@@ -10,18 +10,24 @@ import shutil
 
 import pytest
 import torch
-import torch.distributed.fsdp  # noqa: F401  # for the forks
-from forks import ended, together
+import torch.distributed.fsdp  # for the forks
+from forks import ended, fork, together
 from launch import by_launcher
 from runs import config_for, events_of, log_of, newest
 from two_processes import FSDP, STEPS, files, run_alone, run_in_two, typed
 
 from ldmcli.cli import main
 from ldmcli.engine.train import unet
+from ldmcli.engine.train.trainable import BLOCKS, IN_HALF
 from ldmcli.errors import LdmError
+from ldmcli.networks.attention import TextContext
+from ldmcli.networks.clip_text import CLIPText
+from ldmcli.networks.configs import CLIPTextConfig, UNetConfig
+from ldmcli.networks.joint import TextUNet
+from ldmcli.networks.unet import UNet
 from ldmcli.records.notes import Note
 from ldmcli.training.ema import kept
-from ldmcli.training.shards import own
+from ldmcli.training.shards import own, share_out
 
 pytestmark = pytest.mark.early
 
@@ -107,6 +113,7 @@ def test_a_run_goes_on_with_and_without_it_and_in_any_number_of_processes(coco, 
         return typed("unet", coco, model, run, **{**CLIPPED, **rhythm, "batch_size": 12 // count, **more})
 
     together_in(3, tmp_path, words(3, 1))
+    monkeypatch.setenv("FSDP_RESHARD_AFTER_FORWARD", "false")  # blocks stay whole until the way back
     talk = together_in(1, tmp_path, words(1, 2, resume="auto"))
     assert "resumed step-000001" in talk and "FSDP 2: one process holds all of the network" in talk
     assert "resumed step-000002" in together_in(2, tmp_path, words(2, 3, resume="auto"))
@@ -132,9 +139,8 @@ def test_what_was_owed_when_a_run_was_killed_is_done_when_it_goes_on(alone, coco
 
 
 def test_the_text_tower_along_with_levels_that_are_computed_again(coco, model, tmp_path, fsdp, monkeypatch):
-    """And blocks that stay whole until the way back."""
-    tuned = {**CLIPPED, "train_text_encoder": True, "max_steps": 3, "save_every": 3, "val_every": 3}
-    monkeypatch.setenv("FSDP_RESHARD_AFTER_FORWARD", "false")
+    """On the way back, when their blocks have been given up."""
+    tuned = {**CLIPPED, "train_text_encoder": True, "max_steps": 2, "save_every": 2, "val_every": 2}
     together_in(2, tmp_path, typed("unet", coco, model, tmp_path / "two", **tuned, batch_size=4, gradient_checkpointing=True))
     monkeypatch.delenv("ACCELERATE_USE_FSDP")
     run_alone("unet", coco, model, tmp_path / "one", **tuned)
@@ -151,6 +157,41 @@ def test_in_bf16_it_learns_the_same(coco, model, tmp_path, fsdp, monkeypatch):
     for a, b in zip(log_of(tmp_path / "two"), log_of(tmp_path / "one"), strict=True):
         assert a == {name: pytest.approx(value, rel=0.1 if name == "grad_norm" else 2e-3) for name, value in b.items()}
     assert all(value.dtype == torch.float32 for value in newest(tmp_path / "two").tensors("ema").values())
+
+
+def test_between_the_ways_no_weights_are_kept_whole_in_bf16(tmp_path):
+    """Autocast makes a copy in bf16 of a weight in fp32, and autograd keeps it: of a U-Net that would be 2 bytes a number."""
+
+    def work():
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        kinds = {"down_block_types": ("CrossAttnDownBlock2D",) * 2, "up_block_types": ("CrossAttnUpBlock2D",) * 2}
+        unet = UNetConfig(**kinds, block_out_channels=(64, 128), layers_per_block=1, cross_attention_dim=32, attention_head_dim=4)
+        text = CLIPTextConfig(hidden_size=32, intermediate_size=64, num_attention_heads=2, num_hidden_layers=1, vocab_size=50)
+        network = TextUNet(UNet(unet), CLIPText(text)).train().requires_grad_(True)
+        numbers = sum(parameter.numel() for parameter in network.parameters())
+        given = torch.randn(1, 4, 4, 4), torch.tensor([3]), TextContext(torch.zeros(1, 8, dtype=torch.int32))
+
+        def gradients():
+            kept = []
+            with (
+                torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x),
+                torch.autocast("cpu", torch.bfloat16),
+            ):
+                network(*given).float().square().mean().backward()
+            whole = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in kept}
+            found = torch.cat([own(parameter.grad).flatten() for parameter in network.parameters()])
+            network.zero_grad(set_to_none=True)
+            return found, sum(whole.values())
+
+        plain, _ = gradients()
+        share_out(network, BLOCKS, torch.device("cpu"), reshard=True, half=IN_HALF)
+        shared, kept = gradients()
+        assert kept < 0.4 * numbers, kept / numbers
+        assert (shared - plain).norm() < 0.02 * plain.norm()
+        return 0
+
+    child = fork(work, tmp_path / "talk")
+    assert child.wait() == 0, child.said()
 
 
 def test_when_the_first_process_fails_at_looking_the_step_is_saved_all_the_same(alone, coco, model, tmp_path, fsdp, monkeypatch):

@@ -16,6 +16,7 @@ from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
 from ldmcli.engine.train.held_out import check_enough
+from ldmcli.engine.train.optimizers import make_optimizer
 from ldmcli.engine.train.sharding import sharding_note, sharding_of, travels_in_half
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError
@@ -25,7 +26,6 @@ from ldmcli.records.training import TrainStep
 from ldmcli.runtime.device import half_on_cpu, select_device
 from ldmcli.runtime.sharding import without_accelerates_own
 from ldmcli.training import signals
-from ldmcli.training.adamw import AdamW
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
@@ -90,7 +90,7 @@ def make_state(
     else:  # by pieces, which can only lie in plain order
         half = travels_in_half(config, accelerator.mixed_precision)
         share_out(network, blocks, accelerator.device, reshard=sharding.reshard_after_forward, half=half)
-    optimizer = adamw(groups() if groups else network.parameters(), config, accelerator, betas=(0.9, 0.99))
+    optimizer = make_optimizer(network, groups() if groups else network.parameters(), config, accelerator)
     whole = {} if sharding is None else {"device_placement": False, "evaluation_mode": True}  # its precision, and no DDP
     prepared = accelerator.prepare_model(network, **whole)
     state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
@@ -100,12 +100,6 @@ def make_state(
 def compiled(network: nn.Module, config: TrainConfig) -> Any:
     """The network as the loss calls it: as it is, or compiled where --compile asks for that."""
     return torch.compile(network) if config.compile else network
-
-
-def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> AdamW:
-    """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
-    fused = accelerator.device.type in ("cpu", "cuda")
-    return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
 
 
 def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:

@@ -1,5 +1,6 @@
 """What is wrong with the files of a command, and shows in text, JSON and headers, is said before torch is imported."""
 
+import fcntl
 import json
 import os
 
@@ -40,3 +41,17 @@ def test_a_mistake_in_a_file_is_told_before_torch_is_imported(light, tmp_path, w
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     first, *rest = done.stderr.splitlines()
     assert first.startswith("error: ") and words in first and len(rest) <= 1 and not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_begin_is_told_before_torch_is_imported(light, coco, tmp_path):
+    run, heavy = tmp_path / "run", ("torch", "diffusers", "transformers", "accelerate")
+    done = light("train-vae", "--data", str(coco), "-o", str(run), "--batch-size", "100", heavy=heavy)
+    assert done.returncode == 2 and "pictures do not fill one batch of 100" in done.stderr and not run.exists(), done.stderr
+    run.mkdir()
+    with (run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = light("train-unet", "--data", str(coco), "-o", str(run), heavy=heavy)
+    assert done.returncode == 1 and "another training run" in done.stderr, done.stderr
+    (run / "checkpoints" / "step-000001").mkdir(parents=True)
+    done = light("train-vae", "--data", str(coco), "-o", str(run), heavy=heavy)
+    assert done.returncode == 2 and "already holds a run" in done.stderr, done.stderr

@@ -16,7 +16,7 @@ from ldmcli.readers.tables import ADDED_NUMBERS, SPECIAL_TOKENS, TOKENIZER_CONFI
 
 SMALL = {"tokenizer_config.json": TOKENIZER_CONFIG, "special_tokens_map.json": SPECIAL_TOKENS, "added_tokens.json": ADDED_NUMBERS}
 LARGE = ("tokenizer.json", "vocab.json", "merges.txt")
-"""Read once, when they are needed; here their size is looked at."""
+"""Left to transformers; here their size is looked at."""
 
 
 def check_configs(folder: Path, *parts: str) -> None:
@@ -38,15 +38,8 @@ def check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
         read_header(path)
 
 
-def check_vocabulary(folder: Path) -> None:
-    """Raise NotFound where a tokenizer's folder lacks its vocabulary."""
-    names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise NotFound(f"{folder} lacks {' and '.join(missing)}.", hint="Copy the CLIP tokenizer's files there.")
-
-
 def check_tokenizer(folder: Path) -> None:
-    """Raise LdmError for a tokenizer's settings that cannot be, or a file that is far too large."""
+    """Raise LdmError for settings of a tokenizer that transformers reads which cannot be, or a file that is far too large."""
     for name, rule in SMALL.items():
         if os.path.lexists(folder / name):
             read_json(folder / name, rule, most=WORDS_BYTES)

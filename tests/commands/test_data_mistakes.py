@@ -11,6 +11,12 @@ from ldmcli.data.text_file import DATA_BYTES
 COCO = {"images": [{"id": 1, "file_name": "../../x.png"}], "annotations": [{"id": 1, "image_id": 1, "caption": "a dog"}]}
 TRAIN = ["--data", "data", "-o", "run"]
 
+
+def words(vocab):
+    """tokenizer.json."""
+    return {"model": {"vocab": vocab, "merges": []}}
+
+
 MISTAKES = {
     "train-vae: captions that are no JSON": (["train-vae", *TRAIN], "data/annotations/captions_train2017.json", b"{", 1, "JSON"),
     "train-unet: a picture outside": (["train-unet", *TRAIN], "data/annotations/captions_train2017.json", COCO, 1, "refused"),
@@ -22,6 +28,8 @@ MISTAKES = {
         ["generate", "a", "--tokenizer", "bpe_simple_vocab_16e6.txt.gz"], "bpe_simple_vocab_16e6.txt.gz", 2**40, 1,
         "bytes; at most",
     ),
+    "generate: words without numbers": (["generate", "a", "--tokenizer", "t"], "t/tokenizer.json", words({"a": "b"}), 1, "vocab.a = 'b'"),
+    "generate: words without an end": (["generate", "a", "--tokenizer", "t"], "t/tokenizer.json", words({"a": 0}), 1, "vocabulary lacks"),
 }  # fmt: skip
 """Arguments, a file and its bytes, JSON or size, the exit code and what is said."""
 

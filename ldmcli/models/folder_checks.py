@@ -9,7 +9,7 @@ from typing import Unpack
 
 from ldmcli.errors import NotFound
 from ldmcli.models.corrections import NETWORKS, network_config, read_config
-from ldmcli.models.header import read_header
+from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.layout import Picking, is_safetensors, read_json, weight_files
 from ldmcli.readers.json_text import WORDS_BYTES, check_file
 from ldmcli.readers.tables import ADDED_NUMBERS, SPECIAL_TOKENS, TOKENIZER_CONFIG
@@ -29,13 +29,16 @@ def check_configs(folder: Path, *parts: str) -> None:
 
 
 def check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
-    """Raise LdmError for weights files of a part that are damaged or cut off, NotFound for pointers to such."""
+    """Raise LdmError for weights files of a part that are damaged, cut off or would unpack, NotFound for pointers to such."""
     try:
         files = weight_files(folder, part, **picking)
     except NotFound:
         return
-    for path in filter(is_safetensors, files):
-        read_header(path)
+    for path in files:
+        if is_safetensors(path):
+            read_header(path)
+        else:
+            check_pickle(path)
 
 
 def check_tokenizer(folder: Path) -> None:

@@ -28,6 +28,7 @@ MISTAKES = {
         ["generate", "a", "--tokenizer", "bpe_simple_vocab_16e6.txt.gz"], "bpe_simple_vocab_16e6.txt.gz", 2**40, 1,
         "bytes; at most",
     ),
+    "generate: a start that is no picture": (["generate", "a", "--init-image", "s.png"], "s.png", b"text", 1, "not a readable picture"),
     "generate: words without numbers": (["generate", "a", "--tokenizer", "t"], "t/tokenizer.json", words({"a": "b"}), 1, "vocab.a = 'b'"),
     "generate: words without an end": (["generate", "a", "--tokenizer", "t"], "t/tokenizer.json", words({"a": 0}), 1, "vocabulary lacks"),
 }  # fmt: skip

@@ -15,8 +15,8 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
-from ldmcli.engine.train.held_out import check_enough
 from ldmcli.engine.train.optimizers import make_optimizer
+from ldmcli.engine.train.picture_counts import check_enough
 from ldmcli.engine.train.sharding import sharding_note, sharding_of, travels_in_half
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import PeerLost, Stopped, UsageError

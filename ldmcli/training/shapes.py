@@ -8,6 +8,12 @@ from torch import Tensor
 from ldmcli.training.checkpoints import Checkpoint, damaged
 
 Shape = tuple[int, ...]
+Names = frozenset[str]
+
+ADAM: Names = frozenset({"step", "exp_avg", "exp_avg_sq"})
+MUON: Names = frozenset({"momentum_buffer"})
+REMEMBERED = (ADAM, MUON)
+"""What an optimizer remembers of a parameter that it has moved."""
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
@@ -27,16 +33,15 @@ def differences(one: Mapping[str, Shape], other: Mapping[str, Shape], there: str
 
 
 def check_moments(checkpoint: Checkpoint, name: str, parameters: list[Shape] | None) -> None:
-    """Raise LdmError unless the optimizer's tensors, `{parameter number}.{name}`, are the same few of each parameter, and each one number
-    or of its shape. parameters: those of the network that the checkpoint is of, where it is known.
+    """Raise LdmError unless the optimizer's tensors, `{parameter number}.{name}`, are what an optimizer remembers of each parameter, and
+    each one number or of its shape. parameters: those of the network that the checkpoint is of, where it is known.
     """
     shapes = checkpoint.shapes(name)
-    kinds: set[tuple[str, ...]] = set()
     for number, keys in groupby(sorted(shapes), key=lambda key: key.partition(".")[0]):
         of_one = [*keys]
-        kinds.add(tuple(key.partition(".")[2] for key in of_one))
-        if not (number.isdecimal() and len(number) < 9) or len(kinds) > 1:
-            raise damaged(checkpoint.path, f"{name}.safetensors has {', '.join(of_one)}, and something else of other parameters")
+        names = frozenset(key.partition(".")[2] for key in of_one)
+        if not (number.isdecimal() and len(number) < 9) or names not in REMEMBERED:
+            raise damaged(checkpoint.path, f"{name}.safetensors has {', '.join(of_one)}, which no optimizer remembers of a parameter")
         if parameters is None:
             continue
         if int(number) >= len(parameters) or any(shapes[key] not in ((), parameters[int(number)]) for key in of_one):

@@ -27,8 +27,8 @@ def share_out(
     group: Any = dist.group.WORLD
     mesh = DeviceMesh.from_group(group, device.type)
     for module in [*(module for module in network.modules() if isinstance(module, blocks)), network]:
-        types = (torch.bfloat16, torch.float32) if isinstance(module, half) else (None, None)
-        policy = MixedPrecisionPolicy(*types, cast_forward_inputs=False)  # autocast casts them where it should
+        precision: dict[str, Any] = {"param_dtype": torch.bfloat16, "reduce_dtype": torch.float32} if isinstance(module, half) else {}
+        policy = MixedPrecisionPolicy(**precision, cast_forward_inputs=False)  # autocast casts them where it should
         own_reshard = reshard and module is not network  # what the way back begins with
         fully_shard(module, mesh=mesh, reshard_after_forward=own_reshard, mp_policy=policy)
 

@@ -11,6 +11,7 @@ from ldmcli.errors import UsageError
 from ldmcli.training import checkpoints
 from ldmcli.training.checkpoints import Checkpoint, damaged
 from ldmcli.training.ema import EMA, kept
+from ldmcli.training.muon import remembered
 from ldmcli.training.shapes import check_moments, differences, shapes_of
 from ldmcli.training.shards import fill, gather, is_shared_out
 
@@ -125,10 +126,10 @@ class TrainState:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue exactly where the checkpoint was taken. Raises UsageError when it is one of another network."""
         _load_network(self.network, "network", checkpoint)
-        _load_optimizer(self.optimizer, checkpoint.tensors("optimizer"))
+        _load_optimizer(self.optimizer, "optimizer", checkpoint)
         if self.opponent and self.opponent.name in checkpoint.names:  # else the run had no opponent until now
             _load_network(self.opponent.network, self.opponent.name, checkpoint)
-            _load_optimizer(self.opponent.optimizer, checkpoint.tensors(f"{self.opponent.name}_optimizer"))
+            _load_optimizer(self.opponent.optimizer, f"{self.opponent.name}_optimizer", checkpoint)
         own = checkpoint.facts["state"]
         if self.ema and own["ema_updates"]:
             self.ema.load(checkpoint.tensors("ema"), own["ema_updates"])
@@ -160,13 +161,16 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{name}": torch.as_tensor(value) for number, entry in state.items() for name, value in entry.items()}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def _load_optimizer(optimizer: torch.optim.Optimizer, name: str, checkpoint: Checkpoint) -> None:
     parameters = _parameters(optimizer)
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
+    for key, value in checkpoint.tensors(name).items():
+        number, _, moment = key.partition(".")
+        parameter = parameters[int(number)]
+        if moment not in remembered(optimizer, parameter):
+            raise UsageError(f"{checkpoint.path} is of another --optimizer.", hint="A run goes on with the one that it began with.")
         # Strides as the parameter's (channels last): the fused AdamW walks both in memory order and would mix up other ones.
-        same_layout = torch.empty_like(parameters[int(number)], dtype=value.dtype) if value.dim() else value
+        same_layout = torch.empty_like(parameter, dtype=value.dtype) if value.dim() else value
         fill(same_layout, value)
-        state.setdefault(int(number), {})[name] = same_layout
+        state.setdefault(int(number), {})[moment] = same_layout
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

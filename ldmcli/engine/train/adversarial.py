@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from ldmcli.autoencoder.discriminator import PatchDiscriminator, balance, fooling_loss, hinge_loss
 from ldmcli.config.training import TrainVAEConfig
-from ldmcli.engine.train.training_loop import adamw
+from ldmcli.engine.train.optimizers import adamw
 from ldmcli.records.notes import Note
 from ldmcli.training.loop import Terms
 from ldmcli.training.state import Learner

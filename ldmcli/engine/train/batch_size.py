@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.engine.train.earlier_run import find_checkpoint
-from ldmcli.engine.train.training_loop import adamw
+from ldmcli.engine.train.optimizers import make_optimizer
 from ldmcli.errors import OutOfMemory
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
@@ -84,7 +84,7 @@ def fit_by_trying(config: C, sizes: list[int], network: nn.Module, accelerator: 
     def steps(batch_size: int) -> int:
         copied = copy.deepcopy(network)
         trial = make_trial(_of(config, batch_size), copied)
-        learner = Learner("loss", copied, adamw(copied.parameters(), config, accelerator, betas=(0.9, 0.99)), copied)
+        learner = Learner("loss", copied, make_optimizer(copied, copied.parameters(), config, accelerator), copied)
         learners = [learner, trial.opponent] if trial.opponent else [learner]
         for _ in range(2):  # the second has the optimizers' moments beside it
             with accelerator.autocast():

@@ -16,6 +16,7 @@ from ldmcli.models.prediction import scheduler_config, with_native_size
 from ldmcli.models.source import find_component, find_tokenizer
 from ldmcli.models.text import TextConditioner, load_conditioner
 from ldmcli.networks.configs import UNetConfig
+from ldmcli.networks.initial_values import zero_residual_branches
 from ldmcli.networks.unet import UNet
 from ldmcli.networks.vae import VAE
 from ldmcli.records.notes import Note
@@ -70,7 +71,9 @@ def load_frozen(config: TrainUNetConfig) -> FrozenNetworks:
 def initial_unet(config: TrainUNetConfig, frozen: FrozenNetworks) -> UNet:
     """A new U-Net, or a copy of the one that --init names. Raises LdmError when that one belongs to other latents or text."""
     if config.init is None:
-        return UNet(unet_config(config, frozen))
+        unet = UNet(unet_config(config, frozen))
+        zero_residual_branches(unet)
+        return unet
     unet = load_unet(find_initial_model(config.init))
     check_fit(unet, frozen.vae, frozen.text)
     return unet

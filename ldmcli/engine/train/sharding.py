@@ -17,6 +17,7 @@ def sharding_of(config: TrainConfig) -> Sharding | None:
         "--lora-rank": (config.lora_rank is not None, "Adapters take little memory: leave out FSDP, or train the weights themselves."),
         "--compile": (config.compile, "Leave out one of them."),
         "--batch-size auto": (config.auto_batch, "Give a number."),
+        "--optimizer muon": (config.optimizer == "muon", "Its matrices are multiplied whole: leave out one of them."),
         "--mixed-precision fp16": (config.mixed_precision == "fp16", "Use bf16 or no."),
     }
     for option, (given, hint) in wrong.items():

@@ -14,7 +14,8 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
-from ldmcli.engine.train.held_out import check_enough
+from ldmcli.engine.train.optimizers import make_optimizer
+from ldmcli.engine.train.picture_counts import check_enough
 from ldmcli.engine.train.sharding import sharding_of
 from ldmcli.engine.train.tracker import tracking
 from ldmcli.errors import LdmError, PeerLost, Stopped, Unheard
@@ -22,7 +23,6 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainStep
 from ldmcli.training import signals
-from ldmcli.training.adamw import AdamW
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.ema import EMA
 from ldmcli.training.loop import LoopConfig, Terms, train
@@ -53,7 +53,7 @@ def make_state(
     else:  # by pieces, which can only lie in plain order
         half = in_half if accelerator.mixed_precision == "bf16" else ()
         share_out(network, blocks, accelerator.device, reshard=sharding.reshard_after_forward, half=half)
-    optimizer = adamw(groups() if groups else network.parameters(), config, accelerator, betas=(0.9, 0.99))
+    optimizer = make_optimizer(network, groups() if groups else network.parameters(), config, accelerator)
     whole = {} if sharding is None else {"device_placement": False, "evaluation_mode": True}  # its precision, and no DDP
     prepared = accelerator.prepare_model(network, **whole)
     state = TrainState(network, optimizer, EMA(network, config.ema) if config.ema else None, scaler=accelerator.scaler, prepared=prepared)
@@ -63,12 +63,6 @@ def make_state(
 def compiled(network: nn.Module, config: TrainConfig) -> Any:
     """The network as the loss calls it: as it is, or compiled where --compile asks for that."""
     return torch.compile(network) if config.compile else network
-
-
-def adamw(parameters: Any, config: TrainConfig, accelerator: Any, *, betas: tuple[float, float]) -> AdamW:
-    """The optimizer of parameters, or groups of them, that are on their device already; fused where torch has that."""
-    fused = accelerator.device.type in ("cpu", "cuda")
-    return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=betas, fused=fused)
 
 
 def loop_config(config: TrainConfig, pictures: int, processes: int) -> LoopConfig:

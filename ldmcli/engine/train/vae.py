@@ -28,6 +28,7 @@ from ldmcli.models.loading import load_vae
 from ldmcli.models.perceptual import Perceptual, load_lpips
 from ldmcli.models.source import find_component
 from ldmcli.networks.configs import VAEConfig
+from ldmcli.networks.initial_values import zero_residual_branches
 from ldmcli.networks.vae import VAE
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
@@ -85,7 +86,9 @@ def train_vae(config: TrainVAEConfig, data: CaptionedImages, processes: Processe
 def initial_vae(config: TrainVAEConfig) -> VAE:
     """A new VAE, or a copy of the one that --init names. Raises LdmError when that one cannot halve the pictures' side often enough."""
     if config.init is None:
-        return VAE(vae_config(config))
+        vae = VAE(vae_config(config))
+        zero_residual_branches(vae)
+        return vae
     vae = load_vae(find_component(config.init, "vae", alone=True))
     if config.size % vae.config.downscale:
         raise LdmError(f"--size {config.size} is not a multiple of {vae.config.downscale}, by which --init {config.init} shrinks pictures.")

@@ -78,6 +78,14 @@ class PeerLost(Agreed):
         super().__init__(f"another process of this run has ended: {detail}", exit_code=1, hint=hint)
 
 
+class Unheard(LdmError):
+    """An error of one process in the middle of a step, where the others hear nothing: it says so itself and leaves, which they notice."""
+
+    def __init__(self, error: LdmError, process: int) -> None:
+        super().__init__(f"process {process}: {error.message}", hint=error.hint)
+        self.error, self.exit_code = error, error.exit_code
+
+
 class ToldElsewhere(LdmError):
     """Process 0 has said what is wrong; this one only ends with the same exit code."""
 

@@ -63,6 +63,10 @@ def generate(invocation: Invocation) -> None:
     config = with_unet(config)
     source = find_source(config)
     invocation.note_model(source.path)
+    if not unusable and process_count() == 1:
+        from ldmcli.engine.sampling.start_files import check_start
+
+        check_start(requests)  # before torch is loaded
 
     from ldmcli.engine.generate.run import run_generate
 

@@ -29,7 +29,7 @@ def train_unet(invocation: Invocation) -> None:
     if config.sample_clipscore:
         find_scorer(config.sample_clipscore)
 
-    data = listed(config)  # a mistake in the captions, or another run's checkpoint, fails before torch is loaded
+    data = listed(config)  # a mistake in the captions, or a folder that is taken, fails before torch is loaded
 
     from ldmcli.engine.train import unet as engine
 

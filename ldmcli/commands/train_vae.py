@@ -22,7 +22,7 @@ def train_vae(invocation: Invocation) -> None:
     if config.init:
         find_component(config.init, "vae", alone=True)
 
-    data = listed(config)  # a mistake in the captions, or another run's checkpoint, fails before torch is loaded
+    data = listed(config)  # a mistake in the captions, or a folder that is taken, fails before torch is loaded
 
     from ldmcli.engine.train import vae as engine
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from ldmcli.commands.resume import newest_of_itself
 from ldmcli.commands.settings import Invocation
 from ldmcli.config.training import TrainConfig
-from ldmcli.errors import UsageError
+from ldmcli.console import output
+from ldmcli.errors import LdmError, UsageError
+from ldmcli.records.notes import Note
 from ldmcli.runtime.launcher import process_count
 
 if TYPE_CHECKING:
@@ -36,13 +38,23 @@ def resolve_config(invocation: Invocation, kind: type[C]) -> C:
 
 
 def listed(config: TrainConfig) -> "CaptionedImages | None":
-    """The data of a run, once its checkpoint, if it goes on, is known to fit; None of several processes. Raises LdmError."""
+    """The data of a run that may begin, as far as that shows before torch is imported: in its folder, its checkpoint, if it goes on, and
+    the number of its pictures. None of several processes. Raises LdmError."""
     from ldmcli.engine.train.earlier_run import refuse_other_run
-    from ldmcli.engine.train.listing import captioned_alone
+    from ldmcli.engine.train.listing import captioned
+    from ldmcli.engine.train.picture_counts import check_listed
+    from ldmcli.engine.train.run_lock import refuse_taken
 
-    data = captioned_alone(config)
-    if data is not None:
+    if process_count() > 1:  # they find each other first, so that what ends one ends all
+        return None
+    refuse_taken(config)
+    data = captioned(config)
+    try:
         refuse_other_run(config, data)
+        check_listed(config, data)
+    except LdmError:
+        list(output.shown((Note(text, warning=True) for text in data.problems), quiet=True))  # perhaps that is why
+        raise
     return data
 
 

@@ -5,7 +5,8 @@ Processes that only read pictures import this without torch, so that they start 
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -65,15 +66,28 @@ def read_captioned(picture: CaptionedImage) -> Image.Image:
     return _read(_body(picture), at_least=None)
 
 
+def check_picture(path: Path) -> None:
+    """Raise BadPicture where `read_picture` would, as far as the header tells."""
+    with _opened(lambda: path):
+        pass
+
+
 def _read(body: Callable[[], Path | BinaryIO], *, at_least: int | None) -> Image.Image:
     """See read_picture. body: where the picture lies, or its bytes."""
+    with _opened(body) as file:
+        if at_least is not None:
+            file.draft("RGB", (at_least, at_least))  # JPEG: at 1/2, 1/4 or 1/8, never below
+        return on_white(ImageOps.exif_transpose(file))
+
+
+@contextmanager
+def _opened(body: Callable[[], Path | BinaryIO]) -> Iterator[Image.Image]:
+    """A picture whose header was read. Any failure of Pillow in the block is a BadPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; the limit here is lower
             with open_picture(body()) as file:
-                if at_least is not None:
-                    file.draft("RGB", (at_least, at_least))  # JPEG: at 1/2, 1/4 or 1/8, never below
-                return on_white(ImageOps.exif_transpose(file))
+                yield file
     except (BadPicture, LdmError):  # LdmError: of a shard that cannot be had, which is no fault of the picture
         raise
     except Exception as error:  # damaged files make Pillow raise almost anything, struct.error and RuntimeError among it

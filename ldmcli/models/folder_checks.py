@@ -9,14 +9,14 @@ from typing import Unpack
 
 from ldmcli.errors import NotFound
 from ldmcli.models.corrections import NETWORKS, network_config, read_config
-from ldmcli.models.header import read_header
+from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.layout import Picking, is_safetensors, read_json, weight_files
 from ldmcli.readers.json_text import WORDS_BYTES, check_file
 from ldmcli.readers.tables import ADDED_NUMBERS, SPECIAL_TOKENS, TOKENIZER_CONFIG
 
 SMALL = {"tokenizer_config.json": TOKENIZER_CONFIG, "special_tokens_map.json": SPECIAL_TOKENS, "added_tokens.json": ADDED_NUMBERS}
 LARGE = ("tokenizer.json", "vocab.json", "merges.txt")
-"""Read once, when they are needed; here their size is looked at."""
+"""Left to transformers; here their size is looked at."""
 
 
 def check_configs(folder: Path, *parts: str) -> None:
@@ -29,24 +29,20 @@ def check_configs(folder: Path, *parts: str) -> None:
 
 
 def check_headers(folder: Path, part: str, **picking: Unpack[Picking]) -> None:
-    """Raise LdmError for weights files of a part that are damaged or cut off, NotFound for pointers to such."""
+    """Raise LdmError for weights files of a part that are damaged, cut off or would unpack, NotFound for pointers to such."""
     try:
         files = weight_files(folder, part, **picking)
     except NotFound:
         return
-    for path in filter(is_safetensors, files):
-        read_header(path)
-
-
-def check_vocabulary(folder: Path) -> None:
-    """Raise NotFound where a tokenizer's folder lacks its vocabulary."""
-    names = ["tokenizer.json"] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise NotFound(f"{folder} lacks {' and '.join(missing)}.", hint="Copy the CLIP tokenizer's files there.")
+    for path in files:
+        if is_safetensors(path):
+            read_header(path)
+        else:
+            check_pickle(path)
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raise LdmError for a tokenizer's settings that cannot be, or a file that is far too large."""
+    """Raise LdmError for settings of a tokenizer that transformers reads which cannot be, or a file that is far too large."""
     for name, rule in SMALL.items():
         if os.path.lexists(folder / name):
             read_json(folder / name, rule, most=WORDS_BYTES)

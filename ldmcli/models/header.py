@@ -93,24 +93,38 @@ def read_header(path: Path) -> Header:
     )
 
 
-def check_pickle(path: Path) -> None:
-    """What shows of a file of torch.save before it is read: that it is one, and all of it where it is a zip archive, as since torch 1.6.
+def check_pickle(path: Path) -> bool:
+    """Whether a file of torch.save is a zip archive, as since torch 1.6, which is then there as a whole and packs nothing.
 
-    Raises NotFound for no file or a pointer to one, LdmError for a file that is cut off or of another kind.
+    Raises NotFound for no file or a pointer to one, LdmError for a file that is cut off, would unpack or is of another kind.
     """
     start = first_bytes(path)
     if start.startswith(ZIP):
-        import zipfile
-
-        try:
-            whole = zipfile.is_zipfile(path)
-        except zipfile.BadZipFile:  # one of several disks
-            whole = False
-        if not whole:
-            raise LdmError(f"{path} is truncated: its list of contents, which comes last, is missing.", hint=AGAIN)
-    elif not start.startswith(PICKLE):
+        _check_archive(path)
+        return True
+    if not start.startswith(PICKLE):
         what = next((what for begin, what in STARTS.items() if start.startswith(begin)), "" if start else "empty")
         raise LdmError(f"{path} is damaged or no file of torch{f': it is {what}' if what else ''}.", hint=AGAIN)
+    return False
+
+
+def _check_archive(path: Path) -> None:
+    """torch.save packs no member, and a packed one may be endless: together they are not larger than their archive."""
+    import zipfile
+
+    try:
+        whole = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one of several disks
+        whole = False
+    if not whole:
+        raise LdmError(f"{path} is truncated: its list of contents, which comes last, is missing.", hint=AGAIN)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise LdmError(f"{path} is damaged or no file of torch: {error}", hint=AGAIN) from error
+    if claimed > path.stat().st_size:
+        raise LdmError(f"{path} would unpack to {claimed} bytes, more than it has; refused.", hint="Get the model as .safetensors.")
 
 
 def _check_spans(path: Path, spans: list[tuple[int, int, str, tuple[int, ...], str]], room: int) -> None:

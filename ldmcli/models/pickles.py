@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ldmcli.errors import LdmError
-from ldmcli.models.header import AGAIN, first_bytes
+from ldmcli.models.header import AGAIN, check_pickle
 
 FORBIDDEN = {"os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "runpy", "importlib", "shutil", "socket", "ctypes"}
 """What weights have no business with: a file that names one of these modules is meant to do harm."""
@@ -22,10 +22,7 @@ FORBIDDEN = {"os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__"
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file, or of the `state_dict` in it, by name. Raises LdmError for harmful and damaged files."""
-    first_bytes(path)
-    whole = _is_archive(path)
-    if whole:
-        _check_room(path)
+    whole = check_pickle(path)  # a zip archive
     try:
         body = torch.load(path, map_location="cpu", weights_only=True, mmap=whole)
     except pickle.UnpicklingError as error:
@@ -34,25 +31,6 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise LdmError(f"{path} is damaged or no file of torch: {str(error)[:300]}", hint=AGAIN) from error
     body = body.get("state_dict", body) if isinstance(body, dict) else {}  # training frameworks wrap it
     return {key: value for key, value in body.items() if isinstance(key, str) and isinstance(value, Tensor)}
-
-
-def _is_archive(path: Path) -> bool:
-    """Whether it is a zip archive, as since torch 1.6. Raises LdmError for one that cannot be."""
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile as error:
-        raise LdmError(f"{path} is damaged or no file of torch: {error}", hint=AGAIN) from error
-
-
-def _check_room(path: Path) -> None:
-    """Raise LdmError where the members together are larger than their archive: torch.save packs none, and a packed one may be endless."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise LdmError(f"{path} is damaged or no file of torch: {error}", hint=AGAIN) from error
-    if claimed > path.stat().st_size:
-        raise LdmError(f"{path} would unpack to {claimed} bytes, more than it has; refused.", hint="Get the model as .safetensors.")
 
 
 class Unknown:

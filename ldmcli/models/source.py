@@ -13,7 +13,7 @@ from ldmcli.config.shared import ModelOptions
 from ldmcli.errors import LdmError, NotFound
 from ldmcli.models.checkpoint import SCHEDULER, recognise
 from ldmcli.models.compvis_yaml import stated_schedule
-from ldmcli.models.folder_checks import check_configs, check_headers, check_tokenizer, check_vocabulary
+from ldmcli.models.folder_checks import check_configs, check_headers
 from ldmcli.models.header import check_pickle, read_header
 from ldmcli.models.hub import hub_folder, names_repository
 from ldmcli.models.layout import NO_PICKLE, PARTS, STEMS, Picking, check_index, check_variant, is_pickle, is_safetensors
@@ -97,7 +97,9 @@ def find_model(
     else:
         _check_folder(text, path, **picking)
         words = path / "tokenizer" if tokenizer is None else find_tokenizer(tokenizer)
-        check_vocabulary(words)
+    from ldmcli.models.tokenizer_files import check_words  # with the tokenizers library, for which a component alone has no use
+
+    check_words(words)
     source = Source(name, path, path, words, picking.get("allow_pickle", False), find_loras(loras), picking.get("variant"), prediction)
     return source if vae is None else replace(source, vae=find_component(vae, "vae", alone=True, **picking))
 
@@ -202,7 +204,6 @@ def _check_folder(text: str, folder: Path, **picking: Unpack[Picking]) -> None:
     if missing:
         raise NotFound(f"{public(text)} is not a model: {', '.join(missing)} missing in {folder}.", hint=ACCEPTED)
     check_configs(folder)
-    check_tokenizer(folder / "tokenizer")
     check_variant([path.name for name in STEMS for path in (folder / name).iterdir()], text, picking.get("variant"))
     for part in STEMS:
         check_headers(folder, part, **picking)

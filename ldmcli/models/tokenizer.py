@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor
 
 from ldmcli.errors import LdmError
-from ldmcli.models.added_tokens import END, START, added, learned_tokens, special_tokens, vectors
-from ldmcli.models.folder_checks import check_vocabulary
-from ldmcli.models.open_clip_vocabulary import read_vocabulary
-from ldmcli.readers.json_text import WORDS_BYTES, read_json, read_limited
-from ldmcli.readers.rules import Rule
-from ldmcli.readers.tables import ADDED_NUMBERS, NUMBERS, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG
+from ldmcli.models.added_tokens import END, START, added, vectors
+from ldmcli.models.tokenizer_files import TokenizerFiles, read_files, unfit
 
 _WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
@@ -156,52 +151,20 @@ class ClipTokenizer:
 def load_tokenizer(folder: Path, length: int, *, pad: int | None = None) -> ClipTokenizer:
     """A folder with CLIP's tokenizer files, or the vocabulary file that open_clip ships.
 
-    length: positions of the text encoder; pad: another token to pad with than the files say. Raises NotFound that names missing files.
+    length: positions of the text encoder; pad: another token to pad with than the files say. Raises as `read_files`.
     """
-    if folder.is_file():
-        vocab, merges = read_vocabulary(folder)
-        special, stated = _padded(vocab, [added(START), added(END)], END, pad)
-        try:
-            return ClipTokenizer(vocab, merges, special, length=length, pad=stated)
-        except Exception as error:  # the tokenizers library raises nothing more special
-            raise LdmError(f"{folder} does not hold CLIP's vocabulary: {str(error)[:200]!r}") from error
-    check_vocabulary(folder)
-    try:
-        # transformers 5 writes tokenizer.json alone, everything before it the other two.
-        whole = _json(folder / "tokenizer.json", TOKENIZER)
-        if whole:
-            vocab = whole["model"]["vocab"]
-            pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in whole["model"]["merges"]]
-        else:
-            vocab = _json(folder / "vocab.json", NUMBERS)
-            lines = read_limited(folder / "merges.txt", WORDS_BYTES).decode("utf-8").replace("\r\n", "\n").split("\n")
-            pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-        config = _json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
-        saved = whole.get("added_tokens") or []
-        special, stated = special_tokens(config, _json(folder / "special_tokens_map.json", SPECIAL_TOKENS), saved)
-        learned = learned_tokens(config, saved, _json(folder / "added_tokens.json", ADDED_NUMBERS), vocab)
-        lacking = next((token for token in (START, END, stated) if token not in vocab), None)
-        if lacking is not None:
-            words = "tokenizer.json" if whole else "vocab.json"
-            raise LdmError(f"{folder / words}: the vocabulary lacks {lacking[:60]!r}, which starts, ends or pads every prompt.")
-        room = int(min(length, config.get("model_max_length") or length))
+    files = read_files(folder)
+    with unfit(folder):
+        room = int(min(length, files.length or length))
         if room < 3:
             raise LdmError(f"{folder / 'tokenizer_config.json'}: model_max_length = {room}; room for a word is needed.")
-        special, stated = _padded(vocab, special, stated, pad)
-        return ClipTokenizer(vocab, [(a, b) for a, b in pairs], special, length=room, pad=stated, learned=learned)
-    except LdmError:
-        raise
-    except Exception as error:  # the tokenizers library raises nothing more special
-        raise LdmError(f"{folder} does not hold a CLIP tokenizer: {str(error)[:200]!r}") from error
+        special, stated = _padded(files, pad)
+        return ClipTokenizer(files.vocab, files.merges, special, length=room, pad=stated, learned=files.learned)
 
 
-def _padded(vocab: dict[str, int], special: list[AddedToken], stated: str, pad: int | None) -> tuple[list[AddedToken], str]:
+def _padded(files: TokenizerFiles, pad: int | None) -> tuple[list[AddedToken], str]:
     """The stated pad token, or the one with the number `pad`, which diffusers then treats as special in prompts too."""
     if pad is None:
-        return special, stated
-    stated = next(token for token, number in vocab.items() if number == pad)
-    return [*special, added(stated)], stated
-
-
-def _json(path: Path, rule: Rule) -> dict[str, Any]:
-    return read_json(path, rule, most=WORDS_BYTES) if path.is_file() else {}
+        return files.special, files.pad
+    stated = next(token for token, number in files.vocab.items() if number == pad)
+    return [*files.special, added(stated)], stated

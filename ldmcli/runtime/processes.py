@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, UsageError
+from ldmcli.errors import Agreed, LdmError, PeerLost, ToldElsewhere, Unheard, UsageError
 from ldmcli.runtime.launcher import WAIT, process_count, process_index, restarted
 from ldmcli.runtime.meeting import meet
 from ldmcli.runtime.sharding import without_accelerates_own
 
 LOST = ("connection closed", "connection reset", "connection refused", "timed out", "broken pipe")
 """What gloo says of a peer that is gone; it has no type of its own for it."""
+
+NUMBERS = 3
+"""That `most` takes at the most."""
 
 T = TypeVar("T")
 
@@ -29,7 +32,10 @@ class _Failure:
 
 @dataclass(frozen=True)
 class Processes:
-    """Number `index` of `count` processes, and how they talk: over gloo, also where gradients travel over NCCL."""
+    """Number `index` of `count` processes, and how they talk: over gloo, also where gradients travel over NCCL.
+
+    Whatever they ask each other begins with the same few numbers, so that one that has failed meanwhile is heard by all, whatever they ask.
+    """
 
     index: int = 0
     count: int = 1
@@ -49,19 +55,12 @@ class Processes:
         """
         if self.count == 1:
             return [value]
-        answers = self._exchange(value)
-        if failed := _first_failure(answers):
-            raise failed
-        return answers
+        self._heed()
+        return self._exchange(value)
 
     def most(self, numbers: Sequence[int]) -> list[int]:
-        """The largest of every process's numbers, place by place."""
-        if self.count == 1:
-            return [*numbers]
-        largest = torch.tensor(numbers)
-        with self.needed():
-            dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
-        return largest.tolist()
+        """The largest of every process's numbers, place by place; none is negative. Waits for all, and raises as `gather` does."""
+        return [*numbers] if self.count == 1 else self._heed(numbers)
 
     @contextmanager
     def needed(self) -> Iterator[None]:
@@ -74,15 +73,27 @@ class Processes:
             raise PeerLost(str(error).splitlines()[0]) from error
 
     @contextmanager
+    def in_step(self) -> Iterator[None]:
+        """Unheard instead of an LdmError where the others wait for numbers that this process does not send any more."""
+        try:
+            yield
+        except LdmError as error:
+            raise Unheard(error, self.index) from error
+
+    @contextmanager
     def fail_together(self) -> Iterator[None]:
-        """An LdmError of one process ends all: those that did not fail learn of it in their next `gather`. Process 0 raises it, the
-        others ToldElsewhere with its exit code."""
+        """An LdmError of one process ends all: those that did not fail learn of it in their next `gather` or `most`. Process 0 raises it,
+        the others ToldElsewhere with its exit code. Unheard is raised by whoever has it, and the others notice that it leaves."""
         try:
             yield
         except PeerLost as error:
             if self.main:
                 raise
             raise ToldElsewhere(error.exit_code) from error  # at once: others may notice only when this one leaves too
+        except Unheard as unheard:
+            if not self.main:
+                raise
+            raise unheard.error from None
         except LdmError as error:
             if self.count == 1:
                 raise
@@ -97,11 +108,21 @@ class Processes:
 
     def _agree_on(self, error: LdmError) -> LdmError:
         try:
-            failed = _first_failure(self._exchange(_Failure(error.message, error.hint, error.exit_code)))
+            self._heed(failure=_Failure(error.message, error.hint, error.exit_code))
         except PeerLost:
             raise error from None  # nobody else can say it
-        assert failed is not None
-        return error if failed.message == error.message else failed
+        except Agreed as failed:
+            return error if failed.message == error.message else failed
+        raise AssertionError("a failure is heard")
+
+    def _heed(self, numbers: Sequence[int] = (), failure: _Failure | None = None) -> list[int]:
+        """The largest of all processes' numbers. Raises Agreed when one of them has failed, PeerLost when one has ended."""
+        largest = torch.tensor([failure is not None, *numbers, *[0] * (NUMBERS - len(numbers))], dtype=torch.int64)
+        with self.needed():
+            dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        if largest[0] and (failed := _first_failure(self._exchange(failure))):
+            raise failed
+        return largest[1 : 1 + len(numbers)].tolist()
 
     def _exchange(self, mine: Any) -> list[Any]:
         answers: list[Any] = [None] * self.count

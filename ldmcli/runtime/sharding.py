@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ldmcli.errors import UsageError
 
 USE_FSDP = "ACCELERATE_USE_FSDP"
+YES, NO = ("true", "1", "yes", "y", "on", "t"), ("false", "0", "no", "n", "off", "f")
+"""As accelerate reads them, in any case."""
 UNSUPPORTED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
@@ -26,14 +28,14 @@ REFUSED = {
 
 HARMLESS = {
     "FSDP_VERSION": ("2",),
-    "FSDP_RESHARD_AFTER_FORWARD": ("true", "false"),
+    "FSDP_RESHARD_AFTER_FORWARD": (*YES, *NO),
     "FSDP_SHARDING_STRATEGY": ("full_shard", "1"),
     "FSDP_MIN_NUM_PARAMS": ("100000000",),
-    "FSDP_FORWARD_PREFETCH": ("false",),
-    "FSDP_USE_ORIG_PARAMS": ("true", "false"),
-    "FSDP_SYNC_MODULE_STATES": ("true", "false"),
+    "FSDP_FORWARD_PREFETCH": NO,
+    "FSDP_USE_ORIG_PARAMS": (*YES, *NO),
+    "FSDP_SYNC_MODULE_STATES": (*YES, *NO),
     "FSDP_STATE_DICT_TYPE": ("full_state_dict",),
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": ("false",),
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": NO,
 }
 """Values that need no word: what is done, what accelerate's FSDP 2 does not look at either, or what `accelerate launch` says unasked."""
 
@@ -62,14 +64,14 @@ def read_sharding() -> Sharding | None:
             hint="Say --fsdp_version 2 to accelerate launch, or fsdp_version: 2 in its configuration.",
         )
     for name, instead in REFUSED.items():
-        if os.environ.get(name, "").lower() not in ("", "false", "0", "no"):
+        if os.environ.get(name, "").lower() not in ("", *NO):
             raise UsageError(f"accelerate is set up for FSDP with {name}={os.environ[name]}, which training does not do.", hint=instead)
     given = {name: value for name, value in os.environ.items() if name.startswith("FSDP_") and name not in REFUSED and value}
     reshard = given.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
-    if reshard not in HARMLESS["FSDP_RESHARD_AFTER_FORWARD"]:
+    if reshard not in (*YES, *NO):
         raise UsageError(f"FSDP_RESHARD_AFTER_FORWARD={reshard} is a word of FSDP 1.", hint="FSDP 2 has true and false.")
     unused = tuple(f"{name}={value}" for name, value in sorted(given.items()) if value.lower() not in HARMLESS.get(name, ()))
-    return Sharding(reshard == "true", unused)
+    return Sharding(reshard in YES, unused)
 
 
 def unsupported(name: str, variable: str, who: str = "training") -> UsageError:
@@ -92,4 +94,4 @@ def without_accelerates_own() -> Iterator[None]:
 
 
 def _is_true(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() in ("true", "1")
+    return os.environ.get(variable, "").lower() in YES

@@ -28,8 +28,8 @@ class EMA:
         """Call after each optimizer step that really changed the weights."""
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        current = network.state_dict()
-        torch._foreach_lerp_([own(value) for value in self.shadow.values()], [own(current[name].detach()) for name in self.shadow], weight)
+        current = network.state_dict(keep_vars=True)
+        torch._foreach_lerp_([own(value) for value in self.shadow.values()], [own(current[name]) for name in self.shadow], weight)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights under the network's own key names."""

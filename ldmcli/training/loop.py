@@ -101,17 +101,18 @@ def _backward(state: TrainState, loss_of: Callable[[int, int], Terms], parts: in
     return dict(zip(sums, means.tolist(), strict=True))
 
 
+@torch.no_grad()
 def _clip(learner: Learner, scaler: Any, max_norm: float) -> float:
     """Clip the learner's gradients (0: leave them); short ones are left alone, not multiplied by 1. Returns their norm before."""
     if scaler is not None:
         scaler.unscale_(learner.optimizer)
-    parameters = [p for p in learner.network.parameters() if p.grad is not None]
-    total = torch.nn.utils.get_total_norm([own(p.grad) for p in parameters if p.grad is not None])
+    gradients = [own(p.grad) for p in learner.network.parameters() if p.grad is not None]
+    total = torch.nn.utils.get_total_norm(gradients)
     if is_shared_out(learner.network):
         total = norm_of_all(total)
     norm = total.item()
     if max_norm and not norm <= max_norm:  # NaN too
-        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, total)
+        torch._foreach_mul_(gradients, (max_norm / (total + 1e-6)).clamp(max=1))  # as torch's clip_grads_with_norm_
     return norm
 
 

@@ -31,7 +31,7 @@ from ldmcli.diffusion.schedule import schedule_from_file
 from ldmcli.diffusion.solver import make_solver
 from ldmcli.engine.generate.picture_record import check_size, read_record
 from ldmcli.engine.generate.prompts_file import read_prompts
-from ldmcli.engine.sampling.start_image import open_picture
+from ldmcli.engine.sampling.start_files import open_picture
 from ldmcli.models.compvis_yaml import stated, stated_schedule
 from ldmcli.models.corrections import network_config, read_config
 from ldmcli.models.examples import example_prompts

@@ -17,7 +17,9 @@ import pytest
 import torch
 
 from ldmcli.errors import LdmError
+from ldmcli.models.folder_checks import check_headers
 from ldmcli.models.layout import shard_names
+from ldmcli.models.source import find_model
 from ldmcli.models.weights import read_tensors
 
 RAN = []
@@ -126,7 +128,7 @@ def test_damaged_archives_are_named(tmp_path, tensors):
     torch.save({"state_dict": tensors, **BESIDE["callbacks"]()}, path)
     for number, spoil in enumerate((lambda body: body[: len(body) // 2], lambda body: body[40:], lambda body: b"")):
         (tmp_path / f"{number}.ckpt").write_bytes(spoil(path.read_bytes()))
-        with pytest.raises(LdmError, match="is damaged or no file of torch|contains code or is damaged"):
+        with pytest.raises(LdmError, match="is damaged or no file of torch|contains code or is damaged|is truncated"):
             read_tensors(tmp_path / f"{number}.ckpt")
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "less.ckpt", "w") as less:
         for name in whole.namelist():
@@ -158,8 +160,13 @@ def test_an_index_lists_files_of_its_own_kind_alone(tmp_path, name, allowed):
 
 def test_an_archive_that_unpacks_to_more_than_it_has_is_refused(tmp_path):
     """torch.save packs nothing; four GiB of zeros fit into a few megabytes otherwise."""
-    path = tmp_path / "bomb.ckpt"
+    (tmp_path / "unet").mkdir()
+    path = tmp_path / "unet" / "diffusion_pytorch_model.bin"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\0" * 2**22)
-    with pytest.raises(LdmError, match="would unpack to 4194304 bytes"):
+    with pytest.raises(LdmError, match="would unpack to 4194304 bytes") as late:
         read_tensors(path)
+    for early in (lambda: check_headers(tmp_path, "unet", allow_pickle=True), lambda: find_model(str(path), allow_pickle=True)):
+        with pytest.raises(LdmError) as caught:
+            early()
+        assert (caught.value.message, caught.value.hint) == (late.value.message, late.value.hint)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from published import write_tokenizer
 from running import finished
 
 from ldmcli.errors import NotFound
@@ -17,9 +18,11 @@ def make(folder: Path, *parts: str) -> Path:
         if part.endswith(".json"):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / part).write_text("{}")
+        elif part == "tokenizer":
+            write_tokenizer(folder / part)
         else:
             (folder / part).mkdir(parents=True)
-            (folder / part / ("tokenizer.json" if part == "tokenizer" else "config.json")).write_text("{}")
+            (folder / part / "config.json").write_text("{}")
     return folder
 
 

@@ -9,7 +9,10 @@ import transformers
 from published import LENGTH, write_tokenizer
 
 from ldmcli.errors import LdmError, NotFound
+from ldmcli.models import tokenizer_files
 from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
+from ldmcli.models.tokenizer_files import check_words
+from ldmcli.readers.json_text import read_json
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 PROMPTS = [
@@ -142,9 +145,11 @@ def test_a_missing_file_is_named(tmp_path, gone):
     assert caught.value.message == f"{folder} lacks {' and '.join(gone)}."
 
 
+OF_THE_LIBRARY = "not in_the_vocabulary\n"
+"""What only the tokenizers library tells."""
 DAMAGE = {
     "vocab.json": ["", "[1, 2]", '{"a": 0}', "\xff"],
-    "merges.txt": ["a b c\n", "not in_the_vocabulary\n"],
+    "merges.txt": ["a b c\n", OF_THE_LIBRARY],
     "tokenizer_config.json": ["{", '{"model_max_length": "long"}', '{"pad_token": "nowhere"}'],
     "tokenizer.json": ["{}x", '{"model": {}}'],
 }
@@ -157,6 +162,23 @@ def test_a_damaged_file_is_refused(tmp_path, name, body):
     with pytest.raises(LdmError, match=r"tokenizer/\w+\.json|does not hold a CLIP tokenizer") as caught:
         load_tokenizer(tmp_path / "tokenizer", LENGTH)
     assert caught.value.exit_code == 1
+    if body != OF_THE_LIBRARY:
+        with pytest.raises(LdmError) as early:
+            check_words(folder)
+        assert (early.value.message, early.value.exit_code) == (caught.value.message, caught.value.exit_code)
+
+
+def test_what_was_looked_at_is_read_once_and_anew_where_it_changed(tmp_path, monkeypatch):
+    folder, read = write_tokenizer(tmp_path / "tokenizer"), []
+    monkeypatch.setattr(tokenizer_files, "read_json", lambda path, *rest, **more: read.append(path.name) or read_json(path, *rest, **more))
+    check_words(folder)
+    kept = load_tokenizer(folder, LENGTH)
+    assert read == ["vocab.json"]
+    assert load_tokenizer(folder, LENGTH).sha256 == kept.sha256 and read == ["vocab.json"] * 2  # nothing stays in memory
+    check_words(folder)
+    (folder / "vocab.json").write_text("{}")
+    with pytest.raises(LdmError, match="the vocabulary lacks"):
+        load_tokenizer(folder, LENGTH)
 
 
 def test_line_ends_of_windows_are_no_part_of_a_merge(tmp_path):

@@ -82,6 +82,7 @@ def test_settings_that_cannot_be_followed_are_refused_by_name(changed, words, mo
             {"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT", "FSDP_OF_TOMORROW": "1"},
             Sharding(True, ("FSDP_CPU_RAM_EFFICIENT_LOADING=true", "FSDP_OF_TOMORROW=1", "FSDP_STATE_DICT_TYPE=SHARDED_STATE_DICT")),
         ),
+        ({"FSDP_RESHARD_AFTER_FORWARD": "0", "FSDP_OFFLOAD_PARAMS": "off", "FSDP_CPU_RAM_EFFICIENT_LOADING": "No"}, Sharding(False)),
         ({USE_FSDP: "false"}, None),
     ],
 )

@@ -11,10 +11,11 @@ from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.engine.bench.costs import META
 from ldmcli.engine.session import Session
+from ldmcli.engine.train.accelerator import make_accelerator
 from ldmcli.engine.train.context import DataSplit
 from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.engine.train.trainable import select_trainable
-from ldmcli.engine.train.training_loop import loop_config, make_accelerator, make_state
+from ldmcli.engine.train.training_loop import loop_config, make_state
 from ldmcli.engine.train.unet_batches import CachedData, Caches
 from ldmcli.engine.train.unet_run import UNetRun
 from ldmcli.metrics.spread import spread

@@ -13,7 +13,8 @@ from ldmcli.diffusion.solver import Solver, make_solver
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.parts import check_fit
 from ldmcli.engine.sampling.presets import preset_values
-from ldmcli.engine.sampling.start_image import StartImage, drawn_size, open_picture, start_image
+from ldmcli.engine.sampling.start_files import open_picture
+from ldmcli.engine.sampling.start_image import StartImage, drawn_size, start_image
 from ldmcli.engine.session import Session
 from ldmcli.errors import UsageError
 from ldmcli.models.tokenizer import Tokens

@@ -1,4 +1,4 @@
-"""The picture that --init-image names, and the mask over it: opened, and brought to the size that is drawn."""
+"""The picture that --init-image names, and the mask over it, brought to the size that is drawn."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,10 @@ from torch.nn import functional as F
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.config.starting import STRENGTH
-from ldmcli.data.pictures import read_picture
+from ldmcli.engine.sampling.start_files import open_picture
 from ldmcli.engine.session import Session
-from ldmcli.errors import LdmError, NotFound
 from ldmcli.metrics.psnr import psnr
 from ldmcli.outputs.manifest import checksum
-from ldmcli.runtime.pictures import BadPicture
 
 SIDE = 8
 """Sides are multiples of this, as --width and --height are."""
@@ -41,16 +39,6 @@ class StartImage:
         return round(psnr(ours, (self.pixels + 1) / 2 * 255, span=255).item(), 2)
 
 
-def open_picture(path: Path, option: str) -> Image.Image:
-    """RGB, upright. Raises NotFound, and LdmError for a file that is no picture or too large."""
-    if not path.is_file():
-        raise NotFound(f"{option} {path}: no such picture.")
-    try:
-        return read_picture(path)
-    except BadPicture as error:
-        raise LdmError(f"{option} {path}: not a readable picture: {error}", hint="Name a PNG, JPEG or WebP file.") from error
-
-
 def drawn_size(config: GenerateConfig, picture: Image.Image | None, session: Session) -> tuple[int, int]:
     """(width, height) in pixels. Without a picture what is not asked for is the model's own.
 
@@ -70,7 +58,7 @@ def drawn_size(config: GenerateConfig, picture: Image.Image | None, session: Ses
 
 
 def start_image(config: GenerateConfig, picture: Image.Image, size: tuple[int, int], session: Session) -> StartImage:
-    """The picture of a config at this (width, height), stretched to it as diffusers does, with its mask. Raises as open_picture."""
+    """The picture of a config at this (width, height), stretched to it as diffusers does, with its mask. Raises as `open_picture`."""
     assert config.init_image is not None
     pixels = torch.from_numpy(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)).copy()).permute(2, 0, 1)[None]
     facts: dict[str, Any] = {"init_image": file_facts(config.init_image)}

@@ -14,7 +14,7 @@ from typing import Any
 from ldmcli.config.training import TrainConfig, TrainVAEConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.engine.train.batch_size import MOST_ON_GPU
-from ldmcli.engine.train.held_out import check_enough, held_out_count
+from ldmcli.engine.train.picture_counts import check_listed, held_out_count
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Progress, Saved
 from ldmcli.records.training import RunPlan, TrainStep
@@ -36,7 +36,7 @@ def plan_run(config: TrainConfig, data: CaptionedImages, train: Callable[[Any], 
     if config.auto_batch:
         per_step = min(per_step, len(data))
     tried = min(len(data), round(1.25 * per_step / (1 - config.held_out)) + 8)  # some may be unusable, some are held out
-    check_enough(len(data), 0, config, processes)
+    check_listed(config, data)
     with tempfile.TemporaryDirectory(prefix="ldm-dry-run-") as folder:
         run, cache = Path(folder) / "run", Path(folder) / "cache"
         watched = yield from _watched(train(_trial(config, tried, run, cache)))

@@ -5,7 +5,6 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.layouts import load_captioned
 from ldmcli.data.shards import Keys
 from ldmcli.data.streamed import load_streamed
-from ldmcli.runtime.launcher import process_count
 
 
 def captioned(config: TrainConfig) -> CaptionedImages:
@@ -16,8 +15,3 @@ def captioned(config: TrainConfig) -> CaptionedImages:
     return load_captioned(
         config.data, images=config.images, captions=config.captions, limit=config.limit, allow_missing=config.allow_missing, keys=keys
     )
-
-
-def captioned_alone(config: TrainConfig) -> CaptionedImages | None:
-    """The same where one process trains. Several find each other first, so that what ends one ends all. Raises LdmError."""
-    return captioned(config) if process_count() == 1 else None

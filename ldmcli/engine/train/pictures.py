@@ -11,7 +11,7 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.train.context import DataSplit, RunContext
-from ldmcli.engine.train.held_out import check_enough, held_out_count
+from ldmcli.engine.train.picture_counts import check_enough, held_out_count
 from ldmcli.engine.train.run_folder import write_skipped
 from ldmcli.errors import LdmError
 from ldmcli.records.events import Event

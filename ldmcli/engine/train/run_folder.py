@@ -9,12 +9,12 @@ from typing import Any
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.captioned import CaptionedImages
+from ldmcli.engine.train.run_lock import locked
 from ldmcli.engine.train.run_log import disk_errors
 from ldmcli.engine.train.run_settings import MAY_CHANGE, differences, settings_of, told_of_copies
-from ldmcli.errors import LdmError, UsageError
-from ldmcli.runtime.files import lock_alone, open_lock, replace_file
+from ldmcli.errors import UsageError
+from ldmcli.runtime.files import replace_file
 from ldmcli.runtime.processes import Processes
-from ldmcli.runtime.room import check_room
 from ldmcli.runtime.urls import shown
 
 
@@ -24,29 +24,10 @@ def run_folder(config: TrainConfig, processes: Processes) -> Iterator[None]:
     turns out to be full."""
     with disk_errors(f"{config.output} or its cache", "Make room, then go on with --resume auto."):
         if processes.main:
-            with _locked(config):
+            with locked(config):
                 yield
         else:
             yield
-
-
-@contextmanager
-def _locked(config: TrainConfig) -> Iterator[None]:
-    run = config.output
-    if run.exists() and not run.is_dir():
-        raise UsageError(f"-o {run} is a file; a folder is needed.")
-    if config.resume is None and (run / "checkpoints").is_dir() and any((run / "checkpoints").iterdir()):
-        raise UsageError(f"{run} already holds a run.", hint="Go on with --resume auto, or choose another -o.")
-    for folder in (run, config.cache):
-        if folder is not None:
-            check_room(folder)
-    run.mkdir(parents=True, exist_ok=True)
-    with open_lock(run / ".lock") as lock:
-        try:
-            lock_alone(lock)
-        except BlockingIOError as error:
-            raise LdmError(f"another training run is using {run}.") from error
-        yield
 
 
 def write_skipped(run: Path, data: CaptionedImages, bad: dict[str, str]) -> None:

@@ -26,11 +26,6 @@ def sharding_of(config: TrainConfig) -> Sharding | None:
     return sharding if process_count() > 1 else None
 
 
-def travels_in_half(config: TrainConfig, precision: str) -> bool:
-    """Whether blocks are gathered in bf16. Not beside a text tower that trains along, whose sums autocast leaves in fp32."""
-    return precision == "bf16" and not (isinstance(config, TrainUNetConfig) and config.train_text_encoder)
-
-
 def sharding_note(config: TrainConfig) -> str:
     """What is to be said of it; "" where accelerate's configuration asks for none."""
     asked = read_sharding()

@@ -25,6 +25,8 @@ from ldmcli.records.notes import Note
 PARTS = {"unet": UNet, "text_encoder": CLIPText}
 BLOCKS = (ResnetBlock, SpatialTransformer, Downsample, Upsample, Layer)
 """What is gathered at once where a network is shared out: none lies in another, and little lies in none."""
+IN_HALF = (UNet, ResnetBlock, SpatialTransformer, Downsample, Upsample)
+"""What of it is gathered in bf16: not the text tower, whose sums autocast leaves in fp32, nor what U-Net and tower have in no block."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What train-vae and train-unet share: the run folder, resuming, the rhythm of saving and sampling, stopping."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +11,17 @@ import torch
 from torch import nn
 
 from ldmcli.config.training import TrainConfig
-from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.engine.train.checkpointing import Checkpointer, Hooks
 from ldmcli.engine.train.context import DataSplit, GlobalBatch, RunContext
-from ldmcli.engine.train.held_out import check_enough
 from ldmcli.engine.train.optimizers import make_optimizer
-from ldmcli.engine.train.sharding import sharding_note, sharding_of, travels_in_half
+from ldmcli.engine.train.picture_counts import check_enough
+from ldmcli.engine.train.sharding import sharding_of
 from ldmcli.engine.train.tracker import tracking
-from ldmcli.errors import PeerLost, Stopped, UsageError
+from ldmcli.errors import LdmError, PeerLost, Stopped, Unheard
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainStep
-from ldmcli.runtime.device import half_on_cpu, select_device
-from ldmcli.runtime.sharding import without_accelerates_own
 from ldmcli.training import signals
 from ldmcli.training.block_order import BlockOrder
 from ldmcli.training.ema import EMA
@@ -35,42 +32,6 @@ from ldmcli.training.state import TrainState
 Loss = Callable[[int, int], Terms]
 """(step, accumulation part) to the terms of its loss."""
 
-LAUNCHERS_PARTS = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
-"""What `accelerate launch --gradient_accumulation_steps` sets."""
-
-
-def make_accelerator(config: TrainConfig) -> tuple[Any, Note]:
-    """accelerate's Accelerator for the device and precision, and why these."""
-    from accelerate import Accelerator
-    from accelerate.utils import GradientAccumulationPlugin
-
-    device, reason = select_device(config.device)
-    precision = config.mixed_precision
-    if precision == "auto":
-        on_gpu = device.type == "cuda"
-        precision = ("bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16") if on_gpu else "no"
-    if precision == "fp16" and device.type == "cpu":  # accelerate would go on in fp32 without a word
-        raise UsageError("--mixed-precision fp16 needs a GPU.", hint="On a CPU use --mixed-precision no or bf16.")
-    slow = f"; {half_on_cpu(torch.bfloat16)}" if precision == "bf16" and device.type == "cpu" else ""
-    # The loop divides by --grad-accum itself; without a plugin accelerate would divide again by what the environment says.
-    alone = GradientAccumulationPlugin(num_steps=1)
-    with without_accelerates_own():
-        accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu", gradient_accumulation_plugin=alone)
-    parts = os.environ.get(LAUNCHERS_PARTS, "1")
-    other = "" if parts in ("", "1", str(config.grad_accum)) else f"; {LAUNCHERS_PARTS}={parts} is not used: see --grad-accum"
-    several = f"; {accelerator.num_processes} processes, --batch-size is of each" if accelerator.num_processes > 1 else ""
-    return accelerator, Note(f"training on {accelerator.device} ({reason}), mixed precision: {precision}{slow}{several}{other}")
-
-
-def open_run(config: TrainConfig, data: CaptionedImages) -> Generator[Event, None, Any]:
-    """What is wrong with the data, and where training runs, said aloud. Returns the accelerator."""
-    yield from (Note(text, warning=True) for text in data.problems)
-    accelerator, note = make_accelerator(config)
-    if accelerator.mixed_precision == "fp16" and sharding_of(config):
-        raise UsageError("FSDP does not go with fp16, the half precision of this GPU.", hint="Use --mixed-precision no.")
-    yield Note(f"{note.text}{sharding_note(config)}")
-    return accelerator
-
 
 def make_state(
     network: nn.Module,
@@ -78,17 +39,19 @@ def make_state(
     accelerator: Any,
     groups: Callable[[], list[dict[str, Any]]] | None = None,
     blocks: tuple[type[nn.Module], ...] = (),
+    in_half: tuple[type[nn.Module], ...] = (),
 ) -> tuple[TrainState, nn.Module]:
     """The state of a new run, and the network as it should be called in the loss (wrapped for precision and processes).
 
     groups: of the optimizer, where they are not one; their `lr_factor` multiplies the learning rate. blocks: the kinds of modules by which
-    the network is shared out where accelerate's configuration asks for that; without any it stays whole.
+    the network is shared out where accelerate's configuration asks for that; without any it stays whole. in_half: what of it travels in
+    bf16 where it computes so.
     """
     sharding = sharding_of(config) if blocks else None
     if sharding is None:
         network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     else:  # by pieces, which can only lie in plain order
-        half = travels_in_half(config, accelerator.mixed_precision)
+        half = in_half if accelerator.mixed_precision == "bf16" else ()
         share_out(network, blocks, accelerator.device, reshard=sharding.reshard_after_forward, half=half)
     optimizer = make_optimizer(network, groups() if groups else network.parameters(), config, accelerator)
     whole = {} if sharding is None else {"device_placement": False, "evaluation_mode": True}  # its precision, and no DDP
@@ -163,15 +126,19 @@ def run_loop(
         processes.gather(None)
         if state.step >= loop.max_steps:  # finished, and perhaps killed before the model was written
             yield from checkpointer.model()
+        else:
+            state.release()
         context.requests.preparing = False
         try:
             with processes.needed():
+                loss_of = processes.in_step()(loss_of)
                 for record in train(state, loss_of, loop, context.accelerator, split.ids(loop.pictures_per_step)):
                     if (yield from _after_step(record, checkpointer, config, loop, context)):
                         return
-        except PeerLost:
+        except (PeerLost, Unheard):
             if not state.shared_out:  # else a part of them is lost
-                yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
+                with suppress(LdmError):  # what failed first is what is told
+                    yield from checkpointer.save()  # the loss never came, so the weights are those of the last full step
             raise
 
 

@@ -12,6 +12,7 @@ import torch
 from ldmcli.config.training import TrainUNetConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
+from ldmcli.engine.train.accelerator import open_run
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
 from ldmcli.engine.train.context import GlobalBatch, RunContext
@@ -22,8 +23,8 @@ from ldmcli.engine.train.pictures import split_pictures
 from ldmcli.engine.train.resume import resume
 from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
 from ldmcli.engine.train.run_settings import plain
-from ldmcli.engine.train.trainable import BLOCKS, select_trainable
-from ldmcli.engine.train.training_loop import make_state, open_run, prefetching, run_loop
+from ldmcli.engine.train.trainable import BLOCKS, IN_HALF, select_trainable
+from ldmcli.engine.train.training_loop import make_state, prefetching, run_loop
 from ldmcli.engine.train.unet_batches import Caches
 from ldmcli.engine.train.unet_caches import build_caches, held_out_caches
 from ldmcli.engine.train.unet_run import UNetRun, prompts_notes
@@ -66,7 +67,7 @@ def train_unet(config: TrainUNetConfig, data: CaptionedImages, processes: Proces
 
         config = yield from fit_batch_size(config, len(split.train_rows), trainable.network, accelerator, processes, make_trial)
         processes.gather(None)  # whoever failed until here could not answer DDP
-        state, prepared = make_state(trainable.network, config, accelerator, lambda: trainable.groups(config), BLOCKS)
+        state, prepared = make_state(trainable.network, config, accelerator, lambda: trainable.groups(config), BLOCKS, IN_HALF)
         settings = {**agreed, **plain(asdict(config)), **trainable.facts(config)}
         yield from resume(state, config, settings, processes, len(split.train_rows))
         run = make_run(config, prepared)

@@ -9,6 +9,7 @@ from ldmcli.autoencoder.losses import PERCEPTUAL
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.decoders import Decoders
+from ldmcli.engine.train.accelerator import open_run
 from ldmcli.engine.train.adversarial import AdversarialLoss
 from ldmcli.engine.train.batch_size import Trial, fit_batch_size
 from ldmcli.engine.train.checkpointing import Hooks
@@ -19,7 +20,7 @@ from ldmcli.engine.train.held_out import held_out_squares
 from ldmcli.engine.train.pictures import split_pictures
 from ldmcli.engine.train.resume import resume
 from ldmcli.engine.train.run_folder import agree_on_settings, run_folder
-from ldmcli.engine.train.training_loop import loop_config, make_state, open_run, prefetching, run_loop
+from ldmcli.engine.train.training_loop import loop_config, make_state, prefetching, run_loop
 from ldmcli.engine.train.vae_run import ExtraLosses, Squares, VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.corrections import correction_notes

@@ -50,6 +50,12 @@ def straight(straight_events):
     return straight_events[:2]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A folder for what the runs of a file compute but once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def fsdp(monkeypatch):
     """It is said to this process, and to those that begin as its forks."""

@@ -15,8 +15,8 @@ from ldmcli.config.shared import ReportOptions
 from ldmcli.config.training import TrainVAEConfig
 from ldmcli.config.training_groups import AUTO_BATCH
 from ldmcli.engine.train import batch_size as fit_batch
+from ldmcli.engine.train.accelerator import make_accelerator
 from ldmcli.engine.train.batch_size import Trial, fit_by_counting, fit_by_trying
-from ldmcli.engine.train.training_loop import make_accelerator
 from ldmcli.errors import OutOfMemory, UsageError
 from ldmcli.records.notes import Note
 from ldmcli.records.training import RunPlan

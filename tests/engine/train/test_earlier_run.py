@@ -67,5 +67,6 @@ def test_a_newer_version_is_named_and_a_damaged_manifest_left_to_the_full_check(
 
 
 def test_none_of_it_imports_torch():
-    asked = "import sys, ldmcli.engine.train.earlier_run, ldmcli.engine.train.listing; sys.exit('torch' in sys.modules)"
+    modules = ("earlier_run", "listing", "picture_counts", "run_lock")
+    asked = f"import sys, {', '.join(f'ldmcli.engine.train.{name}' for name in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], timeout=60, check=False).returncode == 0

@@ -1,5 +1,6 @@
 """What ends one of two processes ends both, with the last full step on disk and one voice."""
 
+import os
 import signal
 
 import numpy as np
@@ -9,6 +10,9 @@ from forks import ended
 from runs import config_for, events_of, log_of, newest, saved, steps_logged, wait_for
 
 from ldmcli.engine.train.pictures import split
+from ldmcli.engine.train.run_log import RunLog
+from ldmcli.engine.train.vae_run import VAERun
+from ldmcli.errors import LdmError, NotFound
 from ldmcli.training.order import SampleOrder
 
 pytestmark = pytest.mark.early
@@ -131,3 +135,35 @@ def test_a_checkpoint_that_cannot_be_written_ends_both(start, coco, tmp_path):
     (code, _, talk), (other_code, _, other_talk) = ended(start(*[typed("vae", coco, run, "--save-every=2")] * 2))
     assert (code, other_code) == (1, 1)
     assert "error: the checkpoint of step 2 could not be written" in talk and other_talk == ""
+
+
+def test_a_log_that_cannot_be_written_ends_both(start, coco, tmp_path, monkeypatch):
+    """Process 0 alone writes it; the other asks meanwhile how all have fared."""
+
+    def write(log, record, figures):
+        raise LdmError("no room for the log")
+
+    monkeypatch.setattr(RunLog, "write", write)
+    (code, _, talk), (other_code, _, other_talk) = ended(start(*[typed("vae", coco, tmp_path / "run")] * 2))
+    assert (code, other_code) == (1, 1) and "error: no room for the log" in talk and other_talk == ""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_fails_in_one_process_in_the_middle_of_a_step_ends_both(number, start, coco, tmp_path, monkeypatch):
+    """A picture that is gone: the other waits for gradients, and can be told nothing."""
+    loss_of = VAERun.loss
+
+    def loss(run, step, part):
+        if step == 2 and os.environ["RANK"] == str(number):
+            raise NotFound("a picture is gone")
+        return loss_of(run, step, part)
+
+    monkeypatch.setattr(VAERun, "loss", loss)
+    told = ended(start(*[typed("vae", coco, tmp_path / "run")] * 2))
+    assert [code for code, *_ in told] == ([6, 1] if number == 0 else [1, 6]), told
+    assert ("error: a picture is gone" if number == 0 else "error: process 1: a picture is gone") in told[number][2]
+    if number:
+        assert "error: another process of this run has ended" in told[0][2]
+    else:
+        assert told[1][2] == ""
+    assert newest(tmp_path / "run").step == 2  # the last full step

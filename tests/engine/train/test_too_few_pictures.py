@@ -1,7 +1,13 @@
 """Fewer pictures than a batch needs: told with the way out, which is one."""
 
+from pathlib import Path
+
 import pytest
 from runs import KINDS, argv_for, config_for, events_of, newest
+
+from ldmcli.data.layouts import load_captioned
+from ldmcli.engine.train.picture_counts import check_listed
+from ldmcli.errors import UsageError
 
 ONE, FEW = 1, 5
 TOO_FEW = {
@@ -25,6 +31,23 @@ def test_too_few_pictures_are_told_with_the_way_out(kind, case, coco, model, tmp
     assert code == 2 and said in err, err
     hint = err.split("not fill", 1)[1]
     assert all(words in hint for words in hints) and not any(words in hint for words in silent), err
+
+
+@pytest.mark.parametrize("case", ["one picture", "fewer than a batch", "none held out, tried", "one for two parts"])
+def test_they_are_told_in_the_same_words_before_a_picture_is_read(case, coco, model, tmp_path):
+    count, options, *_ = TOO_FEW[case]
+    config = config_for("vae", coco, model, tmp_path / "run", **{"limit": count, **options})
+    with pytest.raises(UsageError) as early:
+        check_listed(config, load_captioned(coco, limit=count))
+    with pytest.raises(UsageError) as late:
+        list(events_of(config))
+    assert (early.value.message, early.value.hint) == (late.value.message, late.value.hint)
+
+
+def test_pictures_that_may_do_are_left_to_the_run(coco, model):
+    data = load_captioned(coco)
+    for options in ({}, {"batch_size": len(data) - 2}, {"auto_batch": True}, {"batch_size": len(data), "dry_run": True}):
+        check_listed(config_for("vae", coco, model, Path("run"), **options), data)
 
 
 @pytest.mark.parametrize("kind", KINDS)

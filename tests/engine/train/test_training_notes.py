@@ -7,7 +7,7 @@ import pytest
 from runs import STILL, config_for, events_of, log_of, stop_after
 from transformers import CLIPTokenizer
 
-from ldmcli.engine.train.training_loop import LAUNCHERS_PARTS
+from ldmcli.engine.train.accelerator import LAUNCHERS_PARTS, LAUNCHERS_PRECISION, make_accelerator
 from ldmcli.records.notes import Note
 from ldmcli.records.training import TrainStep
 
@@ -81,3 +81,11 @@ def test_what_a_launcher_says_of_parts_does_not_divide_the_loss_again(coco, mode
     spoken = texts(events_of(config_for("vae", coco, model, tmp_path / "other", **options)))
     assert log_of(tmp_path / "plain") == log_of(tmp_path / "other")
     assert sum(f"{LAUNCHERS_PARTS}=4 is not used: see --grad-accum" in text for text in spoken) == 1
+
+
+@pytest.mark.parametrize(("asked", "named"), [("bf16", True), ("no", False)])
+def test_a_precision_that_a_launcher_asks_for_in_vain_is_named(asked, named, coco, tmp_path, monkeypatch):
+    monkeypatch.setenv(LAUNCHERS_PRECISION, asked)
+    config = config_for("vae", coco, None, tmp_path / "run", mixed_precision="no")
+    _, note = make_accelerator(config)
+    assert (f"{LAUNCHERS_PRECISION}={asked} is not used: see --mixed-precision" in note.text) is named

@@ -42,6 +42,7 @@ def test_other_ways_are_refused_by_name(command, variable, monkeypatch, tmp_path
         ("train-unet", ["--lora-rank", "4", "--init", "bundled"], "--lora-rank does not go with FSDP"),
         ("train-unet", ["--compile"], "--compile does not go with FSDP"),
         ("train-unet", ["--batch-size", "auto"], "--batch-size auto does not go with FSDP"),
+        ("train-unet", ["--optimizer", "muon"], "--optimizer muon does not go with FSDP"),
         ("train-unet", ["--mixed-precision", "fp16"], "--mixed-precision fp16 does not go with FSDP"),
     ],
 )

@@ -71,7 +71,7 @@ def counted(monkeypatch):
     def command(run: Run, steps: int) -> list[str]:
         return ["python", "-c", COUNT, str(run.work), "3"]
 
-    monkeypatch.setattr(run_stages, "STAGES", (Stage("counted", (720, 45), command, "product"),))
+    monkeypatch.setattr(run_stages, "STAGES", (Stage("counted", (FULL, 45), command, "product"),))
 
 
 def called(monkeypatch, *words: object) -> None:
@@ -93,12 +93,12 @@ def test_a_stage_is_called_until_it_is_done_and_then_no_more(counted, monkeypatc
 
 def test_a_work_folder_keeps_its_budget(counted, monkeypatch, tmp_path):
     called(monkeypatch, tmp_path)
-    with pytest.raises(SystemExit, match="begun with --minutes 720"):
+    with pytest.raises(SystemExit, match=f"begun with --minutes {FULL}"):
         called(monkeypatch, tmp_path, "--minutes", 45)
 
 
 def test_a_stage_that_fails_ends_the_run(monkeypatch, tmp_path):
-    failing = Stage("failing", (720, 45), lambda run, steps: ["python", "-c", "raise SystemExit(3)"], "product")
+    failing = Stage("failing", (FULL, 45), lambda run, steps: ["python", "-c", "raise SystemExit(3)"], "product")
     monkeypatch.setattr(run_stages, "STAGES", (failing,))
     with pytest.raises(SystemExit, match="failing failed with exit code 3"):
         called(monkeypatch, tmp_path)
@@ -106,7 +106,7 @@ def test_a_stage_that_fails_ends_the_run(monkeypatch, tmp_path):
 
 def test_a_run_that_is_told_to_end_ends_its_piece_and_says_so_in_the_log(monkeypatch, tmp_path):
     told = "import os, signal, time; time.sleep(0.2); os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
-    monkeypatch.setattr(run_stages, "STAGES", (Stage("told", (720, 45), lambda run, steps: ["python", "-c", told], "product"),))
+    monkeypatch.setattr(run_stages, "STAGES", (Stage("told", (FULL, 45), lambda run, steps: ["python", "-c", told], "product"),))
     with pytest.raises(SystemExit, match="told failed with exit code -15"):
         called(monkeypatch, tmp_path)
     (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -118,7 +118,7 @@ def test_a_trainer_is_done_at_its_last_step_not_when_its_time_was_up(monkeypatch
     write += "n = len(f.read_text().splitlines()) if f.exists() else 0; f.open('a').write('{\"step\": %d}\\n' % (20 * (n + 1))); "
     write += "(p / 'model/net').mkdir(parents=True, exist_ok=True)"
     trainer = Stage(
-        "net", (720, 45), lambda run, steps: ["python", "-c", write, f"{run.work}/net"], "net/model/net", rate=40 / 720, is_trainer=True
+        "net", (FULL, 45), lambda run, steps: ["python", "-c", write, f"{run.work}/net"], "net/model/net", rate=40 / FULL, is_trainer=True
     )
     monkeypatch.setattr(run_stages, "STAGES", (trainer,))
     called(monkeypatch, tmp_path, "--one")

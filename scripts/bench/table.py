@@ -35,6 +35,7 @@ COMMANDS = {
     "preset": "throughput.py --preset balanced --batch-sizes 8 --runs 3",
     "busy": "busy.py --neighbours 0,2 --rounds 5 --train-steps 0 --before '' --json {json}",
     "sd-process": "full_size_process.py {sd14} --runs 3 --only ldm,diffusers",
+    "sd-process-512": "full_size_process.py {sd14} --size 512 --runs 2 --only ldm,diffusers",
     "sd-process-cpp": "full_size_process.py {sd14} --runs 1 --cyllama {cyllama} --only ldm,stable-diffusion.cpp",
     "sd-call": "full_size_call.py {sd14} --runs 7 --ways copy,diffusers,openvino-f32",
     "sd-call-bf16": "full_size_call.py {sd14} --runs 7 --ways bf16,backend-bf16,openvino-bf16",
@@ -95,13 +96,13 @@ def prompts(found: Any) -> Iterator[Line]:
 def process(found: Any) -> Iterator[Line]:
     """full_size_process.py."""
     row = found[-1]
-    size, medians = row["size"], row["medians"]
+    shape, medians = f"SD v1.4 shape, {row['size']} x {row['size']}", row["medians"]
     for peer in (name for name in medians if name != "ldm"):
         ours, theirs = medians["ldm"], medians[peer]
-        yield Line(f"SD v1.4 shape, {size} x {size}, peak memory", ours["peak_gib"], peer, theirs["peak_gib"], "GiB")
+        yield Line(f"{shape}, peak memory", ours["peak_gib"], peer, theirs["peak_gib"], "GiB")
         if "first_call_s" in theirs:
-            yield Line("SD v1.4 shape, start to the first U-Net call", ours["first_call_s"], peer, theirs["first_call_s"], "s")
-        yield Line(f"SD v1.4 shape, {size} x {size}, {row['steps']} steps, whole process", ours["seconds"], peer, theirs["seconds"], "s")
+            yield Line(f"{shape}, start to the first U-Net call", ours["first_call_s"], peer, theirs["first_call_s"], "s")
+        yield Line(f"{shape}, {row['steps']} steps, whole process", ours["seconds"], peer, theirs["seconds"], "s")
 
 
 def full_call(found: Any) -> Iterator[Line]:
@@ -123,8 +124,8 @@ def beside(found: Any) -> Iterator[Line]:
 
 
 READERS = {
-    "call": calls, "start": start, "prompts": prompts, "preset": prompts, "busy": beside, "sd-process": process, "sd-process-cpp": process,
-    "sd-call": full_call, "sd-call-bf16": full_call,
+    "call": calls, "start": start, "prompts": prompts, "preset": prompts, "busy": beside, "sd-process": process, "sd-process-512": process,
+    "sd-process-cpp": process, "sd-call": full_call, "sd-call-bf16": full_call,
 }  # fmt: skip
 
 

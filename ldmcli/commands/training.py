@@ -11,7 +11,7 @@ from ldmcli.config.training import TrainConfig
 from ldmcli.console import output
 from ldmcli.errors import LdmError, UsageError
 from ldmcli.records.notes import Note
-from ldmcli.runtime.launcher import process_count
+from ldmcli.runtime.launcher import process_count, restarted
 
 if TYPE_CHECKING:
     from ldmcli.data.captioned import CaptionedImages
@@ -39,13 +39,13 @@ def resolve_config(invocation: Invocation, kind: type[C]) -> C:
 
 def listed(config: TrainConfig) -> "CaptionedImages | None":
     """The data of a run that may begin, as far as that shows before torch is imported: in its folder, its checkpoint, if it goes on, and
-    the number of its pictures. None of several processes. Raises LdmError."""
+    the number of its pictures. None of several processes, and where torchrun starts a run anew. Raises LdmError."""
     from ldmcli.engine.train.earlier_run import refuse_other_run
     from ldmcli.engine.train.listing import captioned
     from ldmcli.engine.train.picture_counts import check_listed
     from ldmcli.engine.train.run_lock import refuse_taken
 
-    if process_count() > 1:  # they find each other first, so that what ends one ends all
+    if process_count() > 1 or restarted():  # several find each other first, so that what ends one ends all; a restart goes on by itself
         return None
     refuse_taken(config)
     data = captioned(config)

@@ -127,7 +127,7 @@ def test_explicit_half_precision_in_training_on_a_cpu_says_that_it_is_slow(coco,
     from accelerate.state import AcceleratorState
 
     from ldmcli.config.training import TrainVAEConfig
-    from ldmcli.engine.train.training_loop import make_accelerator
+    from ldmcli.engine.train.accelerator import make_accelerator
 
     AcceleratorState._reset_state(True)
     _, note = make_accelerator(TrainVAEConfig(data=coco, output=tmp_path, mixed_precision="bf16", device="cpu"))

@@ -25,7 +25,7 @@ def without_lpips(monkeypatch):
 
 
 def test_without_the_packages_it_is_an_error_that_names_the_command(without_lpips, ldm, coco, tmp_path):
-    argv = ("--data", coco, "-o", tmp_path / "run", "--perceptual", "lpips", "--perceptual-weight", "1")
+    argv = ("--data", coco, "-o", tmp_path / "run", "--perceptual", "lpips", "--perceptual-weight", "1", "--batch-size", "4")
     code, out, err = ldm("train-vae", *argv)
     last = err.splitlines()[-2:]
     assert code == 2 and out == ""

@@ -32,6 +32,10 @@ FEWEST_TILES, NARROWEST, MOST_WEIGHTS = 64, 192, 640 * 640
 """From so many tiles and channels on it was faster than oneDNN's convolution (1.1 to 2 times); larger weights would cost too much memory,
 since 16 numbers stand for 9."""
 
+AT_ONCE = 2**23
+"""Numbers that are there three times while tiles are computed: 32 MiB each. A decoder's maps of 512 x 512 with 256 channels would have 32
+times as many, so that they are computed in strips."""
+
 
 def tiles(rows: int, height: int, width: int) -> int:
     """Of 2x2 outputs in so many pictures."""
@@ -56,6 +60,17 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | Non
     rows, inputs, height, width = x.shape
     down, across, outputs = -(-height // 2), -(-width // 2), weight.shape[2]
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1 + width % 2, 1, 1 + height % 2))
+    lines = max(AT_ONCE // (16 * rows * across * max(inputs, outputs)), 1)
+    strips = [padded[:, 2 * top : 2 * min(top + lines, down) + 2] for top in range(0, down, lines)]
+    found = [_strip(strip, weight, bias) for strip in strips]
+    result = (found[0] if len(found) == 1 else torch.cat(found, dim=1))[:, :height, :width].permute(0, 3, 1, 2)
+    result = result.contiguous(memory_format=torch.channels_last)
+    return result if added is None else result.add_(added)
+
+
+def _strip(padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(B, 2 n + 2, 2 m + 2, I) to the (B, 2 n, 2 m, O) whose neighbours it holds."""
+    rows, down, across, inputs, outputs = len(padded), padded.shape[1] // 2 - 1, padded.shape[2] // 2 - 1, padded.shape[3], weight.shape[2]
     of_picture, of_line, of_pixel, _ = padded.stride()
     size, strides = (4, 4, rows, down, across, inputs), (of_line, of_pixel, of_picture, 2 * of_line, 2 * of_pixel, 1)
     seen = torch.mm(INPUT, padded.as_strided(size, strides).reshape(16, -1)).view(16, -1, inputs)  # (16, T, I)
@@ -63,6 +78,4 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | Non
     if bias is not None:
         products[CENTRE].add_(bias)
     blocks = torch.mm(OUTPUT, products.view(16, -1)).view(2, 2, rows, down, across, outputs).permute(2, 3, 0, 4, 1, 5)
-    result = blocks.reshape(rows, 2 * down, 2 * across, outputs)[:, :height, :width].permute(0, 3, 1, 2)
-    result = result.contiguous(memory_format=torch.channels_last)
-    return result if added is None else result.add_(added)
+    return blocks.reshape(rows, 2 * down, 2 * across, outputs)

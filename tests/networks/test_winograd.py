@@ -21,6 +21,20 @@ def test_winograds_convolution_rounds_no_worse_than_the_plain_one(size, added):
     assert (ours - exact).abs().max() <= 2e-6 * exact.abs().max()
 
 
+@pytest.mark.parametrize("size", [(8, 8), (9, 11), (2, 30)])
+@pytest.mark.parametrize("lines", [1, 2, 3])
+def test_strips_are_parts_of_the_whole(size, lines, monkeypatch):
+    x, weight, bias = noise(3, 24, *size).contiguous(memory_format=torch.channels_last), noise(40, 24, 3, 3, seed=2), noise(40, seed=3)
+    whole = winograd.convolve(x, winograd.transformed(weight), bias)
+    counted, strip = [], winograd._strip
+    monkeypatch.setattr(winograd, "_strip", lambda part, *others: counted.append(part.shape[1]) or strip(part, *others))
+    monkeypatch.setattr(winograd, "AT_ONCE", lines * 16 * 3 * -(-size[1] // 2) * 40)
+    parts = winograd.convolve(x, winograd.transformed(weight), bias)
+    down = -(-size[0] // 2)
+    assert len(counted) == -(-down // lines) and max(counted) <= 2 * lines + 2
+    assert parts.is_contiguous(memory_format=torch.channels_last) and (parts - whole).abs().max() <= 1e-6 * whole.abs().max()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_with_winograds_convolutions(pairs, kind, size, monkeypatch):

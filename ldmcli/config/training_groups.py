@@ -108,7 +108,7 @@ class OptimizerOptions(Options, group="Optimizer"):
         100, "--warmup", "--lr-warmup-steps", metavar="STEPS", help="Steps in which the learning rate rises from 0.", at_least=0
     )
     optimizer: Literal["adamw", "muon"] = option(
-        "adamw", "--optimizer", help="muon: orthogonal steps of all matrices, AdamW's of the rest; takes --lr two or three times as high."
+        "adamw", "--optimizer", help="muon: orthogonal steps of all matrices, AdamW's of the rest; takes --lr two to four times as high."
     )
     weight_decay: float = option(0.01, "--weight-decay", metavar="NUMBER", help="Share of lr by which weights shrink at every step.")
     grad_accum: int = option(

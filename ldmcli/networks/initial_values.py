@@ -11,7 +11,7 @@ def zero_residual_branches(network: nn.Module) -> None:
     """Set the last layer of every residual branch to zero, so that at first each block passes on what it is given (Goyal et al. 2017,
     sec. 5.1; Dhariwal & Nichol 2021, `zero_module`).
 
-    Gradients then reach all blocks undimmed: the bundled model's VAE learned faster by a third (see scripts/bundle/README.md).
+    Gradients then reach every block undimmed from the first step.
     """
     for module in network.modules():
         if isinstance(module, ResnetBlock):

@@ -9,11 +9,10 @@ from runs import KINDS, config_for, events_of, log_of, newest, stop_after
 
 from ldmcli.data.fingerprints import fingerprint
 from ldmcli.engine.train import run_folder
-from ldmcli.engine.train.run_lock import refuse_taken
 from ldmcli.engine.train.run_settings import plain
 from ldmcli.errors import LdmError, NotFound, UsageError
 from ldmcli.records.notes import Note
-from ldmcli.records.training import TrainDone, TrainStep
+from ldmcli.records.training import TrainDone
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -29,18 +28,6 @@ def run(stopped, tmp_path):
     """The same in a copy of its own."""
     kind, output = stopped
     return kind, shutil.copytree(output, tmp_path / "run")
-
-
-def said(error):
-    """All that the user sees of it."""
-    return error.exit_code, error.message, error.hint
-
-
-def early_refusal(config):
-    """The same of what is raised before torch is imported."""
-    with pytest.raises(LdmError) as caught:
-        refuse_taken(config)
-    return said(caught.value)
 
 
 def test_a_changed_setting_is_refused_with_both_values(run, coco, model):
@@ -150,39 +137,6 @@ def test_a_finished_run_that_was_killed_before_its_model_was_written_writes_it(r
 def test_a_checkpoint_that_is_not_there_is_exit_6(coco, model, tmp_path):
     with pytest.raises(NotFound, match="step-000099"):
         list(events_of(config_for("vae", coco, model, tmp_path, resume=str(tmp_path / "step-000099"))))
-
-
-def test_a_folder_with_a_run_is_not_trained_over_by_accident(run, coco, model):
-    kind, output = run
-    with pytest.raises(UsageError, match="already holds a run") as caught:
-        list(events_of(config_for(kind, coco, model, output)))
-    assert "--resume auto" in caught.value.hint
-    assert early_refusal(config_for(kind, coco, model, output)) == said(caught.value)
-    refuse_taken(config_for(kind, coco, model, output, dry_run=True))  # which writes elsewhere
-
-
-def test_a_second_trainer_on_the_folder_is_refused_until_the_first_has_ended(coco, model, tmp_path):
-    first = events_of(config_for("vae", coco, model, tmp_path))
-    next(event for event in first if isinstance(event, TrainStep))
-    with pytest.raises(LdmError, match="another training run") as caught:
-        list(events_of(config_for("vae", coco, model, tmp_path, resume="auto")))
-    assert caught.value.exit_code == 1
-    assert early_refusal(config_for("vae", coco, model, tmp_path, resume="auto")) == said(caught.value)
-    first.close()
-    refuse_taken(config_for("vae", coco, model, tmp_path, resume="auto"))
-    assert isinstance(list(events_of(config_for("vae", coco, model, tmp_path, resume="auto", max_steps=1)))[-1], TrainDone)
-
-
-def test_an_output_that_is_a_file_is_a_usage_error(coco, model, tmp_path):
-    (tmp_path / "run").write_text("")
-    with pytest.raises(UsageError, match="is a file") as caught:
-        list(events_of(config_for("vae", coco, model, tmp_path / "run")))
-    assert early_refusal(config_for("vae", coco, model, tmp_path / "run")) == said(caught.value)
-
-
-def test_looking_at_a_folder_that_is_not_there_makes_none(coco, model, tmp_path):
-    refuse_taken(config_for("vae", coco, model, tmp_path / "a" / "run"))
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,9 +19,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causa
 
     mask: broadcastable to (B, H, N, L), True where a key may be seen. Returns (B, H, N, d).
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[-2] * k.shape[-2] <= 16384 and not causal:
+    if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[-2] * k.shape[-2] <= 16384:
         # torch's fused CPU backward is several times slower than two batched matmuls when the sequences are short.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        if causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         if mask is not None:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=-1).to(v.dtype) @ v

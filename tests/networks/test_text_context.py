@@ -67,15 +67,17 @@ def test_two_contexts_do_not_share_what_they_remember(unet):
     assert torch.equal(a, unet(latents, t, first))
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("length", [4, 64, 200])
-def test_both_paths_of_attention_agree(length):
+def test_both_paths_of_attention_agree(length, causal):
     q, k, v = torch.randn(3, 2, 3, length, 8)
-    mask = torch.rand(2, 1, 1, length) < 0.7
-    mask[..., 0] = True
+    mask = None if causal else torch.rand(2, 1, 1, length) < 0.7
+    if mask is not None:
+        mask[..., 0] = True
     with torch.enable_grad():
-        recorded = attend(q, k, v, mask)
+        recorded = attend(q, k, v, mask, causal=causal)
     with torch.no_grad():
-        fused = attend(q, k, v, mask)
+        fused = attend(q, k, v, mask, causal=causal)
     assert (recorded - fused).abs().max() <= 1e-6
 
 

@@ -19,6 +19,8 @@ from typing import Any
 from resume_point import UNFINISHED
 from stages import FULL, STAGES, Run, Stage
 
+from ldmcli.runtime.threads import waiting
+
 PIECE = 100.0
 """Minutes."""
 MARGIN = 5.0
@@ -80,7 +82,7 @@ def call(command: list[str]) -> int:
     ways = {signal.SIGTERM: end, signal.SIGINT: lambda *_: None}
     before = {number: signal.signal(number, way) for number, way in ways.items()}  # before there is a command that could be left alone
     try:
-        with subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as child:
+        with subprocess.Popen(command, env={**waiting(os.environ), **os.environ, "PYTHONUNBUFFERED": "1"}) as child:
             if told:
                 child.terminate()
             return child.wait()

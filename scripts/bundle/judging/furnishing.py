@@ -88,12 +88,8 @@ def in_place(wardrobe: Wardrobe, relation: str) -> Tensor:
 def nearest_thing(wardrobe: Wardrobe, picture: Tensor, relation: str) -> str:
     """Code of the emoji nearest to what lies in the place, moved about a little."""
     (x, y), half = place_of(relation), composition.HALF
-    shown, drawn = picture.float() / 255, in_place(wardrobe, relation)
-    best, code = float("inf"), ""
-    for down in range(-AWAY, AWAY + 1):
-        for right in range(-AWAY, AWAY + 1):
-            top, left = min(max(y + down, 0), SIDE - half), min(max(x + right, 0), SIDE - half)
-            away = (drawn - shown[:, top : top + half, left : left + half].flatten()).square().sum(dim=1)
-            if (least := away.min().item()) < best:
-                best, code = least, wardrobe.drawings[int(away.argmin())].code
-    return code
+    shifts = range(-AWAY, AWAY + 1)
+    corners = [(min(max(y + down, 0), SIDE - half), min(max(x + right, 0), SIDE - half)) for down in shifts for right in shifts]
+    shown = torch.stack([picture[:, top : top + half, left : left + half].flatten() for top, left in corners]).float() / 255
+    away = torch.cdist(shown, in_place(wardrobe, relation))
+    return wardrobe.drawings[int(away.amin(dim=0).argmin())].code

@@ -25,8 +25,8 @@ def backgrounds(judge: Judge, asked: Sequence[Asked], pictures: Tensor) -> Looke
     prints, known = fingerprint(pictures), [False] * len(asked)
     for colour in dict.fromkeys(one.colours[0] for one in asked):
         drawn = fingerprint(judge.wardrobe.all_drawn(SIDE, colour))
-        for row in [row for row, one in enumerate(asked) if one.colours[0] == colour]:
-            nearest = int((drawn - prints[row]).square().sum(dim=1).argmin())
+        rows = [row for row, one in enumerate(asked) if one.colours[0] == colour]
+        for row, nearest in zip(rows, torch.cdist(prints[rows], drawn).argmin(dim=1).tolist(), strict=True):
             known[row] = judge.matcher.codes[nearest] in asked[row].things[0].emoji
     figures = [
         Figure(name="background colour, 1 of 10", value=share(hits), cases=len(hits), chance=1 / 10, bound=0.97),

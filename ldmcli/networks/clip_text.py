@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ldmcli.networks.attention import attend
+from ldmcli.networks.attention import attend, causal_mask
 from ldmcli.networks.configs import CLIPTextConfig
 from ldmcli.networks.linear import Linear
 
@@ -99,8 +99,7 @@ class CLIPText(nn.Module):
         visible = None
         if mask is not None:
             length = ids.shape[1]
-            causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-            visible = causal & mask.bool()[:, None, None, :]  # (B, 1, L, L)
+            visible = causal_mask(length, ids.device) & mask.bool()[:, None, None, :]  # (B, 1, L, L)
         x = self.embeddings(ids)
         for layer in self.encoder.layers:
             x = layer(x, visible)

@@ -53,8 +53,9 @@ def build(tokenizer: ClipTokenizer) -> CLIPModel:
     words = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": LENGTH, "num_hidden_layers": 2}
     patches = {"image_size": SIDE, "patch_size": PATCH, "num_hidden_layers": 4}
     config = CLIPConfig(text_config={**shared, **words, **ends}, vision_config={**shared, **patches}, projection_dim=WIDTH)
-    config._attn_implementation = "eager"  # torch's fused attention goes back ten times as slowly through so few tokens (CPU, torch 2.13)
-    return CLIPModel(config)
+    model = CLIPModel(config)
+    model.set_attn_implementation("eager")  # torch's fused attention goes back many times as slowly through so few tokens (CPU, torch 2.13)
+    return model
 
 
 def save(model: CLIPModel, folder: Path, vocabulary: Path) -> None:

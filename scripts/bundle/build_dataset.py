@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,6 @@ from scene_plan import KINDS, plan_scenes, things_of
 from scenes import SIDE, Placed, Scene, draw_scene, takes_colour
 from variations import Variation, is_free_of_colours, variations
 
-REPEATS = 2
-"""How often a picture of one emoji alone stands in the list, so that about four in ten draws show one thing."""
 VAE_SHARE = 0.35
 """Of the scenes, for the VAE, which needs no more."""
 SOURCE_KEY = "Source"
@@ -71,11 +69,18 @@ def is_for_judging(emoji: sources.Emoji) -> bool:
     return int(hashlib.sha256(f"judge {emoji.code}".encode()).hexdigest(), 16) % 16 == 0
 
 
-def plan_pictures(kept: list[sources.Emoji], packages: Path, everyday: dict[str, list[str]], *, varied: bool = True) -> Iterator[Picture]:
-    """Every emoji in every set that draws it, in Unicode order; varied: in all its variations."""
+def plan_pictures(
+    kept: list[sources.Emoji],
+    packages: Path,
+    everyday: dict[str, list[str]],
+    *,
+    sets: Sequence[sources.PictureSet] = sources.SETS,
+    varied: bool = True,
+) -> Iterator[Picture]:
+    """Every emoji in each of the sets that draws it, in Unicode order; varied: in all its variations."""
     for emoji in kept:
         noun, turn = captions.without_article(captions.phrases_of(emoji, everyday)[0]), 0
-        for drawings in sources.SETS:
+        for drawings in sets:
             if (path := sources.find_picture(packages, drawings, emoji)) is None:
                 continue
             for one in variations(emoji, drawings.folder, noun) if varied else [Variation()]:
@@ -152,8 +157,20 @@ def captions_file(described: list[dict[str, Any]]) -> dict[str, Any]:
     return {"info": info, "licenses": licences.LICENCES, "images": images, "annotations": annotations}
 
 
-def build(out: Path, packages: Path, *, kinds: dict[str, int] | None = None, part: str = "all", share: float = 1.0) -> dict[str, int]:
-    """Write the whole data set. kinds: scenes of each kind. Returns counts: concepts, pictures, captions, written (made in this run)."""
+def build(
+    out: Path,
+    packages: Path,
+    *,
+    kinds: dict[str, int] | None = None,
+    part: str = "all",
+    share: float = 1.0,
+    sets: Sequence[sources.PictureSet] = sources.SETS,
+) -> dict[str, int]:
+    """Write the whole data set. kinds: scenes of each kind. Returns counts: concepts, pictures, captions, written (made in this run).
+
+    The pictures of one thing stand in the list as often as makes them about half of it, so that half of the draws show one thing;
+    not for the VAE.
+    """
     kept = [emoji for emoji in filter(selection.is_kept, sources.read_emoji(packages)) if part == "all" or not is_for_judging(emoji)]
     everyday = captions.everyday_words(kept)
     of_scenes = share * (VAE_SHARE if part == "vae" else 1)
@@ -163,12 +180,13 @@ def build(out: Path, packages: Path, *, kinds: dict[str, int] | None = None, par
     notes.mkdir(exist_ok=True)
     written, described = 0, []
     counts = captions.count_keywords(kept)
-    for number, picture in enumerate(plan_pictures(kept, packages, everyday, varied=share == 1), start=1):
+    for number, picture in enumerate(plan_pictures(kept, packages, everyday, sets=sets, varied=share == 1), start=1):
         name, scene = f"{number:012d}.png", picture.scene()
         written += write_picture(folder / name, scene.mark(), partial(draw_scene, scene))
-        row = describe_single(picture, single_captions(picture, everyday, counts), name)
-        described += [row] * (1 if part == "vae" or share < 1 else REPEATS)
-    for number, scene in enumerate(plan_scenes(things_of(kept, packages, everyday), kinds), start=SCENES_FROM):
+        described.append(describe_single(picture, single_captions(picture, everyday, counts), name))
+    if part == "all":
+        described *= max(round(sum(kinds.values()) / len(described)), 1)
+    for number, scene in enumerate(plan_scenes(things_of(kept, packages, everyday, sets), kinds), start=SCENES_FROM):
         name = f"{number:012d}.png"
         written += write_picture(folder / name, scene.mark(), partial(draw_scene, scene))
         described.append(describe_scene(scene, name))
@@ -187,12 +205,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for train2017/ and annotations/")
     parser.add_argument("--packages", type=Path, help="node_modules folder with the pinned packages; fetched with npm if left out")
     parser.add_argument("--part", choices=("all", "vae"), default="all", help="vae: without the emoji on which the VAE is judged")
-    parser.add_argument("--share", type=float, default=1.0, help="of the scenes; below 1 no emoji alone is varied, or listed twice")
+    parser.add_argument("--share", type=float, default=1.0, help="of the scenes; below 1 no emoji alone is varied")
+    parser.add_argument("--sets", type=int, default=len(sources.SETS), help="of drawings, from the first; 3: one of each style")
     arguments = parser.parse_args()
     out = arguments.out.expanduser().resolve()
     packages = arguments.packages or sources.install_packages(out.with_name(out.name + "-packages"))
     vector_sets.draw_sets(packages.expanduser())
-    print(json.dumps(build(out, packages.expanduser(), part=arguments.part, share=arguments.share)))
+    print(json.dumps(build(out, packages.expanduser(), part=arguments.part, share=arguments.share, sets=sources.SETS[: arguments.sets])))
 
 
 if __name__ == "__main__":

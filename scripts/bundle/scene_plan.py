@@ -14,7 +14,7 @@ from captions import phrases_of, with_article, without_article
 from furniture import painted, woods
 from scene_words import Speaker, Thing, with_captions
 from scenes import SIDE, Placed, Scene, fills_its_square, takes_colour
-from sources import SETS, Emoji, find_picture
+from sources import SETS, Emoji, PictureSet, find_picture
 from variations import may_be_mirrored
 
 KINDS = {
@@ -31,11 +31,12 @@ KINDS = {
 """How many scenes of each kind."""
 
 
-def things_of(emoji: Sequence[Emoji], packages: Path, everyday: dict[str, list[str]]) -> list[Thing]:
+def things_of(emoji: Sequence[Emoji], packages: Path, everyday: dict[str, list[str]], sets: Sequence[PictureSet] = SETS) -> list[Thing]:
+    """Each with its drawing in every one of `sets`, the first of SETS."""
     things = []
     for one in emoji:
         phrases = phrases_of(one, everyday)
-        paths = tuple(find_picture(packages, drawings, one) for drawings in SETS)
+        paths = tuple(find_picture(packages, drawings, one) for drawings in sets)
         things.append(Thing(one, without_article(phrases[0]), tuple(phrases[:3]), paths))
     return things
 
@@ -57,7 +58,7 @@ class Planner:
 
     def __init__(self, rng: random.Random, pool: Sequence[Thing]) -> None:
         self.rng, self.pool = rng, pool
-        self.turn = rng.randrange(len(SETS))
+        self.turn = rng.randrange(len(pool[0].paths))
         self.say = Speaker(rng)
 
     def plan(self, kind: str) -> Scene:

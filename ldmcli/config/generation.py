@@ -140,7 +140,9 @@ class BackendOptions(Options, group="Device"):
 class MemoryOptions(BackendOptions, group="Device"):
     """How the networks are held and run."""
 
-    batch_size: int = option(8, "--batch-size", metavar="N", help="Pictures at a time.", at_least=1, how=True)
+    batch_size: int | None = option(
+        None, "--batch-size", metavar="N", help="Pictures at a time.", default_is="8; 16 of 64 x 64 and smaller", at_least=1, how=True
+    )
     vae_dtype: Dtype = option(
         "auto", "--vae-dtype", help="The VAE's precision, if another.", convert=short_dtype, recorded=True, before="auto", how=True
     )
@@ -152,6 +154,12 @@ class MemoryOptions(BackendOptions, group="Device"):
         False, "--low-memory", how=True, help="Hold one network at a time; the same pictures, and every batch reads the files again."
     )
     force: bool = option(False, "--force", how=True, help="Draw although more memory is estimated to be needed than is free.")
+
+    @property
+    def stated_batch_size(self) -> int:
+        """For commands whose own options always state it."""
+        assert self.batch_size is not None
+        return self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)

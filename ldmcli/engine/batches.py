@@ -40,8 +40,8 @@ class BatchList(MadeWhenAsked[list[Job]]):
         return BatchList(self._jobs, order, ends)
 
 
-def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lambda job: 1) -> BatchList:
-    """Jobs with the same settings together, in the order in which the settings first appear, `size` at a time.
+def batches(jobs: Sequence[Job], size: Callable[[Job], int], windows: Callable[[Job], int] = lambda job: 1) -> BatchList:
+    """Jobs with the same settings together, in the order in which the settings first appear, `size` of the first at a time.
 
     windows: how many the job's prompt takes. Prompts share a batch only where that is equal, so that none is padded for its neighbours.
     Cut over the whole command, whatever is finished already: a resumed run draws the same batches, so the same bytes.
@@ -51,19 +51,21 @@ def batches(jobs: Sequence[Job], size: int, windows: Callable[[Job], int] = lamb
     ranks: dict[tuple[int, int], int] = {}
     places: dict[int, int] = {}  # a config by identity: it is too large to compare a million times
     same: dict[GenerateConfig, int] = {}
-    groups, count = array("I"), 0
+    groups, sizes = array("I"), list[int]()
     for job in jobs:
         place = places.get(id(job.config))
         if place is None:
             place = places[id(job.config)] = same.setdefault(job.config, len(same))
-        rank = count if job.end_of_sequence else ranks.setdefault((place, windows(job)), count)
+        new = len(sizes)
+        rank = new if job.end_of_sequence else ranks.setdefault((place, windows(job)), new)
         groups.append(rank)
-        count += rank == count
+        if rank == new:
+            sizes.append(size(job))
     order: Sequence[int] = range(len(groups))  # of one group, as most are
-    if count > 1:
+    if len(sizes) > 1:
         order = array("Q", np.argsort(np.frombuffer(groups, np.uint32), kind="stable"))
     ends = array("Q")
-    for many in np.bincount(np.frombuffer(groups, np.uint32), minlength=count):
+    for many, most in zip(np.bincount(np.frombuffer(groups, np.uint32), minlength=len(sizes)), sizes, strict=True):
         first = ends[-1] if ends else 0
-        ends.extend(min(first + size * i, first + int(many)) for i in range(1, -(-int(many) // size) + 1))
+        ends.extend(min(first + most * i, first + int(many)) for i in range(1, -(-int(many) // most) + 1))
     return BatchList(jobs, order, ends)

@@ -1,7 +1,7 @@
 """Options are declared once: help, completion, files, the environment and the frozen list of flags follow from the declaration."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -168,13 +168,14 @@ def test_an_integer_beyond_floats_is_told():
 
 
 def test_a_command_is_called_in_the_manifest_as_it_was_before_options_were_declared_so():
-    """Old manifests stay readable: the digests are those of version 0.1.0."""
-    assert digest(RequestList([Request("a dog", GenerateConfig(fuse=False))])) == "4b6432f361fa8822"
-    config = GenerateConfig(fuse=False, cfg=3.0, num_images=2, loras=("a:0.5",), cfg_interval=(0.2, 0.8), progressive="gif")
+    """Old manifests stay readable: the digests are those of version 0.1.0, which drew eight at a time."""
+    earlier = GenerateConfig(fuse=False, batch_size=8)
+    assert digest(RequestList([Request("a dog", earlier)])) == "4b6432f361fa8822"
+    config = replace(earlier, cfg=3.0, num_images=2, loras=("a:0.5",), cfg_interval=(0.2, 0.8), progressive="gif")
     assert digest(RequestList([Request("a dog", config, seed=4)])) == "3eb1bb64a5eb1a6c"
-    assert digest(RequestList([Request("a dog", GenerateConfig(fuse=False, offline=True, output="elsewhere/"))])) == "4b6432f361fa8822"
-    for later in ({"prediction": "v"}, {"fuse": True}):
-        assert digest(RequestList([Request("a dog", GenerateConfig(**{"fuse": False, **later}))])) != "4b6432f361fa8822"
+    assert digest(RequestList([Request("a dog", replace(earlier, offline=True, output="elsewhere/"))])) == "4b6432f361fa8822"
+    for later in ({"prediction": "v"}, {"fuse": True}, {"batch_size": None}):
+        assert digest(RequestList([Request("a dog", replace(earlier, **later))])) != "4b6432f361fa8822"
 
 
 def test_every_command_that_opens_a_model_takes_the_same_options():

@@ -96,7 +96,9 @@ class Bench:
             yield Progress("fp32 pictures to compare with", number, len(missing))
             self.truth.setdefault(fp32(cell), None)
             try:
-                run = draw_batch(session, resolve_settings(cell, session, self.model_defaults), cell.prompts[0], self.seed, cell.batch_size)
+                run = draw_batch(
+                    session, resolve_settings(cell, session, self.model_defaults), cell.prompts[0], self.seed, cell.stated_batch_size
+                )
             except Exception:  # the cell itself will tell
                 continue
             self.truth[fp32(cell)] = run.pictures
@@ -166,7 +168,7 @@ class Bench:
             before = number + self.config.warmup
             place = Place(len(self.rows) + 1, self.count, len(self.rows) + before / (self.config.runs + self.config.warmup))
             yield Progress(label(row), max(number, 0), self.config.runs, memory(session.device), place)
-            run = draw_batch(session, settings, cell.prompts[0], self.seed, cell.batch_size)
+            run = draw_batch(session, settings, cell.prompts[0], self.seed, cell.stated_batch_size)
             if number >= 0:
                 runs.append(run)
         used, grown = memory(session.device), growth.peak_bytes()

@@ -11,6 +11,7 @@ from ldmcli.autoencoder.codec import LatentCodec
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.bench.costs import Costs, Workload, components, count_costs, parameters, weight_bytes
 from ldmcli.engine.bench.machine import Stopwatch
+from ldmcli.engine.sampling.batch import decoded_at_once
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import NonFinite
@@ -53,7 +54,7 @@ def draw_batch(session: Session, settings: SamplingSettings, prompt: str, seed: 
     assert final is not None
     denoise_s = watch.lap()
     try:
-        pictures = [session.decode(final[i : i + 1]) for i in range(batch_size)]  # one at a time, as `generate` does
+        pictures = [session.decode(some) for some in final.split(decoded_at_once(final))]  # as `generate` does
     except NonFinite:
         pictures = []
     decode_s = watch.lap()
@@ -80,11 +81,11 @@ def asked_row(cell: GenerateConfig, settings: SamplingSettings | None = None, er
     """A row that says only what was asked for, as far as it is known: resolved with `settings`."""
     if settings is None:
         return BenchRow(
-            dtype=cell.dtype, batch_size=cell.batch_size, width=cell.width, height=cell.height, steps=cell.steps, scheduler=cell.scheduler,
-            cfg=cell.cfg, error=error,
+            dtype=cell.dtype, batch_size=cell.stated_batch_size, width=cell.width, height=cell.height, steps=cell.steps,
+            scheduler=cell.scheduler, cfg=cell.cfg, error=error,
         )  # fmt: skip
     return BenchRow(
-        dtype=cell.dtype, batch_size=cell.batch_size, width=settings.width, height=settings.height, steps=settings.steps,
+        dtype=cell.dtype, batch_size=cell.stated_batch_size, width=settings.width, height=settings.height, steps=settings.steps,
         scheduler=settings.solver.name, cfg=settings.cfg, num_unet_calls=settings.solver.num_calls, error=error,
     )  # fmt: skip
 
@@ -111,13 +112,13 @@ def measured_row(
         decode_s=spread([run.decode_s for run in runs]).median,
         total_s=total,
         unet_call_ms=1000 * denoise.median / costs.calls,
-        images_per_s=cell.batch_size / total.median,
+        images_per_s=cell.stated_batch_size / total.median,
         params=parameters(parts),
         weight_bytes=weight_bytes(parts),
         psnr_vs_fp32=psnr(last.pictures, truth).mean().item() if comparable else None,  # type: ignore[arg-type]
         nonfinite=count_nonfinite(session, last),
         flops=costs.per_image(),
-        flops_per_image=round(costs.total / cell.batch_size),
+        flops_per_image=round(costs.total / cell.stated_batch_size),
         achieved_flops_per_s=achieved,
         fraction_of_peak=achieved / peak,
         cpu_share=None if last.cpu_share is None else spread([run.cpu_share or 0.0 for run in runs]).median,
@@ -133,7 +134,7 @@ def session_costs(session: Session, settings: SamplingSettings, cell: GenerateCo
         session.text.encoder.config,
         session.latent_shape(settings.width, settings.height),
         Workload(
-            batch_size=cell.batch_size,
+            batch_size=cell.stated_batch_size,
             calls=settings.solver.num_calls,
             guided=guided,
             texts=len({cell.prompts[0], ""}) if guided else 1,

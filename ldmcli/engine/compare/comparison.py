@@ -19,7 +19,7 @@ from ldmcli.engine.compare.plan import Cell
 from ldmcli.engine.compare.statistics import interval
 from ldmcli.engine.compare.walk import reference_latents, walk, walk_all
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.batch import Latents, decoded
+from ldmcli.engine.sampling.batch import Latents, decoded_together
 from ldmcli.engine.sampling.metadata import recorded_texts
 from ldmcli.engine.sampling.native_size import too_large
 from ldmcli.engine.sampling.open_model import OpenModel
@@ -64,8 +64,8 @@ class Comparison:
         facts = [{**self.model.facts(job, settings, self.threads), "text_encoder_sha256": text_sha256} for job in self.jobs]
         began = time.perf_counter()
         kept = self.folder / "references"
-        first = self.jobs[: drawing.batch_size]
-        walked = yield from reference_latents(self.team, self.session, settings, self.jobs, drawing.batch_size, facts, kept)
+        first = self.jobs[: drawing.stated_batch_size]
+        walked = yield from reference_latents(self.team, self.session, settings, self.jobs, drawing.stated_batch_size, facts, kept)
         if walked is None:
             yield from walk(self.session, settings, first, "warm-up", calls=WARM_UP_CALLS)
             return
@@ -83,7 +83,7 @@ class Comparison:
         progress."""
         settings = self._settings(cell.scheduler.name, cell.steps, spacing=self.config.drawing.spacing)
         stage = f"{cell.scheduler.name} {cell.steps}"
-        walked = yield from walk_all(self.team, self.session, settings, self.jobs, self.config.drawing.batch_size, stage, place)
+        walked = yield from walk_all(self.team, self.session, settings, self.jobs, self.config.drawing.stated_batch_size, stage, place)
         if walked is None:
             return None
         pictures = self._pictures(walked.latents)
@@ -129,7 +129,7 @@ class Comparison:
             "device": str(self.runtime.device),
             "dtype": self.runtime.dtype_name,
             "threads": self.threads,
-            "batch_size": drawing.batch_size,
+            "batch_size": drawing.stated_batch_size,
             "model": self.source.name,
             **self.model.other_weights,
             "unet_sha256": self.model.unet_sha256,
@@ -158,8 +158,8 @@ class Comparison:
         return self.model.settings(replace(self.config.drawing, scheduler=scheduler, steps=steps, spacing=spacing))
 
     def _pictures(self, latents: Tensor) -> list[Image.Image]:
-        """One by one. Raises NonFinite."""
-        pictures = [decoded(self.session, Latents(one[None].to(self.session.device), [], 0.0)) for one in latents]
+        """Raises NonFinite."""
+        pictures = list(decoded_together(self.session, [Latents(one[None].to(self.session.device), [], 0.0) for one in latents]))
         for one in pictures:
             if one.error is not None:
                 raise one.error

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ldmcli.config.generation import GenerateConfig
 from ldmcli.engine.jobs import Job
-from ldmcli.engine.sampling.batch import decoded, draw
+from ldmcli.engine.sampling.batch import decoded_together, draw
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session, open_session
 from ldmcli.metrics.psnr import psnr
@@ -83,7 +83,7 @@ class ApproximationMeter:
         began = time.perf_counter()
         timing = {"encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
         latents = yield from draw(session, choice.exact_settings, plain, timing)
-        exact = [decoded(session, one) for one in latents]
+        exact = list(decoded_together(session, latents))
         exact_seconds = (time.perf_counter() - began) / len(jobs)
         rows = []
         for job, one in zip(jobs, exact, strict=True):

@@ -1,7 +1,7 @@
 """One `generate` command from the inside: batches drawn, written and counted."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from ldmcli.engine.generate.background import BackgroundTask, BackgroundWorker
 from ldmcli.engine.generate.picture_writer import Finished, PictureWriter, failed_item
 from ldmcli.engine.jobs import Job
 from ldmcli.engine.plan import JobList
-from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded, draw
+from ldmcli.engine.sampling.batch import DecodedPicture, Latents, decoded_together, draw
 from ldmcli.engine.sampling.native_size import too_large
-from ldmcli.engine.sampling.open_model import OpenModel
+from ldmcli.engine.sampling.open_model import AT_ONCE, SMALL_AT_ONCE, OpenModel
 from ldmcli.engine.sampling.preview import as_png
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
@@ -50,7 +50,7 @@ class Run:
         self.failed: list[FailedItem] = []
         self.first_error: LdmError | None = None
         self.round_trips: dict[int, RoundTrip] = {}
-        self.background: BackgroundWorker[Finished] = BackgroundWorker(max(8, config.batch_size), threads)
+        self.background: BackgroundWorker[Finished] = BackgroundWorker(max(SMALL_AT_ONCE, config.batch_size or 0), threads)
         self.measuring = ApproximationMeter(source, {(runtime.dtype_name, session.vae_dtype): session}, fuse=config.fuse)
         self.timing = {"load_s": 0.0, "encode_s": 0.0, "denoise_s": 0.0, "decode_s": 0.0}
 
@@ -84,6 +84,11 @@ class Run:
         """The windows of a job's prompt."""
         return self.session.text.windows(job.prompt, weighting=job.config.weighting, long=job.config.long_prompts)
 
+    def batch_size(self, job: Job) -> int:
+        """Of the batches that a job is drawn in; one that was refused is not drawn."""
+        settings = self.settings.get(job.config)
+        return AT_ONCE if settings is None else self.model.batch_size(job.config, settings)
+
     def windows(self, job: Job) -> int:
         """Of its prompt, or of the one it is on the way to, where that takes more."""
         if not job.config.long_prompts:
@@ -116,16 +121,17 @@ class Run:
         if passed + len(jobs) == self.pictures and self.denoising_ends:
             self.session.end_denoising()
         pictures: dict[int, Image.Image] = {}
-        for job, one, row in zip(jobs, latents, rows, strict=True):
+        # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
+        at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
+        drawings: Iterable[DecodedPicture | Latents] = self._decoded(latents) if at_once else latents
+        for job, drawn, row in zip(jobs, drawings, rows, strict=True):
             if job.number not in there:
-                # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
-                at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
-                drawn = self._decoded(one) if at_once else None
-                if self.config.preview and drawn and drawn.picture and not pictures:
-                    yield Preview(as_png(drawn.picture), finished=True)
-                if drawn and drawn.picture is not None:
-                    pictures[job.number] = drawn.picture
-                finish = partial(self._finish, job, settings, drawn or one, seconds, before=row)
+                picture = drawn.picture if isinstance(drawn, DecodedPicture) else None
+                if self.config.preview and picture is not None and not pictures:
+                    yield Preview(as_png(picture), finished=True)
+                if picture is not None:
+                    pictures[job.number] = picture
+                finish = partial(self._finish, job, settings, drawn, seconds, before=row)
                 yield from self.collect(self.background.add(finish))
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
@@ -175,7 +181,7 @@ class Run:
         before: dict[str, Any] | None,
     ) -> Finished:
         """Decode where that has not been done, write, note in the manifest. Runs in the other thread."""
-        drawn = self._decoded(picture) if isinstance(picture, Latents) else picture
+        drawn = next(self._decoded([picture])) if isinstance(picture, Latents) else picture
         dropped = self.tokens(job)[0].dropped_tokens
         if settings.start is not None and not settings.solver.num_calls and drawn.picture is not None:
             self.round_trips[job.number] = RoundTrip("", settings.start.psnr_of(drawn.picture))
@@ -196,10 +202,11 @@ class Run:
         usual = None if config.preset in (None, "exact") else self.model.settings(replace(config, preset=None))
         return approximate_choices(config, self.settings[config], self.runtime, usual)
 
-    def _decoded(self, latents: Latents) -> DecodedPicture:
-        drawn = decoded(self.session, latents)
-        self.timing["decode_s"] += drawn.seconds
-        return drawn
+    def _decoded(self, latents: Sequence[Latents]) -> Iterator[DecodedPicture]:
+        """The pictures of a batch: all, also where some are there already, so that a resumed run decodes the same ones together."""
+        for drawn in decoded_together(self.session, latents):
+            self.timing["decode_s"] += drawn.seconds
+            yield drawn
 
     def trace(self, session: TracedSession, job: Job) -> Path:
         """Write the page of --trace and return its path."""

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ldmcli.engine.batches import BatchList
 from ldmcli.engine.generate.picture_writer import PictureWriter
 from ldmcli.engine.jobs import digest
 from ldmcli.engine.requests import RequestList
+from ldmcli.engine.sampling.open_model import AT_ONCE
 from ldmcli.errors import LdmError
 from ldmcli.outputs.manifest import Manifest
 from ldmcli.outputs.output_plan import OutputPlan
@@ -23,6 +24,8 @@ from ldmcli.records.words import counted
 from ldmcli.runtime.device import use_threads
 from ldmcli.runtime.team import POLL_S, Team
 
+BEGUN = {"fuse": "--no-fuse, or before there was --fuse", "batch_size": f"--batch-size {AT_ONCE}, or before small pictures had more"}
+"""What is said of a folder's earlier way, by setting."""
 SEEN_S = 60.0
 """After so long a machine sees what another one wrote on a network disk: NFS remembers for 60 s at most that a file is not there."""
 
@@ -59,34 +62,42 @@ def find_command(
     Process 0 asks, and all do what it finds. What was begun goes on with as many threads, since they are part of how pixels are rounded.
     """
     manifest = Manifest(outputs.folder) if outputs.file is None else None
-    name, before, fuse = digest(requests), None, config.fuse
+    before, way = None, dict[str, Any]()
     resume = config.resume or team.restarted  # a launcher that starts all anew cannot add --resume
     if team.main and manifest and (resume or config.shard):
-        before = manifest.started(name, config.seed)
-        if config.fuse and not before and (before := manifest.started(digest(without_copies(requests)), config.seed)):
-            yield Note(f"{outputs.folder} was begun with --no-fuse, or before there was --fuse, and goes on so")
-            fuse = False
+        for way in ways(config):
+            if before := manifest.started(digest(in_that_way(requests, way)), config.seed):
+                break
+        else:
+            way = {}
+    if way:
+        yield Note(f"{outputs.folder} was begun with {' and '.join(BEGUN[name] for name in way)}, and goes on so")
     if resume and not before:
         yield Note(f"{outputs.folder} knows of no such command yet; it starts from the beginning")
     needed = not requests.name_their_seeds
     drawn = config.seed if config.seed is not None else secrets.randbelow(2**32) if needed else 0  # one that nothing uses is no chance
     known: dict[str, Any] = {"seed": drawn, "threads": threads, "first": 0, **(before or {})}
-    known, fuse, resumed = team.agree("command", (known, fuse, before is not None))
+    known, way, resumed = team.agree("command", (known, way, before is not None))
     if config.seed is None and needed:
         yield Note(f"seed {known['seed']} ({'as before' if resumed else 'drawn'})")
-    if config.fuse and not fuse:
-        config, requests = replace(config, fuse=False), without_copies(requests)
-        name = digest(requests)
+    config, requests = replace(config, **way), in_that_way(requests, way)
     if known["threads"] != threads and isinstance(known["threads"], int) and 1 <= known["threads"] <= 1024:
         threads = known["threads"]
         yield Note(f"{outputs.folder} was begun with {counted(threads, 'thread')}, and goes on so")
         use_threads(threads)
-    return Command(config, requests, outputs.numbered_from(known["first"]), manifest, name, known["seed"], threads, resumed)
+    return Command(config, requests, outputs.numbered_from(known["first"]), manifest, digest(requests), known["seed"], threads, resumed)
 
 
-def without_copies(requests: RequestList) -> RequestList:
-    """The same with --no-fuse."""
-    return requests.with_settings(lambda config: replace(config, fuse=False))
+def ways(config: GenerateConfig) -> Iterator[dict[str, Any]]:
+    """Settings by which the same command line may have begun earlier: none, or those of a version whose defaults were others."""
+    earlier = [{"batch_size": AT_ONCE}] if config.batch_size is None else []
+    copies = [{"fuse": False}] if config.fuse else []
+    return (one | other for one in [{}, *copies] for other in [{}, *earlier])
+
+
+def in_that_way(requests: RequestList, way: dict[str, Any]) -> RequestList:
+    """The same with some settings changed."""
+    return requests.with_settings(lambda config: replace(config, **way)) if way else requests
 
 
 def begin(command: Command, writer: PictureWriter, team: Team, pictures: int) -> None:

@@ -61,11 +61,14 @@ def needed_bytes(session: Session, settings: SamplingSettings, batch_size: int) 
     return text + unet + vae, max(walking, decoding)
 
 
-def check_memory(session: Session, settings: Sequence[SamplingSettings], batch_size: int, *, force: bool) -> Iterator[Note]:
-    """Raise OutOfMemory where the largest of these is estimated to need more than there is; with force that is a warning."""
-    if not settings:
+def check_memory(session: Session, planned: Sequence[tuple[SamplingSettings, int]], *, force: bool) -> Iterator[Note]:
+    """Raise OutOfMemory where the largest of these is estimated to need more than there is; with force that is a warning.
+
+    planned: settings, and how many pictures are drawn with them at a time.
+    """
+    if not planned:
         return
-    weights, more = max((needed_bytes(session, one, batch_size) for one in settings), key=lambda pair: pair[1])
+    weights, more = max((needed_bytes(session, settings, size) for settings, size in planned), key=lambda pair: pair[1])
     free = available_bytes(session.device)
     if more > free:
         where = "GPU memory" if session.device.type == "cuda" else "memory"

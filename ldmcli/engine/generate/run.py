@@ -63,8 +63,9 @@ def run_generate(
     writer = PictureWriter(config, source.name, command.outputs, command.manifest, resumed=command.resumed)
     run = Run(config, source, session, runtime, writer, command.threads, team)
     yield from run.settle(jobs)
-    yield from check_memory(session, list(run.settings.values()), min(config.batch_size, len(jobs)), force=config.force)
-    drawn = batches(jobs, config.batch_size, run.windows)
+    planned = [(settings, min(run.model.batch_size(each, settings), len(jobs))) for each, settings in run.settings.items()]
+    yield from check_memory(session, planned, force=config.force)
+    drawn = batches(jobs, run.batch_size, run.windows)
     if run.settings:
         yield from bf16_note(config, source, runtime, len(drawn[0]))
         begin(command, writer, team, len(jobs))

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -21,6 +22,9 @@ from ldmcli.records.events import Event
 from ldmcli.records.notes import Place, Progress
 from ldmcli.reports.progressive import wanted_calls
 from ldmcli.runtime.memory import memory
+
+POSITIONS_AT_ONCE = 32 * 32
+"""Latent positions that are decoded at a time: those of one picture of 256 x 256, or of sixteen of 64 x 64."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,7 @@ def draw(
 
 
 def decoded(session: Session, latents: Latents) -> DecodedPicture:
-    """One picture from its latents: alone, so that memory does not grow with the batch and a bad neighbour does no harm.
-
-    Where a VAE in half precision overflows on finite latents, it decodes again in fp32.
-    """
+    """One picture from its latents. Where a VAE in half precision overflows on finite latents, it decodes again in fp32."""
     clock, retried = time.perf_counter(), False
     try:
         pixels = session.decode(latents.final, tiled=latents.tiled)
@@ -119,10 +120,40 @@ def decoded(session: Session, latents: Latents) -> DecodedPicture:
             pixels, retried = session.decode(latents.final, tiled=latents.tiled, in_fp32=True), True
         except NonFinite as again:
             return DecodedPicture(None, again)
-    picture = to_pillow(pixels)[0]
-    frames = []
+    took = time.perf_counter() - clock
+    return _with_frames(session, latents, to_pillow(pixels)[0], took, retried=retried)
+
+
+def decoded_together(session: Session, latents: Sequence[Latents]) -> Iterator[DecodedPicture]:
+    """The pictures of one batch, small ones some at a time: as many as are no larger than one of 256 x 256, so that memory does not grow
+    with the batch. Where one of them is not finite each is decoded alone, so that it does its neighbours no harm.
+    """
+    size = decoded_at_once(latents[0].final) if latents else 1
+    for first in range(0, len(latents), size):
+        group = latents[first : first + size]
+        clock = time.perf_counter()
+        try:
+            if len(group) == 1:
+                yield decoded(session, group[0])
+                continue
+            pictures = to_pillow(session.decode(torch.cat([one.final for one in group]), tiled=group[0].tiled))
+        except NonFinite:
+            yield from (decoded(session, one) for one in group)
+            continue
+        took = (time.perf_counter() - clock) / len(group)
+        yield from (_with_frames(session, one, picture, took) for one, picture in zip(group, pictures, strict=True))
+
+
+def decoded_at_once(latents: Tensor) -> int:
+    """How many pictures of the size of these latents, (B, C, h, w), are decoded at a time."""
+    return max(POSITIONS_AT_ONCE // latents[0, 0].numel(), 1)
+
+
+def _with_frames(session: Session, latents: Latents, picture: Image.Image, took: float, *, retried: bool = False) -> DecodedPicture:
+    """took: seconds that its own decoding took."""
+    clock, frames = time.perf_counter(), []
     for t, x in latents.on_the_way:
         with suppress(NonFinite):  # half precision may overflow on the way and not at the end
             frames.append((t, to_pillow(session.decode(x, tiled=latents.tiled, in_fp32=retried))[0]))
     frames.append((latents.last_timestep, picture))
-    return DecodedPicture(picture, frames=frames, seconds=time.perf_counter() - clock, retried=retried)
+    return DecodedPicture(picture, frames=frames, seconds=took + time.perf_counter() - clock, retried=retried)

@@ -14,6 +14,11 @@ from ldmcli.models.layout import ldm_settings
 from ldmcli.models.source import Source
 from ldmcli.runtime.device import Runtime, select_runtime
 
+AT_ONCE = 8
+"""Pictures, where nobody says how many."""
+SMALL, SMALL_AT_ONCE = 8 * 8, 16
+"""Latent positions of a small picture, and how many of those: a processor multiplies a few hundred rows far below its best."""
+
 
 @dataclass(frozen=True)
 class OpenModel:
@@ -45,9 +50,17 @@ class OpenModel:
         """See resolve_settings."""
         return resolve_settings(config, self.session, self.own)
 
+    def batch_size(self, config: GenerateConfig, settings: SamplingSettings) -> int:
+        """Pictures at a time: as asked, else by a fixed rule of their size, since it is part of how pixels are rounded."""
+        if config.batch_size is not None:
+            return config.batch_size
+        _, height, width = self.session.latent_shape(settings.width, settings.height)
+        return SMALL_AT_ONCE if height * width <= SMALL else AT_ONCE
+
     def facts(self, job: Job, settings: SamplingSettings, threads: int) -> dict[str, Any]:
         """All that a picture records."""
-        known = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, threads, job.config.batch_size)
+        size = self.batch_size(job.config, settings)
+        known = picture_facts(job, settings, self.runtime, self.source.name, self.unet_sha256, threads, size)
         return known | self.other_weights
 
 

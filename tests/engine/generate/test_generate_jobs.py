@@ -73,7 +73,7 @@ def test_the_last_seed_of_all_is_the_limit():
 def test_a_batch_holds_pictures_of_the_same_settings_wherever_they_stand():
     config, other = GenerateConfig(), GenerateConfig(steps=3)
     jobs = plan_jobs([Request(str(i), other if i % 2 else config) for i in range(7)], 0)
-    assert [[job.number for job in batch] for batch in batches(jobs, 3)] == [[0, 2, 4], [6], [1, 3, 5]]
+    assert [[job.number for job in batch] for batch in batches(jobs, lambda job: 3)] == [[0, 2, 4], [6], [1, 3, 5]]
 
 
 def test_lines_of_a_file_are_drawn_with_their_own_seeds_and_options_in_few_batches(generate, evaluations, tmp_path):

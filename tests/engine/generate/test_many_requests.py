@@ -55,7 +55,8 @@ def plain_batches(jobs, size, windows):
     groups = {}
     for job in jobs:
         groups.setdefault((job.config, windows(job), job.number if job.end_of_sequence else None), []).append(job)
-    return [group[first : first + size] for group in groups.values() for first in range(0, len(group), size)]
+    cut = ((group, size(group[0])) for group in groups.values())
+    return [group[first : first + most] for group, most in cut for first in range(0, len(group), most)]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -72,7 +73,8 @@ def test_jobs_and_batches_are_those_of_the_plain_rules(monkeypatch, seed):
     expected, jobs = plain_jobs(requests, 5), plan_jobs(kept, 5)
     assert list(jobs) == expected and [jobs[number] for number in range(len(jobs))] == expected
     assert jobs.configs == list(dict.fromkeys(job.config for job in expected))
-    drawn, whole = batches(jobs, 4, lambda job: len(job.prompt)), plain_batches(expected, 4, lambda job: len(job.prompt))
+    ways = (lambda job: 3 + job.config.num_images, lambda job: len(job.prompt))
+    drawn, whole = batches(jobs, *ways), plain_batches(expected, *ways)
     assert list(drawn) == whole and drawn.pictures == len(expected)
     assert [drawn.start(number) for number in range(len(drawn))] == [0, *itertools.accumulate(map(len, whole))][:-1]
     for number in (1, 2, 3):
@@ -122,7 +124,7 @@ def test_a_line_takes_64_bytes_until_the_first_batch(monkeypatch, tmp_path, kind
     requests = read_prompts(str(path), GenerateConfig()).requests
     digest(requests)
     jobs = plan_jobs(requests, 5)
-    drawn = batches(jobs, 1)
+    drawn = batches(jobs, lambda job: 1)
     assert len(drawn[0]) == 1 and len(jobs) == drawn.pictures == count
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -49,11 +49,11 @@ class DiffusersPeer:
 
     def draw(self, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
         """See Peer."""
-        generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.batch_size)]
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(cell.stated_batch_size)]
         watch = Stopwatch(self.device)
         with torch.inference_mode():
             pictures = self.pipeline(
-                [cell.prompts[0]] * cell.batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
+                [cell.prompts[0]] * cell.stated_batch_size, num_inference_steps=settings.steps, guidance_scale=settings.cfg,
                 width=settings.width, height=settings.height, generator=generators, output_type="pt",
             ).images  # fmt: skip
         return watch.lap(), pictures.float().cpu() * 2 - 1

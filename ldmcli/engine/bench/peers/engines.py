@@ -29,7 +29,7 @@ class EnginePeer:
 
     def draw(self, settings: SamplingSettings, cell: GenerateConfig, seed: int) -> tuple[float, Tensor]:
         """See Peer."""
-        run = draw_batch(self.session, settings, cell.prompts[0], seed, cell.batch_size)
+        run = draw_batch(self.session, settings, cell.prompts[0], seed, cell.stated_batch_size)
         if run.pictures is None:
             raise NonFinite("the decoded picture holds NaN or infinity.", hint="Try --dtype fp32.")
         return run.total_s, run.pictures

@@ -65,7 +65,7 @@ class StableDiffusionCppPeer:
         """See Peer. The pictures of a batch are drawn one after the other."""
         watch = Stopwatch(torch.device("cpu"))
         drawn = self.context.generate(
-            cell.prompts[0], width=settings.width, height=settings.height, seed=seed, batch_count=cell.batch_size,
+            cell.prompts[0], width=settings.width, height=settings.height, seed=seed, batch_count=cell.stated_batch_size,
             sample_steps=settings.steps, cfg_scale=settings.cfg, **self.steps,
         )  # fmt: skip
         seconds = watch.lap()

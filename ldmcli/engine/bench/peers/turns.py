@@ -68,7 +68,7 @@ def compare_row(
     theirs = partial(peer.draw, settings, cell, seed)
 
     def ours() -> tuple[float, Tensor | None]:
-        run = draw_batch(session, settings, cell.prompts[0], seed, cell.batch_size)
+        run = draw_batch(session, settings, cell.prompts[0], seed, cell.stated_batch_size)
         return run.total_s, run.pictures
 
     reset_peak(session.device)

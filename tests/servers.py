@@ -12,6 +12,8 @@ from pathlib import Path
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
+BODY = bytes(range(256)) * 400
+"""Of a file: 102,400 bytes."""
 FALLEN_S = 0.7
 
 

@@ -8,16 +8,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from huggingface_hub import constants
-from servers import serving
+from servers import BODY, serving
 
 from ldmcli.cli import main
 from ldmcli.errors import NotFound
 from ldmcli.runtime import remote
 from ldmcli.runtime.remote_cache import local_file
 from ldmcli.runtime.remote_versions import files_below
-
-BODY = bytes(range(256)) * 400
-"""102,400 bytes."""
 
 READING = {
     "prompts": ["generate", "-f", "{}/prompts.txt"],

@@ -13,11 +13,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts" / "bundle"
 sys.path.insert(0, str(SCRIPTS))
 
 import build_dataset  # noqa: E402
-import captions  # noqa: E402
 import licences  # noqa: E402
-import selection  # noqa: E402
 import sources  # noqa: E402
-import variations  # noqa: E402
 import vector_sets  # noqa: E402
 
 KINDS = {"background": 6, "split": 3, "placed": 4, "count": 4}
@@ -118,42 +115,6 @@ def test_no_dark_fringe_on_white(packages, tmp_path):
             assert red >= 253 and green >= 215, path.name
 
 
-@pytest.mark.parametrize(
-    ("code", "variant"),
-    [
-        ("1F44B-1F3FD", True),
-        ("1F468-200D-1F373", True),
-        ("1F3C3-200D-2642", True),
-        ("1F9D1-200D-1F373", False),
-        ("1F43B-200D-2744", False),
-        ("1F436", False),
-    ],
-)
-def test_skin_and_gender_variants_are_known(code, variant):
-    assert selection.is_variant(code) is variant
-
-
-@pytest.mark.parametrize(
-    ("noun", "phrase"),
-    [
-        ("dog", "a dog"),
-        ("apple", "an apple"),
-        ("grapes", "grapes"),
-        ("fire", "fire"),
-        ("unicorn", "a unicorn"),
-        ("x-ray", "an x-ray"),
-        ("cactus", "a cactus"),
-        ("hourglass", "an hourglass"),
-        ("bag of chips", "a bag of chips"),
-        ("octopus", "an octopus"),
-        ("glass of milk", "a glass of milk"),
-        ("umbrella with rain drops", "an umbrella with rain drops"),
-    ],
-)
-def test_articles(noun, phrase):
-    assert captions.with_article(noun) == phrase
-
-
 def test_captions_hold_the_plain_word_and_every_style_may_go_unnamed(packages, tmp_path):
     build_dataset.build(tmp_path / "out", packages, kinds=KINDS)
     notes = json.loads((tmp_path / "out/annotations/captions_train2017.json").read_text())
@@ -185,50 +146,6 @@ def test_half_of_a_data_set_shows_one_thing_in_the_sets_that_were_chosen(package
     assert {image["style"] for image in images} == set(sources.STYLES)
 
 
-def emoji_of(name: str, category: str = "Objects", subcategory: str = "tool") -> sources.Emoji:
-    return sources.Emoji(code=name, image="", name=name, category=category, subcategory=subcategory, keywords=((), ()))
-
-
-@pytest.mark.parametrize(
-    ("emoji", "mirrored"),
-    [
-        (emoji_of("dog", "Animals & Nature", "animal-mammal"), True),
-        (emoji_of("hammer"), True),
-        (emoji_of("backhand index pointing left", "People & Body", "hand-single-finger"), False),
-        (emoji_of("three o'clock", "Travel & Places", "time"), False),
-        (emoji_of("stop sign", "Travel & Places", "transport-ground"), False),
-        (emoji_of("France", "Flags", "country-flag"), False),
-        (emoji_of("musical note", "Objects", "music"), False),
-        (emoji_of("calendar", "Objects", "office"), False),
-        (emoji_of("world map", "Travel & Places", "place-map"), False),
-        (emoji_of("check mark", "Symbols", "other-symbol"), False),
-        (emoji_of("teddy bear", "Activities", "game"), True),
-    ],
-)
-def test_only_what_is_the_same_in_a_mirror_is_mirrored(emoji, mirrored):
-    assert variations.may_be_mirrored(emoji) is mirrored
-    varied = variations.variations(emoji, "set", emoji.name)
-    assert any(one.mirrored for one in varied) is mirrored and varied[0] == variations.Variation()
-    assert varied == variations.variations(emoji, "set", emoji.name)
-
-
-def test_a_thing_in_another_colour_is_not_called_by_its_own_nor_one_that_is_named_painted():
-    assert variations.free_hues(emoji_of("green apple"), "apple") == [] == variations.free_hues(emoji_of("rock"), "rock")
-    hues = variations.free_hues(emoji_of("automobile"), "car")
-    assert hues and not any(variations.kept_back("colour", "car", hue) for hue in hues)
-    painted = build_dataset.Picture(
-        emoji=emoji_of("automobile"), drawings=sources.SETS[0], path=Path("car.png"), variation=variations.Variation(colour="blue"), turn=0
-    )
-    said = build_dataset.single_captions(painted, {"automobile": ["a red car", "a car"]}, Counter())
-    assert said and not any("red" in line.split() for line in said)
-
-
-def test_what_points_up_or_is_built_stands_upright():
-    assert variations.may_be_turned(emoji_of("hammer"))
-    upright = [emoji_of("backhand index pointing up"), emoji_of("church", "Travel & Places", "place-religious")]
-    assert not any(variations.may_be_turned(emoji) for emoji in upright)
-
-
 def test_every_set_has_a_licence_and_is_attributed():
     assert len({drawings.name for drawings in sources.SETS}) == len(sources.SETS)
     known = {licence["id"]: licence["name"] for licence in licences.LICENCES}
@@ -254,12 +171,3 @@ def test_a_name_that_means_another_thing_in_an_older_set_gets_no_drawing(package
     assert "1F436" in vector_sets.emoji_names(packages, ()) and "1F436" not in vector_sets.emoji_names(packages, {"dog face"})
     names = {drawings.name for drawings in sources.SETS}
     assert all(name in names and {"cricket", "water pistol"} <= others for name, others in vector_sets.OTHERWISE.items())
-
-
-def test_a_phrase_is_left_to_the_emoji_of_that_name_else_to_the_first():
-    def emoji(name):
-        return sources.Emoji(code=name, image="", name=name, category="", subcategory="animal-mammal", keywords=((), ()))
-
-    said = captions.everyday_words([emoji("dog face"), emoji("dog"), emoji("red apple"), emoji("green apple")])
-    assert "a dog" in said["dog"] and "a dog" not in said["dog face"] and "a dog face" in said["dog face"]
-    assert "an apple" in said["red apple"] and "an apple" not in said["green apple"] and said["green apple"]

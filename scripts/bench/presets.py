@@ -39,7 +39,7 @@ from ldmcli.engine.batches import batches
 from ldmcli.engine.plan import plan_jobs
 from ldmcli.engine.requests import Request
 from ldmcli.engine.sampling.batch import decoded, draw
-from ldmcli.engine.sampling.open_model import OpenModel, open_model
+from ldmcli.engine.sampling.open_model import AT_ONCE, OpenModel, open_model
 from ldmcli.metrics.bootstrap import bootstrap_interval
 from ldmcli.metrics.psnr import psnr
 from ldmcli.models.scorer import Scorer, load_scorer
@@ -100,7 +100,7 @@ class Study:
         U-Net. Raises TimeIsUp."""
         config, path = GenerateConfig(**options), self.kept_at(options)
         settings, rows = self.model.settings(config), kept(path)
-        todo = batches(plan_jobs([Request(prompt, config) for prompt in self.prompts], 0), config.batch_size)
+        todo = batches(plan_jobs([Request(prompt, config) for prompt in self.prompts], 0), lambda job: AT_ONCE)
         for number in range(len(todo)):
             if todo.start(number) < len(rows["seconds"]):
                 continue

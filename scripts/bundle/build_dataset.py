@@ -3,7 +3,7 @@
 First every emoji alone, on white, in every set of drawings, each varied (variations.py); then scenes (scene_plan.py). The same packages
 give the same bytes. A picture that is already there, made from the same source, is left alone. `--part vae` leaves out every picture with
 an emoji on which the VAE is judged, so that these are new to it in any size and on any background. `--share 0.2` makes a fifth of the
-scenes and shows each emoji alone as it is drawn only.
+scenes and shows each emoji alone as it is drawn only. `--sets 3` leaves out the sets after the third.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def captions_file(described: list[dict[str, Any]]) -> dict[str, Any]:
         for caption in filter(is_free_of_synonyms, row["captions"]):
             annotations.append({"id": len(annotations) + 1, "image_id": number, "caption": caption})
     info = {
-        "description": "Emoji in three styles by six sets of drawings, alone and composed, 64 x 64, with everyday captions",
+        "description": "Emoji in three styles, alone and composed, 64 x 64, with everyday captions",
         "version": "3.0",
         "year": 2026,
         "contributor": "see ATTRIBUTION.md",
@@ -206,7 +206,10 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, help="node_modules folder with the pinned packages; fetched with npm if left out")
     parser.add_argument("--part", choices=("all", "vae"), default="all", help="vae: without the emoji on which the VAE is judged")
     parser.add_argument("--share", type=float, default=1.0, help="of the scenes; below 1 no emoji alone is varied")
-    parser.add_argument("--sets", type=int, default=len(sources.SETS), help="of drawings, from the first; 3: one of each style")
+    every = len(sources.SETS)
+    parser.add_argument(
+        "--sets", type=int, choices=range(1, every + 1), default=every, help="of drawings, from the first; 3: one of each style"
+    )
     arguments = parser.parse_args()
     out = arguments.out.expanduser().resolve()
     packages = arguments.packages or sources.install_packages(out.with_name(out.name + "-packages"))

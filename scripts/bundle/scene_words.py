@@ -23,7 +23,7 @@ class Thing:
     noun: str
     phrases: tuple[str, ...]
     paths: tuple[Path | None, ...]
-    """Its picture in each of sources.SETS."""
+    """Its picture in each of the sets, the first of sources.SETS."""
 
     @property
     def is_simple(self) -> bool:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -123,16 +124,16 @@ class Run:
         pictures: dict[int, Image.Image] = {}
         # On a CPU decoding needs the very cores that the next batch runs on: nothing would be gained, and memory lost.
         at_once = self.config.measure or self.config.low_memory or self.config.preview or self.runtime.device.type != "cuda"
-        drawings: Iterable[DecodedPicture | Latents] = self._decoded(latents) if at_once else latents
-        for job, drawn, row in zip(jobs, drawings, rows, strict=True):
-            if job.number not in there:
-                picture = drawn.picture if isinstance(drawn, DecodedPicture) else None
-                if self.config.preview and picture is not None and not pictures:
-                    yield Preview(as_png(picture), finished=True)
-                if picture is not None:
-                    pictures[job.number] = picture
-                finish = partial(self._finish, job, settings, drawn, seconds, before=row)
-                yield from self.collect(self.background.add(finish))
+        wanted = [job.number not in there for job in jobs]
+        drawings: Iterable[DecodedPicture | Latents] = self._decoded(latents, wanted) if at_once else compress(latents, wanted)
+        for job, drawn, row in zip(compress(jobs, wanted), drawings, compress(rows, wanted), strict=True):
+            picture = drawn.picture if isinstance(drawn, DecodedPicture) else None
+            if self.config.preview and picture is not None and not pictures:
+                yield Preview(as_png(picture), finished=True)
+            if picture is not None:
+                pictures[job.number] = picture
+            finish = partial(self._finish, job, settings, drawn, seconds, before=row)
+            yield from self.collect(self.background.add(finish))
         if self.config.measure:
             yield from self._measured(jobs, settings, pictures)
 
@@ -202,9 +203,9 @@ class Run:
         usual = None if config.preset in (None, "exact") else self.model.settings(replace(config, preset=None))
         return approximate_choices(config, self.settings[config], self.runtime, usual)
 
-    def _decoded(self, latents: Sequence[Latents]) -> Iterator[DecodedPicture]:
-        """The pictures of a batch: all, also where some are there already, so that a resumed run decodes the same ones together."""
-        for drawn in decoded_together(self.session, latents):
+    def _decoded(self, latents: Sequence[Latents], wanted: Sequence[bool] | None = None) -> Iterator[DecodedPicture]:
+        """See decoded_together."""
+        for drawn in decoded_together(self.session, latents, wanted):
             self.timing["decode_s"] += drawn.seconds
             yield drawn
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from ldmcli.engine.generate.low_memory import LowMemorySession
 from ldmcli.engine.parts import tile_side
+from ldmcli.engine.sampling.batch import decoded_at_once
 from ldmcli.engine.sampling.settings import SamplingSettings
 from ldmcli.engine.session import Session
 from ldmcli.errors import OutOfMemory
@@ -31,13 +32,15 @@ def unet_bytes(session: Session, settings: SamplingSettings, batch_size: int) ->
     return int(rows * values * session.unet.conv_in.weight.element_size())
 
 
-def vae_bytes(session: Session, settings: SamplingSettings) -> int:
-    """Activations while one picture, or one tile of it, is decoded, at full resolution in the width of the level before."""
-    config = session.vae.config
+def vae_bytes(session: Session, settings: SamplingSettings, batch_size: int = 1) -> int:
+    """Activations while one picture, or one tile of it, or some small ones are decoded, at full resolution in the width of the level
+    before."""
+    config, (_, height, width) = session.vae.config, session.latent_shape(settings.width, settings.height)
+    together = min(batch_size, decoded_at_once(torch.empty(1, 1, height, width, device="meta")))
     pixels, widest = settings.width * settings.height, config.block_out_channels[:2][-1]
     side = tile_side(config) * config.downscale
     seen = min(settings.width, side) * min(settings.height, side) if settings.tiled else pixels
-    return VAE_MAPS * widest * seen * torch.finfo(next(session.vae.parameters()).dtype).bits // 8 + 2 * 3 * 4 * pixels
+    return together * (VAE_MAPS * widest * seen * torch.finfo(next(session.vae.parameters()).dtype).bits // 8 + 2 * 3 * 4 * pixels)
 
 
 def weights_bytes(network: nn.Module) -> int:
@@ -54,7 +57,7 @@ def needed_bytes(session: Session, settings: SamplingSettings, batch_size: int) 
     """(weights held at once, what comes on top of what is loaded by now) of the stage that takes the most."""
     text, unet, vae = (weights_bytes(network) for network in (session.text.encoder, session.unet, session.vae))
     walking = unet_bytes(session, settings, batch_size) + unpacked_bytes(session.unet)
-    decoding = vae_bytes(session, settings) + unpacked_bytes(session.vae)
+    decoding = vae_bytes(session, settings, batch_size) + unpacked_bytes(session.vae)
     if isinstance(session, LowMemorySession):  # nothing is loaded yet
         weights, activations = max(((text, 0), (unet, walking), (vae, decoding)), key=sum)
         return weights, weights + activations

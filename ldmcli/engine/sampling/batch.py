@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import torch
 from PIL import Image
@@ -24,7 +25,7 @@ from ldmcli.reports.progressive import wanted_calls
 from ldmcli.runtime.memory import memory
 
 POSITIONS_AT_ONCE = 32 * 32
-"""Latent positions that are decoded at a time: those of one picture of 256 x 256, or of sixteen of 64 x 64."""
+"""Latent positions that are decoded at a time: with a VAE as SD's those of one picture of 256 x 256, or of sixteen of 64 x 64."""
 
 
 @dataclass(frozen=True)
@@ -124,29 +125,35 @@ def decoded(session: Session, latents: Latents) -> DecodedPicture:
     return _with_frames(session, latents, to_pillow(pixels)[0], took, retried=retried)
 
 
-def decoded_together(session: Session, latents: Sequence[Latents]) -> Iterator[DecodedPicture]:
-    """The pictures of one batch, small ones some at a time: as many as are no larger than one of 256 x 256, so that memory does not grow
-    with the batch. Where one of them is not finite each is decoded alone, so that it does its neighbours no harm.
+def decoded_together(session: Session, latents: Sequence[Latents], wanted: Sequence[bool] | None = None) -> Iterator[DecodedPicture]:
+    """The pictures of one batch that are wanted (all), small ones some at a time, so that memory does not grow with the batch.
+
+    Which ones are decoded together does not depend on which are wanted: a resumed run draws the same bytes. Where one of them is not
+    finite each is decoded alone, so that it does its neighbours no harm.
     """
     size = decoded_at_once(latents[0].final) if latents else 1
     for first in range(0, len(latents), size):
         group = latents[first : first + size]
-        clock = time.perf_counter()
-        try:
-            if len(group) == 1:
-                yield decoded(session, group[0])
-                continue
-            pictures = to_pillow(session.decode(torch.cat([one.final for one in group]), tiled=group[0].tiled))
-        except NonFinite:
-            yield from (decoded(session, one) for one in group)
-            continue
-        took = (time.perf_counter() - clock) / len(group)
-        yield from (_with_frames(session, one, picture, took) for one, picture in zip(group, pictures, strict=True))
+        mine = [wanted is None or wanted[number] for number in range(first, first + len(group))]
+        if any(mine):
+            shown = [decoded(session, group[0])] if len(group) == 1 else _group(session, group, mine)
+            yield from shown
+
+
+def _group(session: Session, group: Sequence[Latents], wanted: Sequence[bool]) -> Iterator[DecodedPicture]:
+    """Several that are decoded together."""
+    clock, mine = time.perf_counter(), list(compress(group, wanted))
+    try:
+        pictures = to_pillow(session.decode(torch.cat([one.final for one in group]), tiled=group[0].tiled))
+    except NonFinite:
+        return (yield from (decoded(session, one) for one in mine))
+    took = (time.perf_counter() - clock) / len(mine)
+    yield from (_with_frames(session, one, picture, took) for one, picture in zip(mine, compress(pictures, wanted), strict=True))
 
 
 def decoded_at_once(latents: Tensor) -> int:
-    """How many pictures of the size of these latents, (B, C, h, w), are decoded at a time."""
-    return max(POSITIONS_AT_ONCE // latents[0, 0].numel(), 1)
+    """How many pictures of the size of these latents, (B, C, h, w), are decoded at a time: on a GPU one, while the next batch is drawn."""
+    return 1 if latents.is_cuda else max(POSITIONS_AT_ONCE // latents[0, 0].numel(), 1)
 
 
 def _with_frames(session: Session, latents: Latents, picture: Image.Image, took: float, *, retried: bool = False) -> DecodedPicture:

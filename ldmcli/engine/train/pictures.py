@@ -1,13 +1,14 @@
 """The pictures of a run: found, decoded, and split into those that train and those that are held out."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ldmcli.config.training import TrainConfig
 from ldmcli.data.cache import Entry, checked_pictures, decoded_pictures
-from ldmcli.data.captioned import CaptionedImages
+from ldmcli.data.captioned import CaptionedImage, CaptionedImages
 from ldmcli.data.row_sources import DecodedOnDemand, RowSource, StreamedPictures
 from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.train.context import DataSplit, RunContext
@@ -30,6 +31,7 @@ def split_pictures(data: CaptionedImages, config: TrainConfig, context: RunConte
         return (yield from _streamed(data, data.images, config, context))
     pixels, usable = yield from usable_pixels(data, config, context)
     train_rows, val_rows = split(usable, config.seed, config.held_out)
+    train_rows = without(train_rows, val_rows, data.images)
     check_enough(len(train_rows), len(val_rows), config, context.processes.count)
     yield Note(f"{counted(len(train_rows), 'picture')} to train on, {len(val_rows)} held out, from {data.source} ({data.layout})")
     return pixels, DataSplit(data, train_rows, val_rows, SampleOrder(len(train_rows), config.seed))
@@ -84,6 +86,16 @@ def usable_pixels(data: CaptionedImages, config: TrainConfig, context: RunContex
     if len(bad) > SAID:
         yield Note(f"left out {len(bad) - SAID} more: {config.output / 'skipped.jsonl'} lists them", warning=True)
     return pixels, [row for row in range(len(data)) if str(row) not in bad]
+
+
+def without(rows: list[int], held_out: list[int], images: Sequence[CaptionedImage]) -> list[int]:
+    """Of the rows those whose picture is not held out in another row: a list may name a file more than once."""
+
+    def place(row: int) -> tuple[Path, tuple[int, int] | None, tuple[int, int] | None]:
+        return images[row].path, images[row].span, images[row].cell
+
+    hidden = set(map(place, held_out))
+    return [row for row in rows if place(row) not in hidden] if hidden else rows
 
 
 def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:

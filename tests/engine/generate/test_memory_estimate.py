@@ -43,6 +43,9 @@ def test_the_estimate_grows_with_the_batch_and_shrinks_with_tiles_and_precision(
     tiled = resolve_settings(GenerateConfig(width=512, height=512, tiled_decode=True), session, {})
     assert estimate.unet_bytes(session, whole, 4) == 4 * estimate.unet_bytes(session, whole, 1)
     assert estimate.vae_bytes(session, tiled) < estimate.vae_bytes(session, whole) / 3
+    small = resolve_settings(GenerateConfig(), session, {})
+    assert [estimate.vae_bytes(session, small, size) / estimate.vae_bytes(session, small) for size in (2, 16, 17)] == [2, 16, 16]
+    assert estimate.vae_bytes(session, whole, 16) == estimate.vae_bytes(session, whole)
     half = open_low_memory(find_model("bundled"), select_runtime("cpu", "bf16"), vae_dtype="bf16")
     assert estimate.unet_bytes(half, whole, 1) * 2 == estimate.unet_bytes(session, whole, 1)
     assert next(half.vae.parameters()).dtype == torch.bfloat16 and is_offloaded(half.vae)

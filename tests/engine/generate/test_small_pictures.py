@@ -64,6 +64,19 @@ def test_a_picture_that_is_not_finite_does_its_neighbours_no_harm(session):
         assert one.picture.tobytes() == decoded(session, latents).picture.tobytes()
 
 
+def test_what_is_not_wanted_is_not_shown_and_changes_nothing(session, decodings):
+    many = latents_of(session, 40)
+    wanted = [number in (3, 20) for number in range(40)]
+    some, whole = list(decoded_together(session, many, wanted)), list(decoded_together(session, many))
+    assert decodings == [16, 16] + [16, 16, 8]
+    assert [one.picture.tobytes() for one in some] == [whole[3].picture.tobytes(), whole[20].picture.tobytes()]
+
+
+def test_a_finished_large_picture_is_not_decoded_again(session, decodings):
+    many = latents_of(session, 3, side=32)
+    assert len(list(decoded_together(session, many, [False, True, False]))) == 1 and decodings == [1]
+
+
 def test_nothing_is_decoded_to_nothing(session):
     assert list(decoded_together(session, [])) == []
 

@@ -21,7 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hostile.found import FOUND  # noqa: E402
+from hostile.bad_files import FILES  # noqa: E402
+from hostile.bad_models import MODELS  # noqa: E402
 from hostile.listed import LISTED  # noqa: E402
 from hostile.workspace import Row, Workspace  # noqa: E402
 
@@ -106,7 +107,7 @@ def main() -> int:
         os.environ["OMP_NUM_THREADS"] = "1"
         workspace = Workspace(Path(folder))
         subprocess.run([sys.executable, "-c", "import torch"], check=True)  # from the disk once: how long that takes is no row's matter
-        rows = [row for row in [*LISTED, *FOUND] if args.only in row.name]
+        rows = [row for row in [*LISTED, *MODELS, *FILES] if args.only in row.name]
         for number, row in enumerate(rows):
             result = run(row, workspace, Path(folder) / f"row-{number}", args)
             results.append(result)

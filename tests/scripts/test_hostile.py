@@ -15,12 +15,13 @@ def importable(monkeypatch):
 
 
 def test_the_table_has_all_58_and_sixty_more_each_under_a_name_of_its_own():
-    from hostile.found import FOUND
+    from hostile.bad_files import FILES
+    from hostile.bad_models import MODELS
     from hostile.listed import LISTED
 
     assert {int(row.name.split()[0]) for row in LISTED} == set(range(1, 59))
-    names = [row.name for row in [*LISTED, *FOUND]]
-    assert len(FOUND) >= 60 and len({*names}) == len(names)
+    names = [row.name for row in [*LISTED, *MODELS, *FILES]]
+    assert len(MODELS + FILES) >= 60 and len({*names}) == len(names)
 
 
 def test_the_fuzzer_counts_what_is_read_refused_and_raised(tmp_path):

@@ -112,7 +112,7 @@ STAGES = (
     ),
     Stage("text tower", (12, 5), _tower, "tower/text_encoder", rate=155),
     Stage("words", (6, 2), _words, "words/text_encoder", rate=100),
-    Stage("U-Net", (83, 20), _unet, "unet/model/unet", rate=90, is_trainer=True),
+    Stage("U-Net", (83, 20), _unet, "unet/model/unet", rate=68, is_trainer=True),
     Stage("scorer", (9, 3.5), _scorer, "scorer/model.safetensors", rate=150),
     Stage("evaluation", (11, 3), _evaluation, "evaluation/figures.json"),
 )

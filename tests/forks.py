@@ -101,6 +101,7 @@ def begin(work: Callable[[], int], streams: tuple[int | None, int, int]) -> Chil
                 os.dup2(file, number)
         if streams[0] is not None:
             sys.stdin = open(0, encoding="utf-8", closefd=False)
+        renew_threads()
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8", closefd=False) for number in (1, 2))
         code = work()
     except SystemExit as end:
@@ -111,6 +112,13 @@ def begin(work: Callable[[], int], streams: tuple[int | None, int, int]) -> Chil
         with suppress(OSError, ValueError):
             sys.stdout.flush(), sys.stderr.flush()
         os._exit(code)
+
+
+def renew_threads() -> None:
+    """In a fork, torch's pool of threads is made anew by the first thread that needs it; two at once (transformers loads weights by
+    several) find none: "Invalid thread pool!"."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(torch.get_num_threads())
 
 
 def program(*argv: object) -> Callable[[], int]:

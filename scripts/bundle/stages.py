@@ -10,7 +10,7 @@ FULL, SPEED_RUN = 150, 45
 ONE_OF_EACH_STYLE = 3
 """Sets of drawings that the U-Net learns, of six: in hours it learns three looks of a thing, not six. The VAE sees all."""
 DRAWN_WITH = "--scheduler ddim --steps 10 --cfg 4"
-"""What the run is judged with. A model that learned for hours wants more guidance than the edition that ships (2): README.md has figures."""
+"""What the run is judged with: after a few hours a model wants more guidance than the edition that ships (2); see README.md."""
 
 
 @dataclass(frozen=True, slots=True)

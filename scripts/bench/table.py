@@ -31,7 +31,7 @@ DEADLINE_S = 3600
 COMMANDS = {
     "call": "unet_call.py --runs 25 --pictures 1,8 --precisions f32,bf16",
     "start": "startup.py --runs 7",
-    "prompts": "throughput.py --runs 7 --batch-sizes 16,32",
+    "prompts": "throughput.py --runs 7",
     "preset": "throughput.py --preset balanced --batch-sizes 8 --runs 3",
     "busy": "busy.py --neighbours 0,2 --rounds 5 --train-steps 0 --before '' --json {json}",
     "sd-process": "full_size_process.py {sd14} --runs 3 --only ldm,diffusers",

@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,8 @@ import vector_sets
 from lists import is_free_of_synonyms
 from PIL import Image, PngImagePlugin
 from scene_plan import KINDS, plan_scenes, things_of
-from scenes import SIDE, Placed, Scene, draw_scene, takes_colour
-from variations import Variation, is_free_of_colours, variations
+from scenes import SIDE, Scene, draw_scene
+from singles import describe_single, plan_pictures, single_captions
 
 VAE_SHARE = 0.35
 """Of the scenes, for the VAE, which needs no more."""
@@ -37,57 +35,9 @@ SCENES_FROM = 100_001
 PICTURE_NAME = re.compile(r"\d{12}\.png")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """One emoji alone, in one set of drawings, varied."""
-
-    emoji: sources.Emoji
-    drawings: sources.PictureSet
-    path: Path
-    variation: Variation
-    turn: int
-    """Number among the pictures of this emoji."""
-
-    def scene(self) -> Scene:
-        """As it is drawn."""
-        varied = self.variation
-        placed = Placed(
-            emoji=self.emoji,
-            path=self.path,
-            x=SIDE / 2 + varied.right,
-            y=SIDE / 2 + varied.down,
-            side=round(SIDE * varied.scale),
-            colour=varied.colour,
-            mirrored=varied.mirrored,
-            turn=varied.turn,
-        )
-        return Scene(kind="single", style=self.drawings.style, licence=self.drawings.licence, objects=(placed,))
-
-
 def is_for_judging(emoji: sources.Emoji) -> bool:
     """One emoji in sixteen, which the VAE never sees."""
     return int(hashlib.sha256(f"judge {emoji.code}".encode()).hexdigest(), 16) % 16 == 0
-
-
-def plan_pictures(
-    kept: list[sources.Emoji],
-    packages: Path,
-    everyday: dict[str, list[str]],
-    *,
-    sets: Sequence[sources.PictureSet] = sources.SETS,
-    varied: bool = True,
-) -> Iterator[Picture]:
-    """Every emoji in each of the sets that draws it, in Unicode order; varied: in all its variations."""
-    for emoji in kept:
-        noun, turn = captions.without_article(captions.phrases_of(emoji, everyday)[0]), 0
-        for drawings in sets:
-            if (path := sources.find_picture(packages, drawings, emoji)) is None:
-                continue
-            for one in variations(emoji, drawings.folder, noun) if varied else [Variation()]:
-                if one.colour and not takes_colour(path):
-                    continue
-                yield Picture(emoji=emoji, drawings=drawings, path=path, variation=one, turn=turn)
-                turn += 1
 
 
 def is_there(target: Path, mark: str) -> bool:
@@ -117,14 +67,6 @@ def write_picture(target: Path, mark: str, draw: Callable[[], Image.Image]) -> b
     return True
 
 
-def describe_single(picture: Picture, said: list[str], file_name: str) -> dict[str, Any]:
-    """What the captions file says of it, beyond COCO's own keys the emoji, its style, category, and how it is varied."""
-    emoji, drawings = picture.emoji, picture.drawings
-    own = {"emoji": emoji.code, "name": emoji.name, "style": drawings.style, "category": emoji.category, "kind": "single"}
-    own |= {"set": drawings.name, "variation": str(picture.variation)}
-    return {"file_name": file_name, "license": drawings.licence, **own, "captions": said}
-
-
 def describe_scene(scene: Scene, file_name: str) -> dict[str, Any]:
     """Objects in the order left to right, top to bottom: code, centre and side in pixels, colour."""
     objects = [{"emoji": o.emoji.code, "x": round(o.x, 1), "y": round(o.y, 1), "side": o.side, "colour": o.colour} for o in scene.objects]
@@ -132,12 +74,6 @@ def describe_scene(scene: Scene, file_name: str) -> dict[str, Any]:
     if scene.relation:
         own |= {"relation": scene.relation[0], "furniture_colour": scene.furniture_colour}
     return {"file_name": file_name, "license": scene.licence, **own, "captions": list(scene.captions)}
-
-
-def single_captions(picture: Picture, everyday: dict[str, list[str]], counts: Counter[str]) -> list[str]:
-    """Those that are true of it: in a colour that is not its own, none that names one."""
-    said = captions.captions_of(picture.emoji, picture.drawings.style, picture.turn, everyday, counts)
-    return list(filter(is_free_of_colours, said)) if picture.variation.colour else said
 
 
 def captions_file(described: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "bundle"
 sys.path.insert(0, str(SCRIPTS))
 
-import build_dataset  # noqa: E402
 import captions  # noqa: E402
 import selection  # noqa: E402
+import singles  # noqa: E402
 import sources  # noqa: E402
 import variations  # noqa: E402
 
@@ -83,10 +83,10 @@ def test_a_thing_in_another_colour_is_not_called_by_its_own_nor_one_that_is_name
     assert variations.free_hues(emoji_of("green apple"), "apple") == [] == variations.free_hues(emoji_of("rock"), "rock")
     hues = variations.free_hues(emoji_of("automobile"), "car")
     assert hues and not any(variations.kept_back("colour", "car", hue) for hue in hues)
-    painted = build_dataset.Picture(
+    painted = singles.Picture(
         emoji=emoji_of("automobile"), drawings=sources.SETS[0], path=Path("car.png"), variation=variations.Variation(colour="blue"), turn=0
     )
-    said = build_dataset.single_captions(painted, {"automobile": ["a red car", "a car"]}, Counter())
+    said = singles.single_captions(painted, {"automobile": ["a red car", "a car"]}, Counter())
     assert said and not any("red" in line.split() for line in said)
 
 

@@ -54,7 +54,8 @@ def draw_batch(session: Session, settings: SamplingSettings, prompt: str, seed: 
     assert final is not None
     denoise_s = watch.lap()
     try:
-        pictures = [session.decode(some) for some in final.split(decoded_at_once(final))]  # as `generate` does
+        together = decoded_at_once(*final.shape[-2:], session.device)  # as `generate` does
+        pictures = [session.decode(some) for some in final.split(together)]
     except NonFinite:
         pictures = []
     decode_s = watch.lap()

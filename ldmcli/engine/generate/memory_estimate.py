@@ -36,7 +36,7 @@ def vae_bytes(session: Session, settings: SamplingSettings, batch_size: int = 1)
     """Activations while one picture, or one tile of it, or some small ones are decoded, at full resolution in the width of the level
     before."""
     config, (_, height, width) = session.vae.config, session.latent_shape(settings.width, settings.height)
-    together = min(batch_size, decoded_at_once(torch.empty(1, 1, height, width, device="meta")))
+    together = min(batch_size, decoded_at_once(height, width, session.device))
     pixels, widest = settings.width * settings.height, config.block_out_channels[:2][-1]
     side = tile_side(config) * config.downscale
     seen = min(settings.width, side) * min(settings.height, side) if settings.tiled else pixels

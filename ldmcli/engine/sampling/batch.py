@@ -131,7 +131,7 @@ def decoded_together(session: Session, latents: Sequence[Latents], wanted: Seque
     Which ones are decoded together does not depend on which are wanted: a resumed run draws the same bytes. Where one of them is not
     finite each is decoded alone, so that it does its neighbours no harm.
     """
-    size = decoded_at_once(latents[0].final) if latents else 1
+    size = decoded_at_once(*latents[0].final.shape[-2:], latents[0].final.device) if latents else 1
     for first in range(0, len(latents), size):
         group = latents[first : first + size]
         mine = [wanted is None or wanted[number] for number in range(first, first + len(group))]
@@ -151,9 +151,9 @@ def _group(session: Session, group: Sequence[Latents], wanted: Sequence[bool]) -
     yield from (_with_frames(session, one, picture, took) for one, picture in zip(mine, compress(pictures, wanted), strict=True))
 
 
-def decoded_at_once(latents: Tensor) -> int:
-    """How many pictures of the size of these latents, (B, C, h, w), are decoded at a time: on a GPU one, while the next batch is drawn."""
-    return 1 if latents.is_cuda else max(POSITIONS_AT_ONCE // latents[0, 0].numel(), 1)
+def decoded_at_once(height: int, width: int, device: torch.device) -> int:
+    """How many pictures with latents of this size are decoded at a time. On a GPU one: that goes on while the next batch is drawn."""
+    return 1 if device.type == "cuda" else max(POSITIONS_AT_ONCE // (height * width), 1)
 
 
 def _with_frames(session: Session, latents: Latents, picture: Image.Image, took: float, *, retried: bool = False) -> DecodedPicture:

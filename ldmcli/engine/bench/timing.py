@@ -54,7 +54,8 @@ def draw_batch(session: Session, settings: SamplingSettings, prompt: str, seed: 
     assert final is not None
     denoise_s = watch.lap()
     try:
-        together = decoded_at_once(*final.shape[-2:], session.device)  # as `generate` does
+        height, width = final.shape[-2:]
+        together = decoded_at_once(height, width, session.device)  # as `generate` does
         pictures = [session.decode(some) for some in final.split(together)]
     except NonFinite:
         pictures = []

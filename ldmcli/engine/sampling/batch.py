@@ -131,7 +131,10 @@ def decoded_together(session: Session, latents: Sequence[Latents], wanted: Seque
     Which ones are decoded together does not depend on which are wanted: a resumed run draws the same bytes. Where one of them is not
     finite each is decoded alone, so that it does its neighbours no harm.
     """
-    size = decoded_at_once(*latents[0].final.shape[-2:], latents[0].final.device) if latents else 1
+    if not latents:
+        return
+    height, width = latents[0].final.shape[-2:]
+    size = decoded_at_once(height, width, latents[0].final.device)
     for first in range(0, len(latents), size):
         group = latents[first : first + size]
         mine = [wanted is None or wanted[number] for number in range(first, first + len(group))]

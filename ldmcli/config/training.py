@@ -113,6 +113,12 @@ class ObjectiveOptions(Options, group="Schedule and steps"):
         False, "--zero-terminal-snr", help="End in noise alone (needs v); samples have trailing spacing, which begins there."
     )
     snr_gamma: float | None = option(None, "--snr-gamma", metavar="NUMBER", help="Min-SNR weighting, such as 5.", above=0)
+    timestep_shift: float = option(
+        1.0, "--timestep-shift", metavar="NUMBER", help="Above 1 noisy timesteps are learned more often, as in SD3; 1 all alike.", above=0
+    )
+    posterior: Literal["sample", "mode"] = option(
+        "sample", "--posterior", help="What a picture is to the U-Net: draws of what the VAE makes of it, or the likeliest latents alone."
+    )
     cfg_dropout: float = option(0.1, "--cfg-dropout", metavar="SHARE", help="Captions replaced by the empty one.", at_least=0, below=1)
     text_mask: bool = option(False, "--text-mask", help="Hide pads from cross-attention.")
 

@@ -63,9 +63,14 @@ def variance_only_loss(schedule: NoiseSchedule, t: Tensor) -> Tensor:
     return schedule.alphas_cumprod.to(t.device)[t] if schedule.prediction == "epsilon" else torch.ones(len(t), device=t.device)
 
 
-def draw_timesteps(schedule: NoiseSchedule, count: int, generator: torch.Generator) -> Tensor:
-    """(count,) int64, uniform over the training timesteps."""
-    return torch.randint(schedule.num_timesteps, (count,), generator=generator)
+def draw_timesteps(schedule: NoiseSchedule, count: int, generator: torch.Generator, shift: float = 1.0) -> Tensor:
+    """(count,) int64, uniform over the training timesteps, or with u uniform at s u / (1 + (s - 1) u) of them for a shift s: more often
+    noisy ones above 1, less often below it (Esser et al. 2024, "Scaling rectified flow transformers", eq. 23)."""
+    if shift == 1:
+        return torch.randint(schedule.num_timesteps, (count,), generator=generator)
+    place = torch.rand(count, generator=generator, dtype=torch.float64)
+    place = shift * place / (1 + (shift - 1) * place)
+    return (place * schedule.num_timesteps).long().clamp(max=schedule.num_timesteps - 1)
 
 
 def spread_timesteps(schedule: NoiseSchedule, count: int, generator: torch.Generator) -> Tensor:

@@ -32,7 +32,7 @@ class Counted:
 
 
 def streamed_captions(
-    images: ShardImages, text: TextConditioner, mean: RowSource, std: RowSource, views: int, shown: Shown | None = None
+    images: ShardImages, text: TextConditioner, mean: RowSource, std: RowSource | None, views: int, shown: Shown | None = None
 ) -> CachedData:
     """What a U-Net draws from; the empty caption is the last one, as in a cache. views: of each picture in mean and std; shown: the
     picture whose pixels come for a number, where it may be another one: its captions go with them.

@@ -24,13 +24,13 @@ class CachedData:
     """What the loop draws from, fp16: memory-mapped, or computed on demand.
 
     The views of picture n are rows n V to n V + V - 1 of mean and std.
-    mean, std: (N V, C, h, w) of the scaled posterior; states: (M, L, D) of every distinct caption, the empty one last, or where the
+    mean, std: (N V, C, h, w) of the scaled posterior, without std the mean is all that is shown; states: (M, L, D) of every distinct caption, the empty one last, or where the
     text tower trains along (M, L) int32, their tokens;
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 
     mean: RowSource
-    std: RowSource
+    std: RowSource | None
     states: RowSource
     mask: RowSource | None
     caption_rows: RowSource
@@ -85,10 +85,13 @@ def draw_captions(cached: CachedData, rows: Tensor, generator: torch.Generator, 
 def predict(network: Any, cached: CachedData, batch: Batch, schedule: NoiseSchedule, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """What the network answers, what it should, and when: (b, C, h, w) twice and (b,) int64."""
     noise, t = batch.noise.to(device), batch.t.to(device)
-    latents = (cached.mean[batch.seen].float() + cached.std[batch.seen].float() * batch.posterior_noise).to(device)
+    latents = cached.mean[batch.seen].float()
+    if cached.std is not None:
+        latents = latents + cached.std[batch.seen].float() * batch.posterior_noise
     mask = None if cached.mask is None else cached.mask[batch.captions].to(device)
     text = cached.states[batch.captions].to(device)
     context = TextContext(text.float() if text.is_floating_point() else text, mask)
+    latents = latents.to(device)
     noisy = add_noise(schedule, latents, noise, t).contiguous(memory_format=torch.channels_last)
     return network(noisy, t, context), target(schedule, latents, noise, t), t
 

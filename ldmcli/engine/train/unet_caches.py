@@ -96,8 +96,12 @@ def encoded_pictures(
     config: TrainUNetConfig,
     device: torch.device,
     processes: Processes,
-) -> Generator[Event, None, tuple[RowSource, RowSource]]:
-    """Mean and deviation of the scaled posterior of these pixels, (N V, C, h, w) each; crop: what the pixels show."""
+) -> Generator[Event, None, tuple[RowSource, RowSource | None]]:
+    """Mean and deviation of the scaled posterior of these pixels, (N V, C, h, w) each; crop: what the pixels show.
+
+    With --posterior mode no deviation: of a Gaussian the mean is the mode.
+    """
+    draws = config.posterior == "sample"
     codec = make_codec(frozen.vae.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     flips = flips_of(config)
 
@@ -110,14 +114,14 @@ def encoded_pictures(
     count = len(pixels) * flips
     if config.no_cache:
         encoded = ComputedOnDemand(count, latents)
-        return encoded.of("mean"), encoded.of("std")
+        return encoded.of("mean"), encoded.of("std") if draws else None
     key = fingerprint(pixels_fingerprint(data, config.size, crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
     # On a CPU a batch that stays in its caches is faster; a GPU wants to be filled.
     at_once = 8 if device.type == "cpu" else 64
     folder = cache_of(config) / f"latents-{key}"
     filling = filled(folder, count, at_once, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes)
     entry = yield from forward_progress(filling)
-    return entry.arrays["mean"], entry.arrays["std"]
+    return entry.arrays["mean"], entry.arrays["std"] if draws else None
 
 
 def cut_captions(captions: list[str], tokens: list[Tokens]) -> Iterator[Note]:

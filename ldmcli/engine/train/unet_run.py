@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ class UNetRun:
         """One accumulation part of this process's share of the global batch."""
         rows = self.train_rows[self.order.batch(step, self.batch.per_step)]
         generator = generator_for(self.config.seed, "unet", step)
-        batch = draw_batch(self.cached, rows, self.schedule, draw_timesteps, generator, self.config.cfg_dropout)
+        timesteps = partial(draw_timesteps, shift=self.config.timestep_shift)
+        batch = draw_batch(self.cached, rows, self.schedule, timesteps, generator, self.config.cfg_dropout)
         gamma, share = self.config.snr_gamma, batch.share(self.batch.share(part))
         answer, target, t = predict(self.network, self.cached, share, self.schedule, self.accelerator.device)
         weight = None if gamma is None else min_snr_weight(snr(self.schedule, t), gamma, self.schedule.prediction)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from typing import Any
 from resume_point import UNFINISHED
 from stages import FULL, STAGES, Run, Stage
 
-from ldmcli.runtime.threads import waiting
+from ldmcli.runtime.cpu_load import load_now
+from ldmcli.runtime.threads import spins, waiting
 
 PIECE = 100.0
 """Minutes."""
 MARGIN = 5.0
 """Minutes of a piece in which it starts, keeps its state and ends."""
+WATCHED_S = 0.3
+"""How long the machine is watched before a script of a stage begins."""
 SPEED_BARS = {
     "background colour, 1 of 10": 0.9,
     "counts, 1 of 4": 0.8,
@@ -75,8 +79,20 @@ def commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def call(command: list[str]) -> int:
-    """Its exit code. A SIGTERM goes on to the command, which keeps its state and ends; a Ctrl-C reaches it from the terminal."""
+def threads_of(stage: Stage) -> dict[str, str]:
+    """Variables that say how long idle threads of a stage's program wait. `ldm` finds that out by itself, unless it is told."""
+    if stage.is_trainer or "GOMP_SPINCOUNT" not in (ours := waiting(os.environ)):
+        return {}
+    before = load_now(time.monotonic())
+    time.sleep(WATCHED_S)
+    return {**ours, "GOMP_SPINCOUNT": str(spins(before, load_now(time.monotonic())))}
+
+
+def call(command: list[str], added: Mapping[str, str]) -> int:
+    """Its exit code. A SIGTERM goes on to the command, which keeps its state and ends; a Ctrl-C reaches it from the terminal.
+
+    added: to the environment.
+    """
     child: subprocess.Popen[bytes] | None = None
     told = False
 
@@ -89,7 +105,7 @@ def call(command: list[str]) -> int:
     ways = {signal.SIGTERM: end, signal.SIGINT: lambda *_: None}
     before = {number: signal.signal(number, way) for number, way in ways.items()}  # before there is a command that could be left alone
     try:
-        with subprocess.Popen(command, env={**waiting(os.environ), **os.environ, "PYTHONUNBUFFERED": "1"}) as child:
+        with subprocess.Popen(command, env={**os.environ, **added, "PYTHONUNBUFFERED": "1"}) as child:
             if told:
                 child.terminate()
             return child.wait()
@@ -103,7 +119,7 @@ def run_piece(stage: Stage, run: Run, minutes: float) -> dict[str, Any]:
     steps = run.steps(stage) if stage.rate else 0
     command = limited(stage, words_of(stage.command(run, steps)), minutes)
     began, used, at = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN), commit()
-    code = call(command)
+    code = call(command, threads_of(stage))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = code == 0
     if stage.is_trainer and finished:

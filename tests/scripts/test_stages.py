@@ -14,6 +14,8 @@ import resume_point  # noqa: E402
 import run_stages  # noqa: E402
 from stages import FULL, SPEED_RUN, STAGES, Run, Stage  # noqa: E402
 
+from ldmcli.runtime.threads import SPINS_BUSY, SPINS_IDLE  # noqa: E402
+
 COUNT = """
 import sys
 from pathlib import Path
@@ -166,3 +168,13 @@ def test_bars_that_are_not_passed_are_named():
     assert run_stages.bars_missed([{**passed[0], "value": 0.1}, *passed[1:]]) == [
         f"{passed[0]['name']}: 0.1 (at least {passed[0]['value']})"
     ]
+
+
+def test_ldm_finds_out_how_long_its_threads_wait_and_scripts_are_told(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    by_name = {stage.name: stage for stage in STAGES}
+    assert run_stages.threads_of(by_name["U-Net"]) == {}  # else it would not look at the machine itself
+    assert int(run_stages.threads_of(by_name["scorer"])["GOMP_SPINCOUNT"]) in (SPINS_BUSY, SPINS_IDLE)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert run_stages.threads_of(by_name["scorer"]) == {}  # somebody's choice

@@ -1,13 +1,12 @@
 """The 58 bad inputs that every version must tell in one line."""
 
-import fcntl
-import json
 import os
 import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
+from hostile.bad_runs import coco, damaged, dangling, drawn, first, first_picture, newer, no_captions, resumed, turned, two_trainers
 from hostile.workspace import Row, Workspace, bomb, draw, train, written
 
 UNET, VAE = "unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors"
@@ -70,90 +69,9 @@ def _file(body: bytes | str) -> Any:
     return lambda w, here: ["generate", "-f", written(here / "p.txt", body), *draw(w.model)[2:]]
 
 
-def _coco(change: Any) -> Any:
-    """Training on a captions file that is changed."""
-
-    def make(w: Workspace, here: Path) -> list[object]:
-        name = "annotations/captions_train2017.json"
-        return train(w.spoilt(here, {name: change}, w.coco), here / "run")
-
-    return make
-
-
-def _first(**values: Any) -> Any:
-    """The captions file with another first picture."""
-    return lambda body: {**body, "images": [{**body["images"][0], **values}, *body["images"][1:]]}
-
-
-def _picture(change: Any, *options: object) -> Any:
-    """Training on pictures of which the first is changed."""
-
-    def make(w: Workspace, here: Path) -> list[object]:
-        data = w.spoilt(here, {}, w.coco)
-        change(sorted((data / "train2017").iterdir())[0])
-        return train(data, here / "run", *options)
-
-    return make
-
-
-def _drawn(mode: str, size: tuple[int, int] = (64, 64), **options: Any) -> Any:
-    def change(path: Path) -> None:
-        from PIL import Image
-
-        Image.new(mode, size).save(path, **options)
-
-    return change
-
-
-def _turned(path: Path) -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (64, 32), "red").save(path, exif=exif)
-
-
-def _resumed(change: Any, *options: object) -> Any:
-    """A run whose newest checkpoint is changed, gone on with."""
-
-    def make(w: Workspace, here: Path) -> list[object]:
-        run = Path(shutil.copytree(w.run, here / "run"))
-        change(run / "checkpoints" / "step-000002")
-        return train(w.coco, run, "--save-every", "1", "--resume", "auto", "--max-steps", "3", *options)
-
-    return make
-
-
-def _newer(checkpoint: Path) -> None:
-    path = checkpoint / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-
-
-def _two(w: Workspace, here: Path) -> list[object]:
-    """The folder is locked, as by another trainer."""
-    run = here / "run"
-    run.mkdir()
-    lock = (run / ".lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    w.held.append(lock)
-    return train(w.coco, run)
-
-
 def _taken(w: Workspace, here: Path) -> list[object]:
     path = written(here / "taken.png", b"mine")
     return [*draw(w.model)[:-2], "-o", path]
-
-
-def _dangling(body: Any) -> Any:
-    return {**body, "annotations": [*body["annotations"], {"id": 999, "image_id": 999, "caption": "x"}]}
-
-
-def _no_captions(body: Any) -> Any:
-    return {**body, "annotations": [{**row, "caption": None} if row["id"] < 4 else row for row in body["annotations"]]}
-
-
-def _damaged(checkpoint: Path) -> None:
-    (checkpoint / "network.safetensors").write_bytes(b"x")
 
 
 def _beside(w: Workspace) -> list[object]:
@@ -206,23 +124,23 @@ LISTED = [
     Row("38 --batch-size 0", _words("--batch-size", 0), 2, "--batch-size"),
     Row("39 a file for a folder", lambda w, here: [*draw(w.model)[:-2], "-o", f"{written(here / 'f', b'x')}/"], 2, "error: "),
     Row("40 a picture that exists", _taken, 2, "--overwrite"),
-    Row("41 captions that are no JSON", _coco(lambda body: b"{"), 1, "JSON"),
-    Row("41 captions that are a list", _coco(lambda body: []), 1, "not a COCO captions file"),
-    Row("42 one id twice", _coco(lambda body: {**body, "images": [body["images"][0]] * 2}), 1, "duplicate ids"),
-    Row("43 a caption of no picture", _coco(_dangling), 0, "", True),
-    Row("44 captions that are none", _coco(_no_captions), 0, "", True),
-    Row("45 ../..", _coco(_first(file_name="../../x.png")), 1, "refused"),
-    Row("46 a picture that is missing", _coco(_first(file_name="gone.png")), 6, "--allow-missing"),
-    Row("47 a JPEG that was cut off", _picture(lambda path: path.write_bytes(path.read_bytes()[:60])), 0, "", True),
-    Row("48 400 megapixels", _picture(bomb), 0, "", True),
-    Row("49 grey, 16 bits", _picture(_drawn("I;16")), 0, "", True),
-    Row("50 1 x 5000", _picture(_drawn("RGB", (1, 5000))), 0, "", True),
-    Row("51 turned by EXIF", _picture(_turned), 0, "", True),
+    Row("41 captions that are no JSON", coco(lambda body: b"{"), 1, "JSON"),
+    Row("41 captions that are a list", coco(lambda body: []), 1, "not a COCO captions file"),
+    Row("42 one id twice", coco(lambda body: {**body, "images": [body["images"][0]] * 2}), 1, "duplicate ids"),
+    Row("43 a caption of no picture", coco(dangling), 0, "", True),
+    Row("44 captions that are none", coco(no_captions), 0, "", True),
+    Row("45 ../..", coco(first(file_name="../../x.png")), 1, "refused"),
+    Row("46 a picture that is missing", coco(first(file_name="gone.png")), 6, "--allow-missing"),
+    Row("47 a JPEG that was cut off", first_picture(lambda path: path.write_bytes(path.read_bytes()[:60])), 0, "", True),
+    Row("48 400 megapixels", first_picture(bomb), 0, "", True),
+    Row("49 grey, 16 bits", first_picture(drawn("I;16")), 0, "", True),
+    Row("50 1 x 5000", first_picture(drawn("RGB", (1, 5000))), 0, "", True),
+    Row("51 turned by EXIF", first_picture(turned), 0, "", True),
     Row("52 fewer pictures than a batch", lambda w, here: train(w.coco, here / "run", "--batch-size", 100), 2, "batch"),
-    Row("53 resumed with other settings", _resumed(lambda checkpoint: None, "--lr", "0.5"), 2, "--force"),
-    Row("54 the newest checkpoint damaged", _resumed(_damaged), 0, "checksum", True),
-    Row("55 a checkpoint of a newer version", _resumed(_newer), 1, "newer version"),
-    Row("56 two trainers in one folder", _two, 1, "error: "),
+    Row("53 resumed with other settings", resumed(lambda checkpoint: None, "--lr", "0.5"), 2, "--force"),
+    Row("54 the newest checkpoint damaged", resumed(damaged), 0, "checksum", True),
+    Row("55 a checkpoint of a newer version", resumed(newer), 1, "newer version"),
+    Row("56 two trainers in one folder", two_trainers, 1, "error: "),
     Row("57 a learning rate of 1e30", lambda w, here: train(w.coco, here / "run", *FAST), 4, "error: ", True),
     Row("58 too little memory", _words("--size", "4096x4096", *MANY), 5, "--force", True),
 ]  # fmt: skip

@@ -1,6 +1,5 @@
 """The measures of the bundled model, on true renderings of made-up emoji: they must say yes to what is right and no to what is wrong."""
 
-import hashlib
 import json
 import math
 import sys
@@ -13,9 +12,7 @@ from PIL import Image, ImageDraw
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
 import composition  # noqa: E402
-import lists  # noqa: E402
 import sources  # noqa: E402
-from judging import asked as ask  # noqa: E402
 from judging import colours, descriptions, diversity, furnishing, looks  # noqa: E402
 from judging.asked import Asked  # noqa: E402
 from judging.copies import nearest_training  # noqa: E402
@@ -146,33 +143,6 @@ def test_a_copy_is_found_among_all_training_pictures(judge):
     noisy = (picture.float() + 10).clamp(max=255).to(torch.uint8)
     distances, names = nearest_training(judge, torch.cat([picture, noisy]))
     assert names == ["3.png", "3.png"] and distances[0] < 1e-3 < distances[1] < 10 / 255
-
-
-def test_prompts_are_fixed_and_of_held_out_combinations():
-    things = [Thing(row["prompt"], row["prompt"].split(" ", 1)[-1], tuple(row["emoji"])) for row in lists.read_concepts()]
-    backgrounds, pairs, hues = ask.on_backgrounds(things), ask.in_relation(things, above=True), ask.recoloured(things)
-    assert all(composition.kept_back("background", one.things[0].noun, one.colours[0]) for one in backgrounds)
-    assert all(composition.kept_back("pair", *(thing.noun for thing in one.things)) for one in pairs)
-    assert all(composition.kept_back("colour", one.things[0].noun, one.colours[0]) for one in hues)
-    assert len(backgrounds) == 90 and len(pairs) == 60 and len(ask.counted(things)) == 60 and len(ask.placed(things)) == 45
-    assert ask.in_relation(things, above=True) == pairs and ask.in_relation(things, above=False) != pairs
-    assert not [one.prompt for one in backgrounds + hues if " a orange" in one.prompt or one.prompt.startswith("a orange")]
-
-
-def test_prompts_of_descriptions_and_relations_are_of_combinations_that_no_caption_has():
-    things = [Thing(row["prompt"], row["prompt"].split(" ", 1)[-1], tuple(row["emoji"])) for row in lists.read_concepts()]
-    described, furnished = ask.described(things), ask.furnished(things)
-    assert len(described) == 60 == len(furnished) and len(ask.two_coloured(things)) == 40 == len(ask.coloured_on_colour(things))
-    assert all(composition.kept_back("adjective", one.things[0].noun, one.colours[0]) for one in described)
-    assert all(composition.kept_back("relation", one.things[0].noun, one.place) for one in furnished)
-    for one in described:
-        words = one.prompt.split()
-        assert words[-2] == one.colours[0] and (words[-3] in composition.SIZES.get(one.size, composition.LOOKS))
-    for one in ask.coloured_on_colour(things):
-        assert one.colours[0] != one.colours[1] and all(colour in one.prompt for colour in one.colours)
-    every = [one.prompt for asked in (described, furnished, ask.two_coloured(things), ask.coloured_on_colour(things)) for one in asked]
-    # Another digest: other prompts than those that were fixed before the model of this edition was trained.
-    assert hashlib.sha256("\n".join(every).encode()).hexdigest()[:16] == "dd94e14a95db9846"
 
 
 def test_an_adjective_and_a_colour_are_both_looked_at(judge):

@@ -157,7 +157,7 @@ def main() -> None:
     args = parser.parse_args()
     run = Run(args.work.expanduser().resolve(), args.minutes)
     settle_budget(run.work, args.minutes)
-    for stage in STAGES:
+    for stage in (stage for stage in STAGES if stage.budget(run.minutes)):
         while not is_done(stage, run):
             row = run_piece(stage, run, args.piece)
             print(json.dumps(row), flush=True)

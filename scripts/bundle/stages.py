@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path("scripts/bundle")
-FULL, SPEED_RUN = 177, 45
+FULL, SPEED_RUN = 462, 45
 """Minutes of two cores: of the whole run, and of the one that anybody may try to beat."""
+ROUNDS, LATER_LR = 4, 2e-3
+"""Of the full run's U-Net, each a run of its own that begins with the weights of the one before, at a lower rate: whatever round was the
+last, there is a model to be looked at. The speed run has one."""
 ONE_OF_EACH_STYLE = 3
 """Sets of drawings that the U-Net learns, of six: in hours it learns three looks of a thing, not six. The VAE sees all."""
 DRAWN_WITH = "--scheduler ddim --steps 10 --cfg 4"
@@ -33,6 +36,15 @@ class Run:
         """Options of the scripts that teach the text tower."""
         return [f"--data={self.work}/emoji", f"--dictionary={self.work}/dictionary.json", f"--packages={self.packages}"]
 
+    def round(self, number: int) -> Path:
+        """Of the U-Net, from 1."""
+        return self.work / ("unet" if number == 1 else f"unet-{number}")
+
+    @property
+    def unet(self) -> Path:
+        """The last round."""
+        return self.round(ROUNDS if self.is_full else 1)
+
     def steps(self, stage: "Stage") -> int:
         """As many as its budget is thought to hold."""
         return max(round(stage.rate * stage.budget(self.minutes)), 20)
@@ -40,8 +52,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """minutes: of the full run and of the speed run; rate: steps a minute of two cores, 0 where it has none; command: of a run,
-    with the words "python" and "ldm" for those of the environment."""
+    """minutes: of the full run and of the speed run, 0 where it has no such stage; rate: steps a minute of two cores, 0 where it has
+    none; command: of a run, with the words "python" and "ldm" for those of the environment."""
 
     name: str
     minutes: tuple[float, float]
@@ -74,10 +86,14 @@ def _vae(run: Run, steps: int) -> list[str]:
     return ["ldm", "train-vae", *common, "-o", f"{run.work}/vae", f"--max-steps={steps}"]
 
 
-def _unet(run: Run, steps: int) -> list[str]:
-    common = [f"--data={run.work}/emoji", f"--vae={run.work}/vae", f"--text-encoder={run.work}/words", f"--cache={run.work}/cache"]
-    common += ["--resume=auto", f"--config={HERE}/unet.toml", f"--prompts={HERE}/sample_prompts.txt"]
-    return ["ldm", "train-unet", *common, "-o", f"{run.work}/unet", f"--max-steps={steps}"]
+def _unet(number: int) -> Callable[[Run, int], list[str]]:
+    def command(run: Run, steps: int) -> list[str]:
+        common = [f"--data={run.work}/emoji", f"--vae={run.work}/vae", f"--text-encoder={run.work}/words", f"--cache={run.work}/cache"]
+        common += ["--resume=auto", f"--config={HERE}/unet.toml", f"--prompts={HERE}/sample_prompts.txt"]
+        later = [f"--init={run.round(number - 1)}", f"--lr={LATER_LR}"] if number > 1 else []
+        return ["ldm", "train-unet", *common, *later, "-o", f"{run.round(number)}", f"--max-steps={steps}"]
+
+    return command
 
 
 def _tower(run: Run, steps: int) -> list[str]:
@@ -89,12 +105,12 @@ def _words(run: Run, steps: int) -> list[str]:
 
 
 def _scorer(run: Run, steps: int) -> list[str]:
-    own = ["--data", run.work / "emoji", "--cache", run.work / "cache", "--model", run.work / "unet/model"]
+    own = ["--data", run.work / "emoji", "--cache", run.work / "cache", "--model", run.unet / "model"]
     return script("train_scorer.py", *own, "-o", run.work / "scorer", "--steps", steps)
 
 
 def _evaluation(run: Run, steps: int) -> list[str]:
-    own = ["--data", run.work / "emoji", "-m", run.work / "unet", "--scorer", run.work / "scorer", "--packages", run.packages]
+    own = ["--data", run.work / "emoji", "-m", run.unet, "--scorer", run.work / "scorer", "--packages", run.packages]
     few = [] if run.is_full else ["--limit", 60, "--seeds", 2]
     return script("evaluate.py", *own, "-o", run.work / "evaluation", *few, f"--flags={DRAWN_WITH}")
 
@@ -112,7 +128,11 @@ STAGES = (
     ),
     Stage("text tower", (12, 5), _tower, "tower/text_encoder", rate=155),
     Stage("words", (6, 2), _words, "words/text_encoder", rate=100),
-    Stage("U-Net", (110, 20), _unet, "unet/model/unet", rate=78, is_trainer=True),
+    Stage("U-Net", (110, 20), _unet(1), "unet/model/unet", rate=78, is_trainer=True),
+    *(
+        Stage(f"U-Net, round {number}", (95, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
+        for number in range(2, ROUNDS + 1)
+    ),
     Stage("scorer", (9, 3.5), _scorer, "scorer/model.safetensors", rate=150),
     Stage("evaluation", (11, 3), _evaluation, "evaluation/figures.json"),
 )

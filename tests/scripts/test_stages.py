@@ -1,5 +1,6 @@
 """The one command that makes the bundled model: budgets, pieces that go on where they were stopped, and what is logged of them."""
 
+import itertools
 import json
 import random
 import sys
@@ -37,7 +38,7 @@ def test_the_stages_fill_the_budget_and_no_more(minutes, column):
 
 
 def test_a_smaller_budget_means_fewer_steps_of_the_same_stages(tmp_path):
-    for stage in (stage for stage in STAGES if stage.rate):
+    for stage in (stage for stage in STAGES if stage.rate and all(stage.minutes)):
         full, small = (Run(tmp_path, minutes).steps(stage) for minutes in (FULL, SPEED_RUN))
         assert 20 <= small < full == round(stage.rate * stage.minutes[0])
         assert str(full) in " ".join(stage.command(Run(tmp_path), full))
@@ -54,8 +55,19 @@ def test_no_stage_needs_anything_from_outside_the_work_folder(tmp_path):
                 assert value.startswith((own, *made)), (stage.name, word)
             elif value.startswith("scripts/"):
                 assert (Path(__file__).parents[2] / value).is_file(), value
-            assert "bundled" not in word and not word.startswith("--init")
+            assert "bundled" not in word
         made.append(str(tmp_path / Path(stage.product).parts[0]))
+
+
+def test_every_round_of_the_u_net_begins_with_the_one_before_and_the_last_is_what_is_judged(tmp_path):
+    full, small = Run(tmp_path, FULL), Run(tmp_path, SPEED_RUN)
+    rounds = [stage for stage in STAGES if stage.name.startswith("U-Net")]
+    assert [str(tmp_path / Path(stage.product).parts[0]) for stage in rounds][-1] == str(full.unet) != str(small.unet)
+    for stage, before in itertools.pairwise(reversed(rounds)):
+        assert f"--init={tmp_path / Path(before.product).parts[0]}" in stage.command(full, 100)
+    assert [stage for stage in rounds if stage.budget(SPEED_RUN)] == rounds[:1]
+    for run in (full, small):
+        assert str(run.unet) in STAGES[-1].command(run, 0)
 
 
 def test_trainers_and_scripts_are_told_to_end_within_their_piece(tmp_path):

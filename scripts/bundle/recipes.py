@@ -21,7 +21,9 @@ RECIPES = {
     "AdamW": ["--optimizer", "adamw", "--lr", "1.5e-3"],
     "AdamW, as many seconds": ["--optimizer", "adamw", "--lr", "1.5e-3"],
     "AdamW, twice the rate": ["--optimizer", "adamw", "--lr", "3e-3"],
-    "twice the rate": ["--lr", "1.2e-2"],
+    "twice the rate": ["--lr", "8e-3"],
+    "all timesteps alike": ["--timestep-shift", "1"],
+    "draws of the posterior": ["--posterior", "sample"],
     "min-SNR 5": ["--snr-gamma", "5"],
     "batch 32, twice the steps": ["--batch-size", "32"],
     "batch 128, half the steps": ["--batch-size", "128"],
@@ -29,7 +31,8 @@ RECIPES = {
     "AdamW, batches of 16": ["--optimizer", "adamw", "--lr", "1e-3", "--batch-size", "16"],
     "three levels, 64-128-192": ["--channels", "64,128,192"],
 }
-"""Zero-terminal SNR is judged on noise of its own schedule; its row compares with the others only where they saw the same."""
+"""Zero-terminal SNR is judged on noise of its own schedule, draws of the posterior on draws, whose noise nobody predicts: these rows
+compare with the others only where they saw the same."""
 MORE_STEPS = {"AdamW, as many seconds": 1.37}
 """What AdamW does while Muon does one, by the last column."""
 

@@ -104,6 +104,8 @@ def resolve_schedule(config: TrainUNetConfig, frozen: FrozenNetworks, unet: UNet
     prediction: Any = config.prediction or (start.prediction if start else "v")
     if start is None or config.schedule not in (None, start.name):
         schedule = make_schedule(config.schedule or "cosine", prediction, zero_snr=config.zero_terminal_snr)
+        # Leading spacing begins some steps below the end, where the network would take noise for a picture (Lin et al. 2024, sec. 3.3).
+        schedule = replace(schedule, file_spacing="trailing")
     else:
         schedule = replace(start, prediction=prediction)
         if config.zero_terminal_snr and not schedule.zero_snr:

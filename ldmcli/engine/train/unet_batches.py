@@ -24,8 +24,8 @@ class CachedData:
     """What the loop draws from, fp16: memory-mapped, or computed on demand.
 
     The views of picture n are rows n V to n V + V - 1 of mean and std.
-    mean, std: (N V, C, h, w) of the scaled posterior, without std the mean is all that is shown; states: (M, L, D) of every distinct caption, the empty one last, or where the
-    text tower trains along (M, L) int32, their tokens;
+    mean, std: (N V, C, h, w) of the scaled posterior, without std the mean is all that is shown; states: (M, L, D) of every distinct
+    caption, the empty one last, or where the text tower trains along (M, L) int32, their tokens;
     mask: (M, L) bool or None; first, counts: (N,) int64, the picture's captions are caption_rows[first : first + counts].
     """
 

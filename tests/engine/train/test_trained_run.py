@@ -191,4 +191,4 @@ def test_training_drops_captions_at_the_configured_rate_and_validation_never(coc
 
 def test_the_schedule_of_the_run_is_in_its_scheduler_file(trained_run):
     written = json.loads((trained_run[0] / "model" / "scheduler" / "scheduler_config.json").read_text())
-    assert written == make_schedule("cosine", "v").to_file()
+    assert written == {**make_schedule("cosine", "v").to_file(), "timestep_spacing": "trailing"}

@@ -36,14 +36,14 @@ class Run:
         """Options of the scripts that teach the text tower."""
         return [f"--data={self.work}/emoji", f"--dictionary={self.work}/dictionary.json", f"--packages={self.packages}"]
 
-    def round(self, number: int) -> Path:
-        """Of the U-Net, from 1."""
+    def unet_round(self, number: int) -> Path:
+        """The folder of one round, counted from 1."""
         return self.work / ("unet" if number == 1 else f"unet-{number}")
 
     @property
     def unet(self) -> Path:
-        """The last round."""
-        return self.round(ROUNDS if self.is_full else 1)
+        """That of the last one."""
+        return self.unet_round(ROUNDS if self.is_full else 1)
 
     def steps(self, stage: "Stage") -> int:
         """As many as its budget is thought to hold."""
@@ -90,8 +90,8 @@ def _unet(number: int) -> Callable[[Run, int], list[str]]:
     def command(run: Run, steps: int) -> list[str]:
         common = [f"--data={run.work}/emoji", f"--vae={run.work}/vae", f"--text-encoder={run.work}/words", f"--cache={run.work}/cache"]
         common += ["--resume=auto", f"--config={HERE}/unet.toml", f"--prompts={HERE}/sample_prompts.txt"]
-        later = [f"--init={run.round(number - 1)}", f"--lr={LATER_LR}"] if number > 1 else []
-        return ["ldm", "train-unet", *common, *later, "-o", f"{run.round(number)}", f"--max-steps={steps}"]
+        later = [f"--init={run.unet_round(number - 1)}", f"--lr={LATER_LR}"] if number > 1 else []
+        return ["ldm", "train-unet", *common, *later, "-o", f"{run.unet_round(number)}", f"--max-steps={steps}"]
 
     return command
 

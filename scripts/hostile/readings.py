@@ -26,16 +26,19 @@ from ldmcli.runtime.pictures import BadPicture
 
 
 def use_tokenizer(folder: Path) -> None:
+    """Load it and cut a prompt."""
     tokenizer = load_tokenizer(folder, 77)
     tokenizer.encode("a Dog <cat> caf\u00e9 <|endoftext|>")
 
 
 def use_schedule(folder: Path) -> None:
+    """Its schedule, walked by a solver."""
     schedule = schedule_from_file(read_config(folder, "scheduler").values)
     make_solver("ddim", schedule, 10)
 
 
 def go_on(folder: Path) -> None:
+    """As `generate --resume` does."""
     manifest = Manifest(folder)
     manifest.started("0" * 16, None)
     manifest.claim("1" * 16, seed=1, pictures=1, threads=1, free=lambda: 0)
@@ -44,16 +47,20 @@ def go_on(folder: Path) -> None:
 
 
 def read_cells(folder: Path) -> None:
+    """Every picture of a Parquet file."""
     for image in load_captioned(folder / "0.parquet").images:
         with suppress(BadPicture):
             read_cell(image)
 
 
 def read_options(folder: Path) -> None:
+    """As --config does."""
     read_keys((GenerateConfig,), read_config_file(folder / "o.toml"), "o.toml", "generate")
 
 
 def record_of(name: str) -> Callable[[Path], None]:
+    """What made this picture, and its size."""
+
     def read(folder: Path) -> None:
         check_size(folder / name, read_record(folder / name))
 
@@ -61,6 +68,8 @@ def record_of(name: str) -> Callable[[Path], None]:
 
 
 def origin_of(name: str) -> Callable[[Path], None]:
+    """The prompt in a picture, of ours or of others."""
+
     def read(folder: Path) -> None:
         is_sheet(folder / name)
         read_origin(folder / name)
@@ -69,26 +78,31 @@ def origin_of(name: str) -> Callable[[Path], None]:
 
 
 def text_of(read: Callable[[str], object]) -> Callable[[Path], None]:
+    """A reader of text, for a file."""
     return lambda folder: read((folder / "text").read_text(encoding="utf-8", errors="replace")) and None
 
 
 def read_prompt(text: str) -> None:
+    """Weights, other tools' syntax and the note about it."""
     parse_weights(text)
     without_syntax(text, weighting="a1111")
     syntax_note([(text, "none")])
 
 
 def png_of(key: str) -> Callable[[bytes], bytes]:
+    """A PNG with the body under this key."""
     return lambda body: seeds.picture(texts={key: body.decode("utf-8", "replace").replace("\ufffd", "?")})
 
 
 def npy() -> bytes:
+    """A small array as a file."""
     buffer = io.BytesIO()
     np.save(buffer, np.zeros((2, 3), "float16"))
     return buffer.getvalue()
 
 
 def pickled() -> bytes:
+    """A small checkpoint as torch.save writes it."""
     import torch
 
     buffer = io.BytesIO()

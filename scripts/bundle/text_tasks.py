@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from captions import with_article, without_article
-from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS
+from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS, plural
 from PIL import Image
 from sources import STYLES
 from torch import Tensor, nn
@@ -125,15 +125,20 @@ class Dictionary:
         """Thousands of words are kinds of a person: the others are to be heard too."""
         self.verb_shares = [2 ** self.use[verb] for verb, _ in self.verbs]
 
-    def pair(self, rng: random.Random) -> tuple[str, str, str]:
-        """(caption with the word, caption with the known phrase, noun)."""
+    def pair(self, rng: random.Random, is_bare: bool = False) -> tuple[str, str, str]:
+        """(caption with the word, caption with the known phrase, noun); is_bare: nothing else in the captions."""
         if rng.random() < 0.12:
             verb, noun = rng.choices(self.verbs, self.verb_shares)[0]
-            return rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}")), self.phrases[noun][0], noun
+            said = verb if is_bare else rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}"))
+            return said, self.phrases[noun][0], noun
         noun = rng.choices(self.known, self.known_shares)[0]
         word = rng.choices(self.nouns[noun], self.shares[noun])[0]
         known = self.phrases[noun][0]
         called = with_article(word) if known.startswith(("a ", "an ")) else word
+        if rng.random() < 0.1:
+            called = plural(word)
+        if is_bare:
+            return called, known, noun
         colour, place = rng.choice(list(BACKGROUNDS)), rng.choice(PLACES[rng.choice(list(PLACES))].names)
         frame = rng.choice(("{}", "{}", "{}", "a picture of {}", f"{{}} on {with_article(colour)} background", f"{{}} {place}"))
         if rng.random() < 0.2:

@@ -7,6 +7,13 @@ from pathlib import Path
 
 SENSES = 3
 """So many of a word are read."""
+THINGS = ("05", "06", "13", "20")
+"""Numbers of the files (lexnames(5WN)) of animals, artifacts, food and plants. A word with a capital is a kind of thing there ("Merlot"),
+elsewhere a place, a language or one of a people."""
+PERSONS = "18"
+"""That of persons: a kind of them with a capital is a people."""
+PEOPLES = ("inhabitant", "foreigner", "migrant", "religious_person", "person_of_color")
+"""Nobody of whom is a thing that a drawing could stand for."""
 
 
 class WordNet:
@@ -14,7 +21,9 @@ class WordNet:
 
     def __init__(self, folder: Path) -> None:
         self.names: dict[str, set[str]] = {}
-        """Of each synset, the words that are written with a capital."""
+        """Of each synset that is one of its kind (Paris, not a city) or no thing, the words that are written with a capital."""
+        self.peoples: dict[str, set[str]] = {}
+        """Of each synset of a kind of persons, those."""
         self.glosses: dict[str, str] = {}
         """Its explanation without examples."""
         self.kinds: dict[str, list[str]] = defaultdict(list)
@@ -33,18 +42,25 @@ class WordNet:
         row = fields.split()
         words = int(row[3], 16)
         spelled = [row[4 + 2 * i].replace("_", " ") for i in range(words)]
-        self.names[row[0]] = {word.lower() for word in spelled if word != word.lower()}
         self.glosses[row[0]] = gloss.split('; "')[0].strip()
         pointers = row[5 + 2 * words :]
+        capitals, is_one = {word.lower() for word in spelled if word != word.lower()}, "@i" in pointers[: 4 * int(row[4 + 2 * words]) : 4]
+        if row[1] == PERSONS and not is_one:
+            self.peoples[row[0]] = capitals
+        if row[1] not in THINGS or is_one:
+            self.names[row[0]] = capitals
         self.kinds[row[0]] = [pointers[i + 1] for i in range(0, 4 * int(row[4 + 2 * words]), 4) if pointers[i] in ("@", "@i")]
 
-    def is_name(self, word: str) -> bool:
-        """Whether its first sense is written with a capital."""
-        return word in self.names[self.senses[word][0]]
+    def is_of_a_people(self, word: str) -> bool:
+        """Whether its first sense is a person by origin or faith."""
+        first = self.senses[word][0]
+        above = set(self.above(first, 4))
+        return word in self.peoples.get(first, ()) or any(self.senses[people][0] in above for people in PEOPLES if people in self.senses)
 
     def synsets(self, word: str, senses: int = SENSES) -> list[str]:
-        """Its first senses; nothing for what is not known."""
-        return self.senses.get(word.replace(" ", "_"), [])[:senses]
+        """Its first senses that are no names (a turkey is no country); nothing for what is not known."""
+        synsets = self.senses.get(word.replace(" ", "_"), [])
+        return [synset for synset in synsets if word not in self.names.get(synset, ())][:senses]
 
     def explained(self, word: str, senses: int = SENSES) -> list[str]:
         """ "word: explanation" of its first senses; nothing for what it does not know."""

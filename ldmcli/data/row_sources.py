@@ -146,26 +146,6 @@ def rows_of(numbers: Sequence[int]) -> Rows:
     return CountedRows(len(numbers)) if isinstance(numbers, range) else torch.tensor(numbers)
 
 
-class Ragged:
-    """Rows of unlike length in one array, seen as (M, L, D) with zeros behind the end of each."""
-
-    def __init__(self, values: Tensor, lengths: Tensor, longest: int) -> None:
-        """values: (T, D), the rows one after the other; lengths: (M,) int64, T in all; longest: L."""
-        self.values, self.lengths = values, lengths
-        self.first = lengths.cumsum(0) - lengths
-        self.shape = torch.Size((len(lengths), longest, values.shape[1]))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Tensor, /) -> Tensor:
-        places = torch.arange(self.shape[1])
-        inside = places < self.lengths[rows, None]  # (B, L)
-        padded = self.values.new_zeros(len(rows), *self.shape[1:])
-        padded[inside] = self.values[(self.first[rows, None] + places)[inside]]
-        return padded
-
-
 class ComputedOnDemand:
     """Several arrays of the same rows, computed together: `of(name)` is one of them. The last answer is kept for its siblings."""
 

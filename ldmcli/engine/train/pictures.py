@@ -1,7 +1,6 @@
 """The pictures of a run: found, decoded, and split into those that train and those that are held out."""
 
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -91,11 +90,13 @@ def usable_pixels(data: CaptionedImages, config: TrainConfig, context: RunContex
 def without(rows: list[int], held_out: list[int], images: Sequence[CaptionedImage]) -> list[int]:
     """Of the rows those whose picture is not held out in another row: a list may name a file more than once."""
 
-    def place(row: int) -> tuple[Path, tuple[int, int] | None, tuple[int, int] | None]:
-        return images[row].path, images[row].span, images[row].cell
+    hidden = {place_of(images[row]) for row in held_out}
+    return [row for row in rows if place_of(images[row]) not in hidden] if hidden else rows
 
-    hidden = set(map(place, held_out))
-    return [row for row in rows if place(row) not in hidden] if hidden else rows
+
+def place_of(image: CaptionedImage) -> tuple[object, ...]:
+    """Where its bytes lie: the same for one that is listed more than once."""
+    return image.path, image.span, image.cell, image.column
 
 
 def split(rows: list[int], seed: int, share: float) -> tuple[list[int], list[int]]:

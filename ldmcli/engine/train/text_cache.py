@@ -10,7 +10,8 @@ from torch import Tensor
 from ldmcli.data.cache import Entry, filled
 from ldmcli.data.fingerprints import fingerprint
 from ldmcli.data.process_group import ProcessGroup
-from ldmcli.data.row_sources import Ragged, RowSource
+from ldmcli.data.row_sources import RowSource
+from ldmcli.data.row_views import Ragged
 from ldmcli.engine.train.initial_weights import FrozenNetworks
 from ldmcli.models.layout import component_folder
 from ldmcli.models.tokenizer import Tokens

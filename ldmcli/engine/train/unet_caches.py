@@ -13,11 +13,13 @@ from ldmcli.data.captioned import CaptionedImages
 from ldmcli.data.fingerprints import fingerprint
 from ldmcli.data.pictures import CROPS
 from ldmcli.data.row_sources import ComputedOnDemand, RowSource, StreamedPictures, flip_some
+from ldmcli.data.row_views import Repeated
 from ldmcli.data.streamed import ShardImages
 from ldmcli.engine.parts import make_codec
 from ldmcli.engine.train.context import DataSplit, RunContext
 from ldmcli.engine.train.held_out import centre_squares
 from ldmcli.engine.train.initial_weights import FrozenNetworks
+from ldmcli.engine.train.pictures import place_of
 from ldmcli.engine.train.streamed_captions import streamed_captions
 from ldmcli.engine.train.text_cache import encode_captions, forward_progress, weights_fingerprint
 from ldmcli.engine.train.unet_batches import CachedData
@@ -115,13 +117,31 @@ def encoded_pictures(
     if config.no_cache:
         encoded = ComputedOnDemand(count, latents)
         return encoded.of("mean"), encoded.of("std") if draws else None
-    key = fingerprint(pixels_fingerprint(data, config.size, crop), flips, weights_fingerprint(frozen.vae_path, "vae"))
+    each = len(CROPS[crop]) * flips
+    first, places = distinct(data)
+    is_plain = len(first) == len(data)
+    key = fingerprint(
+        pixels_fingerprint(data, config.size, crop), flips, weights_fingerprint(frozen.vae_path, "vae"), *([] if is_plain else ["distinct"])
+    )
+    folder = cache_of(config) / f"latents-{key}"
+
+    def some(start: int, end: int) -> dict[str, Tensor]:
+        rows = torch.arange(start, end)
+        return latents(rows if is_plain else first[rows // each] * each + rows % each)
+
     # On a CPU a batch that stays in its caches is faster; a GPU wants to be filled.
     at_once = 8 if device.type == "cpu" else 64
-    folder = cache_of(config) / f"latents-{key}"
-    filling = filled(folder, count, at_once, lambda a, b: latents(torch.arange(a, b)), "encode pictures", processes)
-    entry = yield from forward_progress(filling)
-    return entry.arrays["mean"], entry.arrays["std"] if draws else None
+    entry = yield from forward_progress(filled(folder, len(first) * each, at_once, some, "encode pictures", processes))
+    mean, std = (entry.arrays[name] if is_plain else Repeated(entry.arrays[name], places, each) for name in ("mean", "std"))
+    return mean, std if draws else None
+
+
+def distinct(data: CaptionedImages) -> tuple[Tensor, Tensor]:
+    """(U,) the row where each different picture is listed first, and (N,) which of them stands in each row."""
+    numbers: dict[object, int] = {}
+    places = torch.tensor([numbers.setdefault(place_of(image), len(numbers)) for image in data.images])
+    first = torch.full((len(numbers),), len(places)).scatter_reduce_(0, places, torch.arange(len(places)), "amin")
+    return first, places
 
 
 def cut_captions(captions: list[str], tokens: list[Tokens]) -> Iterator[Note]:

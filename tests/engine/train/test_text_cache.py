@@ -9,7 +9,7 @@ from runs import config_for, events_of, log_of, newest
 
 from ldmcli.data.cache import Entry, filled
 from ldmcli.data.layouts import load_captioned
-from ldmcli.data.row_sources import Ragged
+from ldmcli.data.row_views import Ragged
 from ldmcli.engine.train import unet_caches
 from ldmcli.engine.train.text_cache import encode_captions
 from ldmcli.models.text import load_conditioner

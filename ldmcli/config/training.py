@@ -60,6 +60,9 @@ class TrainVAEConfig(TrainConfig, VAELosses, group="Network"):
             Conflict(lambda options: options.init is None, "--new-scale goes with --init; a new VAE is measured anyway.", "Leave it out."),
         ),
     )  # fmt: skip
+    freeze_encoder: bool = option(
+        False, "--freeze-encoder", help="With --init: train the decoder alone, so that latents and their U-Nets stay good."
+    )
     latent_channels: int = option(4, "--latent-channels", metavar="N", help="Channels of the latents.", at_least=1)
     channels: tuple[int, ...] = option(
         (32, 64, 128, 128), "--channels", metavar="A,B,...", help="Widths from the full picture down, each half as large as the one before."
@@ -68,6 +71,9 @@ class TrainVAEConfig(TrainConfig, VAELosses, group="Network"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.freeze_encoder:
+            check(self.init is not None, "--freeze-encoder goes with --init: a new encoder has learned nothing.", "Leave it out.")
+            check(not self.new_scale, "--freeze-encoder keeps the latents, --new-scale does not.", "Leave out one of the two.")
         check(len(self.channels) >= 2 and all(c >= 4 and c % 4 == 0 for c in self.channels), "--channels: two or more multiples of 4.")
         check(self.size % 2 ** (len(self.channels) - 1) == 0, f"--size {self.size} cannot be halved {len(self.channels) - 1} times.")
 

@@ -101,6 +101,14 @@ def test_objects_lie_on_the_grid_of_the_half_size_latents(things):
             assert (one.x - one.side / 2) % 16 == (one.y - one.side / 2) % 16 == 0
 
 
+def test_small_things_are_as_the_first_set_draws_them(things):
+    for kind in scene_plan.KINDS:
+        drawn = planned(things, kind, 60)
+        assert len({scene.style for scene in drawn}) == (1 if kind in scene_plan.OF_SMALL_THINGS else len({one.style for one in SETS}))
+        small = [one for scene in drawn for one in scene.objects if one.side == composition.HALF]
+        assert bool(small) == (kind in scene_plan.OF_SMALL_THINGS) and not any(one.mirrored for one in small)
+
+
 def test_a_picture_that_hides_its_rim_stands_smaller(tmp_path):
     whole = np.full((64, 64, 4), 255, np.uint8)
     Image.fromarray(whole).save(tmp_path / "whole.png")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from ldmcli.engine.train.training_loop import loop_config, make_state, prefetchi
 from ldmcli.engine.train.vae_run import ExtraLosses, Squares, VAERun
 from ldmcli.errors import LdmError
 from ldmcli.models.corrections import correction_notes
+from ldmcli.models.hashes import weights_hash
 from ldmcli.models.loading import load_vae
 from ldmcli.models.perceptual import Perceptual, load_lpips
 from ldmcli.models.source import find_component
@@ -65,9 +67,13 @@ def train_vae(config: TrainVAEConfig, data: CaptionedImages, processes: Processe
             return Trial(run.loss, adversary.learner if adversary else None, run.looks())
 
         config = yield from fit_batch_size(config, len(split.train_rows), vae, accelerator, processes, make_trial)
-        settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch}
+        settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch} | frozen_facts(config)
         processes.gather(None)  # whoever failed until here could not answer DDP
-        state, prepared = make_state(vae, config, accelerator)
+
+        def decoder_group() -> list[dict[str, Any]]:
+            return [{"params": [parameter for parameter in vae.parameters() if parameter.requires_grad]}]
+
+        state, prepared = make_state(vae, config, accelerator, decoder_group if config.freeze_encoder else None)
         adversary = AdversarialLoss(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
         yield from resume(state, config, settings, processes, len(split.train_rows))
@@ -92,7 +98,18 @@ def initial_vae(config: TrainVAEConfig) -> VAE:
     vae = load_vae(find_component(config.init, "vae", alone=True))
     if config.size % vae.config.downscale:
         raise LdmError(f"--size {config.size} is not a multiple of {vae.config.downscale}, by which --init {config.init} shrinks pictures.")
-    return vae.train().requires_grad_(True)
+    vae.train().requires_grad_(True)
+    if config.freeze_encoder:
+        for part in (vae.encoder, vae.quant_conv):
+            part.requires_grad_(False)
+    return vae
+
+
+def frozen_facts(config: TrainVAEConfig) -> dict[str, str]:
+    """What a resumed run must find unchanged beside its settings: the encoder that no checkpoint holds."""
+    if not config.freeze_encoder or config.init is None:
+        return {}
+    return {"init_sha256": weights_hash(find_component(config.init, "vae", alone=True), "vae")}
 
 
 def initial_notes(config: TrainVAEConfig, vae: VAE) -> Iterator[Note]:
@@ -101,6 +118,8 @@ def initial_notes(config: TrainVAEConfig, vae: VAE) -> Iterator[Note]:
         return
     yield from map(Note, correction_notes((find_component(config.init, "vae", alone=True), "vae")))
     kept = f"latents keep scale {vae.config.scaling_factor:.4g} and centre of {config.init}, so that its U-Net still fits; see --new-scale"
+    if config.freeze_encoder:
+        yield Note("the encoder is frozen: latents stay as they are, and the decoder trains alone")
     yield Note("latents get a new scale and centre: no U-Net of before will fit" if config.new_scale else kept)
 
 

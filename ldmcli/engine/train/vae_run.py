@@ -29,7 +29,6 @@ from ldmcli.outputs.provenance import RECONSTRUCTIONS
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note, Saved
 from ldmcli.reports.sheets import contact_sheet, save_sheet
-from ldmcli.training.ema import kept
 from ldmcli.training.loop import Terms
 from ldmcli.training.order import generator_for
 from ldmcli.training.state import TrainState
@@ -113,7 +112,7 @@ class VAERun:
 
     @torch.no_grad()
     def _figures(self, state: TrainState) -> dict[str, float]:
-        network, downscale = self._inference_network(state.weights()), self.vae.config.downscale
+        network, downscale = self._inference_network(self._weights(state)), self.vae.config.downscale
         sums = torch.stack([self.eval_data[rows].sum(0, dtype=torch.int64) for rows in self._parts(self.train_rows[:MEAN_OF])]).sum(0)
         seen = to_unit_range(sums / len(self.train_rows[:MEAN_OF]))  # (3, H, W)
         found = []
@@ -128,14 +127,14 @@ class VAERun:
     @torch.no_grad()
     def channel_nats(self, state: TrainState) -> list[float]:
         """Nats per latent value of each channel, on the held-out pictures."""
-        network = self._inference_network(state.weights())
+        network = self._inference_network(self._weights(state))
         parts = [network.encode(to_unit_range(self.eval_data[rows]).to(self.accelerator.device)) for rows in self._parts(self.val_rows)]
         return kl_per_channel(torch.cat([p.mean for p in parts]), torch.cat([p.logvar for p in parts])).tolist()
 
     def looks(self) -> list[Callable[[], object]]:
         """What validation, samples and the measured scale need at once, done once: pictures of a batch, there and back."""
         pictures = (self.val_rows if len(self.val_rows) else self.train_rows)[: self.config.batch_size]
-        return [lambda: self._reconstruct(self._inference_network(kept(self.vae)), to_unit_range(self.eval_data[pictures]))]
+        return [lambda: self._reconstruct(self._inference_network(self.vae.state_dict()), to_unit_range(self.eval_data[pictures]))]
 
     def collapse(self, state: TrainState) -> Iterator[Note]:
         """What each channel carries; a warning when one carries nothing, or the mean of all pictures is as good as the decoder."""
@@ -153,7 +152,7 @@ class VAERun:
     def sample(self, state: TrainState) -> Generator[Event, None, dict[str, float]]:
         """Pictures, held out where there are such, above their reconstructions. Returns no figures: validation has them."""
         rows = (self.val_rows if len(self.val_rows) else self.train_rows)[:SAMPLED]
-        network, pairs = self._inference_network(state.weights()), []
+        network, pairs = self._inference_network(self._weights(state)), []
         for part in self._parts(rows):
             pictures = to_unit_range(self.eval_data[part])
             pairs += list(zip(to_pillow(pictures), to_pillow(self._reconstruct(network, pictures)), strict=True))
@@ -167,7 +166,7 @@ class VAERun:
         mean, self.scaling_factor = self.latent_frame(state)
         model = self.config.output / "model"
         config = replace(self.vae.config, scaling_factor=self.scaling_factor)
-        save_component(model, "vae", config, centre_latents(state.weights(), mean))
+        save_component(model, "vae", config, centre_latents(self._weights(state), mean))
         yield Saved("model", model)
 
     @torch.no_grad()
@@ -189,7 +188,7 @@ class VAERun:
     def measure_latents(self, state: TrainState) -> tuple[Tensor, float]:
         """Of sampled latents over up to 1,024 training pictures: the mean of each channel, (C,), and 1 / their standard deviation
         without it (Rombach et al. 2022, app. G)."""
-        network, generator = self._inference_network(state.weights()), generator_for(self.config.seed, "scale")
+        network, generator = self._inference_network(self._weights(state)), generator_for(self.config.seed, "scale")
         samples = []
         for rows in scale_rows(self.train_rows).split(64):  # what the noise of one draw is for, however many are encoded at once
             noise = torch.randn((len(rows), self.vae.config.latent_channels, *self._latent_side()), generator=generator)
@@ -200,6 +199,10 @@ class VAERun:
         if not (math.isfinite(deviation) and deviation > 0):
             raise NonFinite(f"step {state.step}: the latents have a standard deviation of {deviation}.", hint="Try a lower --lr.")
         return mean, 1 / deviation
+
+    def _weights(self, state: TrainState) -> dict[str, Tensor]:
+        """What would be shipped: the weights that train, averaged, and those that --freeze-encoder keeps."""
+        return {**self.vae.state_dict(), **state.weights()}
 
     def _inference_network(self, weights: Mapping[str, Tensor]) -> VAE:
         return with_weights(self.skeleton, weights, self.accelerator.device)

@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 import composition  # noqa: E402
 import dictionary  # noqa: E402
+import teach_words  # noqa: E402
 import text_tasks  # noqa: E402
 import train_scorer  # noqa: E402
 import vocabulary  # noqa: E402
@@ -147,6 +148,12 @@ def test_the_loss_of_a_word_is_of_the_matching_states_alone():
     assert word_losses.word_loss(states, wanted, [word], [known]) == 0
     states[0, 1] += 1
     assert word_losses.word_loss(states, wanted, [word], [known]).item() == pytest.approx(1 / len(mine))
+
+
+def test_short_texts_keep_two_pads_of_the_longest_of_both():
+    words, known = [tokens(1, 2), tokens(1)], [tokens(1, 2, 3), tokens(4)]
+    assert teach_words.ids_of(words, known, True).tolist() == [[90, 1, 2, 91, 92, 92, 92], [90, 1, 91, 92, 92, 92, 92]]
+    assert teach_words.ids_of(words, known, False).shape == (2, vocabulary.LENGTH)
 
 
 def test_a_word_is_nearest_to_its_thing_where_it_ends():

@@ -35,7 +35,7 @@ from ldmcli.training.muon import Muon
 
 PEAK = 3e-3
 BARE, SHORT = 0.8, 0.8
-"""Of the steps, those of words without a frame; of the others, those that see two pads alone: all pads are to say the same."""
+"""Of the steps, those of words without a frame; of the others, those that are cut behind the second pad: all pads are to say the same."""
 KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT = 6.0, 3.0, 0.3
 """Of the data set's captions, of equal states, of the nearest thing."""
 
@@ -48,15 +48,13 @@ class Teacher:
         self.text, self.tokenizer = load_text_encoder(folder).eval().requires_grad_(False), load_tokenizer(folder / "tokenizer", LENGTH)
         self.rows = {noun: row for row, noun in enumerate(phrases)}
         said = self.encoded([names[0] for names in phrases.values()])
-        self.names, self.ends = self._states(said, 2), self._states(said, 1)
+        states = torch.cat([self.text(ids_of(said[i : i + 128], [], False)) for i in range(0, len(said), 128)]).float()
+        every = range(len(said))
+        self.names, self.ends = states[every, [t.length - 2 for t in said]], states[every, [t.length - 1 for t in said]]
         """(K, D) each: where the name ends, and at the end token after it."""
 
     def encoded(self, texts: list[str]) -> list[Tokens]:
         return [self.tokenizer.encode(text) for text in texts]
-
-    def _states(self, said: list[Tokens], back: int) -> Tensor:
-        parts = [self.text(torch.stack([t.ids for t in said[i : i + 128]])) for i in range(0, len(said), 128)]
-        return torch.cat(parts)[range(len(said)), [t.length - back for t in said]].float()
 
 
 def ids_of(texts: list[Tokens], others: list[Tokens], is_short: bool) -> Tensor:

@@ -55,11 +55,14 @@ def test_a_pair_of_the_dictionary_differs_in_the_word_alone():
     for seed in range(200):
         strange, known, noun = words.pair(random.Random(seed))
         if noun == "dog":
-            one = strange.replace("hounds", "hound").replace("curs", "cur")  # now and then several of it
-            assert one.replace("hound", "dog").replace("cur", "dog").replace("a ", "") == known.replace("a ", "")
+            if "hounds" in strange or "curs" in strange:  # now and then several of it
+                assert strange.replace("hounds", "dog").replace("curs", "dog") == known.replace("a dog", "dog")
+            else:
+                assert strange.replace("hound", "dog").replace("cur", "dog").removeprefix("a ") == known.removeprefix("a ")
         else:
             assert "raining" in strange and known == "rain"
-        assert words.pair(random.Random(seed), is_bare=True)[1] in ("a dog", "rain")
+        bare, known, _ = words.pair(random.Random(seed), is_bare=True)
+        assert (bare, known) == ("raining", "rain") or (known == "a dog" and bare in ("a hound", "a cur", "hounds", "curs"))
 
 
 def test_wordnet_explains_the_senses_of_a_word_in_their_order(tmp_path):

@@ -138,10 +138,11 @@ def encoded_pictures(
 
 def distinct(data: CaptionedImages) -> tuple[Tensor, Tensor]:
     """(U,) the row where each different picture is listed first, and (N,) which of them stands in each row."""
-    numbers: dict[object, int] = {}
-    places = torch.tensor([numbers.setdefault(place_of(image), len(numbers)) for image in data.images])
-    first = torch.full((len(numbers),), len(places)).scatter_reduce_(0, places, torch.arange(len(places)), "amin")
-    return first, places
+    first: dict[object, int] = {}
+    for row, image in enumerate(data.images):
+        first.setdefault(place_of(image), row)
+    number = {place: count for count, place in enumerate(first)}
+    return torch.tensor([*first.values()]), torch.tensor([number[place_of(image)] for image in data.images])
 
 
 def cut_captions(captions: list[str], tokens: list[Tokens]) -> Iterator[Note]:

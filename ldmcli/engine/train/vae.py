@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,11 +70,7 @@ def train_vae(config: TrainVAEConfig, data: CaptionedImages, processes: Processe
         config = yield from fit_batch_size(config, len(split.train_rows), vae, accelerator, processes, make_trial)
         settings |= {"batch_size": config.batch_size, "auto_batch": config.auto_batch} | frozen_facts(config)
         processes.gather(None)  # whoever failed until here could not answer DDP
-
-        def decoder_group() -> list[dict[str, Any]]:
-            return [{"params": [parameter for parameter in vae.parameters() if parameter.requires_grad]}]
-
-        state, prepared = make_state(vae, config, accelerator, decoder_group if config.freeze_encoder else None)
+        state, prepared = make_state(vae, config, accelerator, partial(decoder_group, vae) if config.freeze_encoder else None)
         adversary = AdversarialLoss(config, accelerator) if config.adversarial_weight else None
         state.opponent = adversary.learner if adversary else None
         yield from resume(state, config, settings, processes, len(split.train_rows))
@@ -103,6 +100,11 @@ def initial_vae(config: TrainVAEConfig) -> VAE:
         for part in (vae.encoder, vae.quant_conv):
             part.requires_grad_(False)
     return vae
+
+
+def decoder_group(vae: VAE) -> list[dict[str, Any]]:
+    """Parameter group of the optimizer with --freeze-encoder: what still trains."""
+    return [{"params": [parameter for parameter in vae.parameters() if parameter.requires_grad]}]
 
 
 def frozen_facts(config: TrainVAEConfig) -> dict[str, str]:

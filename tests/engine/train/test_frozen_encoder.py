@@ -28,8 +28,8 @@ def test_latents_keep_their_bits_and_the_decoder_does_not(coco, model, tmp_path,
         assert torch.equal(old.mean, new.mean) and torch.equal(old.logvar, new.logvar)
         assert (before.decode(old.mean) - after.decode(old.mean)).abs().max() > 1e-4
     assert before.config == after.config
-    decay = load_file(tmp_path / "model" / "vae" / VAE_FILE)
-    assert set(decay) == set(load_file(model / "vae" / VAE_FILE))
+    saved = load_file(tmp_path / "model" / "vae" / VAE_FILE)
+    assert set(saved) == set(load_file(model / "vae" / VAE_FILE))
 
 
 def test_it_learns(coco, model, tmp_path):

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import mmap
 import os
 import resource
 import sys
@@ -13,11 +14,14 @@ import torch
 
 from ldmcli.records.notes import Memory
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 """Of malloc.h."""
 
-RESERVE, LARGEST_IN_HEAP = 256 * 2**20, 32 * 2**20
-"""Bytes; the second is the most that the C library allows."""
+RESERVE, TRAINING_RESERVE, LARGEST_IN_HEAP = 256 * 2**20, 2047 * 2**20, 32 * 2**20
+"""Bytes: of what is freed while sampling and while training, of which mallopt takes an int; the third is the most that it allows."""
+
+MAPPED_AT_MOST = 65_536
+"""Blocks outside the heap, the C library's default."""
 
 
 def memory(device: torch.device) -> Memory:
@@ -49,17 +53,37 @@ def total_bytes() -> int:
     return psutil.virtual_memory().total
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep up to RESERVE of what is freed, for the loop to take again, unless the user's environment says otherwise.
+def keep_freed_memory(reserve: int = RESERVE) -> None:
+    """Let the C library keep up to `reserve` bytes of what is freed, for the loop to take again, in huge pages where the system gives
+    them. Unless the user's environment says otherwise.
 
     It gives the end of its heap back by itself, once that is twice the largest block: a U-Net call on eight small pictures then fetched
     6,400 pages anew, an eighth of its time. `give_back` still returns everything.
     """
-    if sys.platform == "linux" and not any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
+    ours = not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if sys.platform == "linux" and ours:
         with suppress(OSError, AttributeError):  # musl has no mallopt
             library = ctypes.CDLL(None)
-            library.mallopt(M_TRIM_THRESHOLD, RESERVE)
+            library.mallopt(M_TRIM_THRESHOLD, reserve)
             library.mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)  # stating one of them fixes both
+            _ask_for_huge_pages(library, reserve - LARGEST_IN_HEAP)  # less than is given back at once
+
+
+def _ask_for_huge_pages(library: ctypes.CDLL, size: int) -> None:
+    """For the next `size` bytes that the heap grows by: 2 MiB each instead of 4 KiB, of which a training step walks through a million.
+
+    Linux gives them to who asks (transparent_hugepage/enabled: madvise), and the heap cannot be asked to ask (glibc.malloc.hugetlb is read
+    before a program begins). So it is made to grow once, by a block that nobody touches, and keeps those addresses.
+    """
+    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    library.mallopt(M_MMAP_MAX, 0)
+    block = library.malloc(size)
+    library.mallopt(M_MMAP_MAX, MAPPED_AT_MOST)
+    if block:
+        page = mmap.PAGESIZE
+        library.madvise(-(-block // page) * page, size - page, mmap.MADV_HUGEPAGE)
+        library.free(block)
 
 
 def give_back() -> None:

@@ -1,5 +1,6 @@
 """Captions of the data set and words of the dictionary, drawn batch by batch, each with what a text state must tell of it."""
 
+import functools
 import json
 import random
 import re
@@ -57,6 +58,7 @@ class CaptionBatches:
                 by_thing.setdefault(noun, []).append(word)
         verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
         self.dictionary = Dictionary(by_thing, verbs, phrases, words["use"])
+        self._up_to_name = functools.cache(self._up_to_name)  # type: ignore[method-assign]  # the same captions are drawn again and again
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:
@@ -84,10 +86,13 @@ class CaptionBatches:
     def _names_in(self, row: int, text: str, image: dict) -> Iterator[tuple[int, str, int]]:
         """(row, text up to the end of a thing's name, its class) of every thing that the text names."""
         for code in {one["emoji"] for one in image.get("objects") or [image]}:
-            for name in self.names[code]:
-                if found := re.search(rf"\b{re.escape(name)}\b", text):
-                    yield row, text[: found.end()], self.codes[code]
-                    break
+            if begun := self._up_to_name(text, code):
+                yield row, begun, self.codes[code]
+
+    def _up_to_name(self, text: str, code: str) -> str:
+        """The text up to the end of the emoji's name, "" where it is not in it."""
+        found = (re.search(rf"\b{re.escape(name)}\b", text) for name in self.names[code])
+        return next((text[: one.end()] for one in found if one), "")
 
     def _in_a_mood(self, text: str) -> str:
         """Now and then with an adjective that changes nothing, or without its article."""

@@ -1,6 +1,6 @@
 """Train the bundled model's vocabulary and text tower, so that a state says in a straight line what the picture is.
 
-    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 5700]
+    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 1500]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
 it, linear maps must tell what text_tasks.py asks; from the state where a thing's name ends, what it is and how it looks. A tower trained
@@ -10,28 +10,32 @@ maps are thrown away; the tower is frozen and conditions the U-Net.
 """
 
 import argparse
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from caption_batches import CaptionBatches
 from resume_point import ResumePoint, add_options, go_on, keep
+from text_states import states_of
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
 from torch.nn import functional as F
 from vocabulary import LENGTH, save_vocabulary, train_vocabulary
 
 from ldmcli.models.saving import save_component
-from ldmcli.models.tokenizer import END, ClipTokenizer, load_tokenizer
+from ldmcli.models.tokenizer import END, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.configs import CLIPTextConfig
+from ldmcli.training.muon import Muon
 
-WEIGHTS = {"look": 4.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 4.0}
-"""Of the readers' losses; the others weigh 0.5."""
-PEAK = 2e-3
+WEIGHTS = {"look": 8.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0, "same": 2.0}
+"""Of the readers' losses, and of the squared distance between the states of a word and of the thing that it is nearest to; the others
+weigh 0.5."""
+PEAK = 5e-3
 """Learning rate after the warm-up."""
-SAME_WEIGHT = 2.0
-"""Of the squared distance between the states of a word and of the thing that it is nearest to."""
+Encoding = Callable[[str], Tokens]
 
 
 def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
@@ -45,27 +49,23 @@ def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
     return text
 
 
-def step_loss(
-    text: CLIPText, readers: Readers, tokenizer: ClipTokenizer, drawn: CaptionBatches, size: int, pairs: int
-) -> dict[str, Tensor]:
+def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: CaptionBatches, size: int, pairs: int) -> dict[str, Tensor]:
     batch = drawn.batch(size, pairs)
-    encoded = [tokenizer.encode(one) for one in batch.texts]
-    length = min(max(e.length for e in encoded) + 2, LENGTH)  # two pads at least
-    ids = torch.stack([e.ids[:length] for e in encoded])
+    said = [encoded(one) for one in batch.texts]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        states = text(ids)
-    at_end = states[torch.arange(len(ids)), torch.tensor([min(e.length, length) - 1 for e in encoded])].float()
-    at_pad = states[:, -1].float()
+        states, last = states_of(text, said, drawn.rng)
+    every = torch.arange(len(said))
+    at_end, at_pad = states[every, torch.tensor([one.length - 1 for one in said])], states[every, last]
     losses: dict[str, Tensor] = {}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():
             losses[name] = losses.get(name, 0) + value / 2
         losses["same"] = losses.get("same", 0) + F.mse_loss(where[size : size + pairs], where[size + pairs :].detach()) / 2
     rows = torch.tensor([row for row, _, _ in batch.names])
-    ends = torch.tensor([min(tokenizer.encode(text).length, length) - 2 for _, text, _ in batch.names])
+    ends = torch.tensor([encoded(text).length - 2 for _, text, _ in batch.names])
     things = torch.tensor([thing for _, _, thing in batch.names])
-    losses |= readers.named(states[rows, ends].float(), things, batch.name_looks)
-    total = sum(WEIGHTS.get(name, 0.5) * value for name, value in losses.items() if name != "same") + SAME_WEIGHT * losses["same"]
+    losses |= readers.named(states[rows, ends], things, batch.name_looks)
+    total = sum(WEIGHTS.get(name, 0.5) * value for name, value in losses.items())
     return {"loss": total, **losses, "dimensions": participation_ratio(at_end.detach()[:size])}
 
 
@@ -89,28 +89,30 @@ def main() -> None:
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--packages", type=Path, required=True, help="node_modules, as build_dataset.py fetched it")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    add_options(parser, steps=5700)
+    add_options(parser, steps=1500)
     parser.add_argument("--merges", type=int, default=4000)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=224, help="captions of the data set per step")
+    parser.add_argument("--batch-size", type=int, default=448, help="captions of the data set per step")
     parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
     args = parser.parse_args()
 
     point = ResumePoint(args.output, args.max_minutes)
     drawn = CaptionBatches(args.data, args.dictionary, args.packages)
     vocab = new_vocabulary(drawn, args.output / "tokenizer", args.merges)
-    tokenizer = load_tokenizer(args.output / "tokenizer", LENGTH)
+    encoded = functools.cache(load_tokenizer(args.output / "tokenizer", LENGTH).encode)
     words = sum(map(len, drawn.dictionary.nouns.values()))
     print(f"{len(vocab)} tokens, {words} words beyond the captions", flush=True)
     torch.manual_seed(0)
     text = new_tower(vocab, args.width, args.layers)
     readers = Readers(args.width, class_counts(drawn.codes))
-    optimizer = torch.optim.AdamW([*text.parameters(), *readers.parameters()], lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    tables = [text.embeddings.token_embedding.weight, text.embeddings.position_embedding.weight, *readers.parameters()]
+    every = [*text.parameters(), *readers.parameters()]
+    optimizer = Muon(every, tables, lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
     learning = {"text": text, "readers": readers, "optimizer": optimizer}
     for step in range(go_on(point, learning, drawn.rng), args.steps):
         optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / 100, 1) * (1 - step / args.steps)
-        losses = step_loss(text, readers, tokenizer, drawn, args.batch_size, args.pairs)
+        losses = step_loss(text, readers, encoded, drawn, args.batch_size, args.pairs)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()

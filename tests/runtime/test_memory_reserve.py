@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from running import DEADLINE
@@ -42,8 +43,38 @@ def test_a_loop_finds_again_what_it_freed():
     assert kept < 200 < left_alone
 
 
-def test_what_the_user_says_stands(monkeypatch):
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+HUGE_PROGRAM = """
+import re
+from pathlib import Path
+import torch
+from ldmcli.runtime.memory import TRAINING_RESERVE, keep_freed_memory
+
+def huge():
+    return 1024 * int(re.search(r"AnonHugePages: *(\\d+)", Path("/proc/self/smaps_rollup").read_text())[1])
+
+before = huge()
+keep_freed_memory(TRAINING_RESERVE)
+asked = huge()
+made = [torch.ones(2**20) for _ in range(64)]  # 4 MiB each
+print(asked - before, huge() - before)
+"""
+"""Bytes in huge pages that the asking alone brought, and that 256 MiB of tensors did."""
+
+THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not THP.is_file() or "[never]" in THP.read_text(), reason="needs a Linux that gives huge pages")
+def test_tensors_of_a_training_step_lie_in_huge_pages():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", HUGE_PROGRAM], capture_output=True, text=True, env=environment, timeout=DEADLINE)
+    asked, made = map(int, done.stdout.split())
+    assert asked <= 4 * 2**20, "nothing is touched before it is used"
+    assert made > 200 * 2**20
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
+def test_what_the_user_says_stands(monkeypatch, name):
+    monkeypatch.setenv(name, "131072")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("the C library was told"))
     keep_freed_memory()

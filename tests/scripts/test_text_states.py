@@ -1,0 +1,53 @@
+"""Texts of unlike length, encoded a group of like length at a time."""
+
+import random
+import sys
+from pathlib import Path
+
+import torch
+from torch.testing import assert_close
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
+
+import text_states  # noqa: E402
+from train_text_tower import new_tower  # noqa: E402
+from vocabulary import LENGTH  # noqa: E402
+
+from ldmcli.models.tokenizer import END, Tokens  # noqa: E402
+
+
+def tokens(length: int) -> Tokens:
+    ids = [90, *range(1, length - 1), 91, *[92] * (LENGTH - length)]
+    return Tokens(torch.tensor(ids), length, "", 0)
+
+
+SAID = [tokens(length) for length in (9, 3, LENGTH, 3, 20, 5, 4, 12, 3, LENGTH - 1)]
+
+
+def test_states_are_those_of_each_text_alone():
+    torch.manual_seed(0)
+    text = new_tower({END: 91, **{str(i): i for i in range(92)}}, 64, 1).eval()
+    states, last = text_states.states_of(text, SAID, random.Random(0))
+    alone = text(torch.stack([one.ids for one in SAID]))
+    for row, end in enumerate(last.tolist()):
+        assert_close(states[row, : end + 1], alone[row, : end + 1], atol=1e-5, rtol=1e-5)
+        assert not states[row, end + 1 :].any()
+
+
+def test_the_last_state_is_a_pads_where_there_is_room():
+    text = new_tower({END: 91, **{str(i): i for i in range(92)}}, 64, 1).eval()
+    found = set()
+    for seed in range(30):
+        last = text_states.states_of(text, SAID, random.Random(seed))[1].tolist()
+        assert all(one.length - 1 <= end < LENGTH for one, end in zip(SAID, last, strict=True))
+        assert last[2] == LENGTH - 1
+        found.add(last[1])
+    assert len(found) > 3, "pads at many places are looked at"
+
+
+def test_every_text_is_in_one_group_with_texts_of_like_length():
+    groups = text_states.groups_of(SAID)
+    assert sorted(row for group in groups for row in group) == list(range(len(SAID)))
+    for shorter, longer in zip(groups, groups[1:], strict=False):
+        assert max(SAID[row].length for row in shorter) <= min(SAID[row].length for row in longer)
+    assert text_states.groups_of([tokens(5)]) == [[0]]

@@ -128,9 +128,9 @@ STAGES = (
     ),
     Stage("text tower", (20, 5), _tower, "tower/text_encoder", rate=75),
     Stage("words", (6, 2), _words, "words/text_encoder", rate=110),
-    Stage("U-Net", (60, 20), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
+    Stage("U-Net", (45, 20), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
     *(
-        Stage(f"U-Net, round {number}", (90, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
+        Stage(f"U-Net, round {number}", (93, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
         for number in range(2, ROUNDS + 1)
     ),
     Stage("scorer", (9, 3.5), _scorer, "scorer/model.safetensors", rate=150),

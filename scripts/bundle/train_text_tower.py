@@ -117,7 +117,7 @@ def main() -> None:
         losses["loss"].backward()
         optimizer.step()
         if step % 50 == 0:
-            print(f"step {step} " + " ".join(f"{name} {float(value):.3f}" for name, value in losses.items()), flush=True)
+            print(f"step {step} " + " ".join(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
         if point.is_due():
             keep(point, step + 1, learning, drawn.rng)
     save_component(args.output, "text_encoder", text.config, text.state_dict())

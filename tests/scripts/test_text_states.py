@@ -1,14 +1,16 @@
-"""Texts of unlike length, encoded a group of like length at a time."""
+"""Texts of unlike length, encoded a group of like length at a time; what their states tell."""
 
 import random
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch.testing import assert_close
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
+import evaluate_tower  # noqa: E402
 import text_states  # noqa: E402
 from train_text_tower import new_tower  # noqa: E402
 from vocabulary import LENGTH  # noqa: E402
@@ -51,3 +53,18 @@ def test_every_text_is_in_one_group_with_texts_of_like_length():
     for shorter, longer in zip(groups, groups[1:], strict=False):
         assert max(SAID[row].length for row in shorter) <= min(SAID[row].length for row in longer)
     assert text_states.groups_of([tokens(5)]) == [[0]]
+
+
+def test_a_straight_line_leaves_what_is_no_straight_line():
+    states = torch.randn(600, 4, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(600, 3, generator=torch.Generator().manual_seed(1))
+    seen = states @ torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    assert evaluate_tower.left_by_line(states, seen) < 0.001
+    assert 0.25 < evaluate_tower.left_by_line(states, seen + noise) < 0.42  # variances 2 and 1
+    assert evaluate_tower.left_by_line(states, noise) > 0.95
+
+
+def test_what_no_text_can_tell():
+    values = torch.tensor([[1.0], [3.0], [10.0], [12.0]])
+    said = [["a cat", "a cat"], ["a cat"], ["a dog"], ["a dog", "a red dog"]]
+    assert evaluate_tower.left_by_captions(said, ["a cat", "a cat", "a dog", "a red dog"], values) == pytest.approx(3 / 85)

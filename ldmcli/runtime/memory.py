@@ -53,9 +53,9 @@ def total_bytes() -> int:
     return psutil.virtual_memory().total
 
 
-def keep_freed_memory(reserve: int = RESERVE) -> None:
-    """Let the C library keep up to `reserve` bytes of what is freed, for the loop to take again, in huge pages where the system gives
-    them. Unless the user's environment says otherwise.
+def keep_freed_memory(reserve: int = RESERVE, *, huge_pages: bool = False) -> None:
+    """Let the C library keep up to `reserve` bytes of what is freed, for the loop to take again, unless the user's environment says
+    otherwise. huge_pages: in those, where the system gives them; they cost memory, and a loop of seconds gains nothing.
 
     It gives the end of its heap back by itself, once that is twice the largest block: a U-Net call on eight small pictures then fetched
     6,400 pages anew, an eighth of its time. `give_back` still returns everything.
@@ -66,7 +66,8 @@ def keep_freed_memory(reserve: int = RESERVE) -> None:
             library = ctypes.CDLL(None)
             library.mallopt(M_TRIM_THRESHOLD, reserve)
             library.mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)  # stating one of them fixes both
-            _ask_for_huge_pages(library, reserve - LARGEST_IN_HEAP)  # less than is given back at once
+            if huge_pages:
+                _ask_for_huge_pages(library, reserve - LARGEST_IN_HEAP)  # less than is given back at once
 
 
 def _ask_for_huge_pages(library: ctypes.CDLL, size: int) -> None:

@@ -24,7 +24,7 @@ class ResumePoint:
     def __init__(self, folder: Path, minutes: float) -> None:
         self.path, self.minutes = folder / "resume.pt", minutes
         self.started = self.kept = time.monotonic()
-        keep_freed_memory(TRAINING_RESERVE)
+        keep_freed_memory(TRAINING_RESERVE, huge_pages=True)
 
     def load(self) -> dict[str, Any] | None:
         """What was kept, if anything."""

@@ -53,7 +53,7 @@ def huge():
     return 1024 * int(re.search(r"AnonHugePages: *(\\d+)", Path("/proc/self/smaps_rollup").read_text())[1])
 
 before = huge()
-keep_freed_memory(TRAINING_RESERVE)
+keep_freed_memory(TRAINING_RESERVE, huge_pages=True)
 asked = huge()
 made = [torch.ones(2**20) for _ in range(64)]  # 4 MiB each
 print(asked - before, huge() - before)

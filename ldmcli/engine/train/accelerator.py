@@ -54,7 +54,7 @@ def open_run(config: TrainConfig, data: CaptionedImages) -> Generator[Event, Non
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     if accelerator.device.type == "cpu":
-        keep_freed_memory(TRAINING_RESERVE)
+        keep_freed_memory(TRAINING_RESERVE, huge_pages=True)
     if accelerator.mixed_precision == "fp16" and sharding_of(config):
         raise UsageError("FSDP does not go with fp16, the half precision of this GPU.", hint="Use --mixed-precision no.")
     yield Note(f"{note.text}{sharding_note(config)}")

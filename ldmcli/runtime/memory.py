@@ -23,6 +23,9 @@ RESERVE, TRAINING_RESERVE, LARGEST_IN_HEAP = 256 * 2**20, 2047 * 2**20, 32 * 2**
 MAPPED_AT_MOST = 65_536
 """Blocks outside the heap, the C library's default."""
 
+SAID_BY_USERS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_")
+"""Variables of what mallopt would overrule; GLIBC_TUNABLES may say the same."""
+
 
 def memory(device: torch.device) -> Memory:
     """Bytes in use now and at the peak. VRAM is what torch's allocator holds, None without a GPU."""
@@ -53,25 +56,26 @@ def total_bytes() -> int:
     return psutil.virtual_memory().total
 
 
-def keep_freed_memory(reserve: int = RESERVE, *, huge_pages: bool = False) -> None:
-    """Let the C library keep up to `reserve` bytes of what is freed, for the loop to take again, unless the user's environment says
-    otherwise. huge_pages: in those, where the system gives them; they cost memory, and a loop of seconds gains nothing.
+def keep_freed_memory(*, for_training: bool = False) -> None:
+    """Let the C library keep up to RESERVE of what is freed, for the loop to take again, unless the user's environment says otherwise.
+
+    for_training: up to TRAINING_RESERVE, in huge pages where the system gives them. Those are taken whole, so a short process goes without.
 
     It gives the end of its heap back by itself, once that is twice the largest block: a U-Net call on eight small pictures then fetched
     6,400 pages anew, an eighth of its time. `give_back` still returns everything.
     """
-    ours = not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    if sys.platform == "linux" and ours:
+    said = any(name in os.environ for name in SAID_BY_USERS) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    if sys.platform == "linux" and not said:
         with suppress(OSError, AttributeError):  # musl has no mallopt
             library = ctypes.CDLL(None)
-            library.mallopt(M_TRIM_THRESHOLD, reserve)
+            library.mallopt(M_TRIM_THRESHOLD, TRAINING_RESERVE if for_training else RESERVE)
             library.mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)  # stating one of them fixes both
-            if huge_pages:
-                _ask_for_huge_pages(library, reserve - LARGEST_IN_HEAP)  # less than is given back at once
+            if for_training:
+                _ask_for_huge_pages(library, TRAINING_RESERVE - LARGEST_IN_HEAP)  # less than is given back at once
 
 
 def _ask_for_huge_pages(library: ctypes.CDLL, size: int) -> None:
-    """For the next `size` bytes that the heap grows by: 2 MiB each instead of 4 KiB, of which a training step walks through a million.
+    """For the next `size` bytes that the heap grows by: 2 MiB each instead of 4 KiB.
 
     Linux gives them to who asks (transparent_hugepage/enabled: madvise), and the heap cannot be asked to ask (glibc.malloc.hugetlb is read
     before a program begins). So it is made to grow once, by a block that nobody touches, and keeps those addresses.

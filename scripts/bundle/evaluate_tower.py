@@ -1,8 +1,8 @@
 """How much of a picture a text state tells in a straight line: python scripts/bundle/evaluate_tower.py --data DIR TOWER [TOWER ...]
 
-Of every picture of one emoji alone, one of its captions. A linear map (ridge regression) from the state at the last pad, which a U-Net's
-keys and values begin with, to the picture at 16 x 16; printed is the share of the variance that it leaves. What no text can tell comes
-first: the share that is left by the mean of all pictures with that caption.
+Of every picture of one emoji alone, one of its captions. A linear map (ridge regression) goes from the state at the last pad, of which a
+U-Net's keys and values are linear maps too, to the picture at 16 x 16; printed is the share of the variance that it leaves. What no text
+can tell comes first: the share that is left by the mean of all pictures with that caption. Both are of the pictures they were fitted to.
 """
 
 import argparse

@@ -10,8 +10,6 @@ from typing import Any, Protocol
 
 import torch
 
-from ldmcli.runtime.memory import TRAINING_RESERVE, keep_freed_memory
-
 UNFINISHED = 75
 """Exit code of a script that has kept its state and is to be called again (EX_TEMPFAIL of sysexits.h)."""
 EVERY = 300
@@ -19,12 +17,11 @@ EVERY = 300
 
 
 class ResumePoint:
-    """One file of a run folder, of a process that trains. minutes: of this call, after which the state is kept and the script ends."""
+    """One file of a run folder. minutes: of this call, after which the state is kept and the script ends."""
 
     def __init__(self, folder: Path, minutes: float) -> None:
         self.path, self.minutes = folder / "resume.pt", minutes
         self.started = self.kept = time.monotonic()
-        keep_freed_memory(TRAINING_RESERVE, huge_pages=True)
 
     def load(self) -> dict[str, Any] | None:
         """What was kept, if anything."""

@@ -31,6 +31,7 @@ from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.saving import save_component
 from ldmcli.models.tokenizer import Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
+from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
 PEAK = 3e-3
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=480, help="words of the dictionary per step")
     args = parser.parse_args()
 
+    keep_freed_memory(for_training=True)
     point = ResumePoint(args.output, args.max_minutes)
     drawn = CaptionBatches(args.data, args.dictionary, args.packages)
     teacher, text = Teacher(args.text, drawn.dictionary.phrases), load_text_encoder(args.text).train().requires_grad_(True)

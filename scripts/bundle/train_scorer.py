@@ -33,6 +33,7 @@ from ldmcli.data.layouts import load_captioned
 from ldmcli.models.saving import write_json
 from ldmcli.models.source import BUNDLED
 from ldmcli.models.tokenizer import ClipTokenizer, load_tokenizer
+from ldmcli.runtime.memory import keep_freed_memory
 
 LENGTH = 32
 PATCH, WIDTH = 8, 128
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=192)
     args = parser.parse_args()
 
+    keep_freed_memory(for_training=True)
     point = ResumePoint(args.output.with_name(f"{args.output.name}-training"), args.max_minutes)
     pictures, vocabulary = Pictures(args.data, args.cache, args.model), args.model / "tokenizer"
     tokenizer = load_tokenizer(vocabulary, LENGTH)

@@ -28,6 +28,7 @@ from ldmcli.models.saving import save_component
 from ldmcli.models.tokenizer import END, Tokens, load_tokenizer
 from ldmcli.networks.clip_text import CLIPText
 from ldmcli.networks.configs import CLIPTextConfig
+from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
 WEIGHTS = {"look": 8.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0, "same": 2.0}
@@ -36,6 +37,7 @@ weigh 0.5."""
 PEAK = 5e-3
 """Learning rate after the warm-up."""
 Encoding = Callable[[str], Tokens]
+"""A tokenizer that keeps what it has cut once."""
 
 
 def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
     args = parser.parse_args()
 
+    keep_freed_memory(for_training=True)
     point = ResumePoint(args.output, args.max_minutes)
     drawn = CaptionBatches(args.data, args.dictionary, args.packages)
     vocab = new_vocabulary(drawn, args.output / "tokenizer", args.merges)

@@ -13,7 +13,7 @@ from ldmcli.errors import UsageError
 from ldmcli.records.events import Event
 from ldmcli.records.notes import Note
 from ldmcli.runtime.device import half_on_cpu, select_device
-from ldmcli.runtime.memory import TRAINING_RESERVE, keep_freed_memory
+from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.runtime.sharding import without_accelerates_own
 
 LAUNCHERS_PARTS, LAUNCHERS_PRECISION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "ACCELERATE_MIXED_PRECISION"
@@ -54,7 +54,7 @@ def open_run(config: TrainConfig, data: CaptionedImages) -> Generator[Event, Non
     yield from (Note(text, warning=True) for text in data.problems)
     accelerator, note = make_accelerator(config)
     if accelerator.device.type == "cpu":
-        keep_freed_memory(TRAINING_RESERVE, huge_pages=True)
+        keep_freed_memory(for_training=True)
     if accelerator.mixed_precision == "fp16" and sharding_of(config):
         raise UsageError("FSDP does not go with fp16, the half precision of this GPU.", hint="Use --mixed-precision no.")
     yield Note(f"{note.text}{sharding_note(config)}")

@@ -16,7 +16,7 @@ from furniture import painted, woods
 from scene_words import Speaker, Thing, with_captions
 from scenes import SIDE, Placed, Scene, fills_its_square, takes_colour
 from sources import SETS, Emoji, PictureSet, find_picture
-from variations import may_be_mirrored
+from variations import is_mirrored
 
 KINDS = {
     "background": 8000,
@@ -184,7 +184,7 @@ class Planner:
         """centre: in shares of the side."""
         path = thing.paths[self.turn]
         assert path is not None
-        mirrored = side > words.HALF and may_be_mirrored(thing.emoji) and self.rng.random() < 0.5
+        mirrored = side > words.HALF and is_mirrored(thing.emoji, self.turn)
         return Placed(emoji=thing.emoji, path=path, x=centre[0] * SIDE, y=centre[1] * SIDE, side=side, colour=colour, mirrored=mirrored)
 
     def _colour_for(self, *things: Thing, unlike: Sequence[str | None] = ()) -> str:

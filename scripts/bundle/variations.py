@@ -41,8 +41,9 @@ nazar amulet|military medal|ok hand|love-you gesture|cigarette|superhero|supervi
 """Letters, digits or a side that matters, in other subcategories."""
 
 COLOUR_WORDS = frozenset([*HUES, *BACKGROUNDS, "brown", "golden", "grey", "colourful", "rainbow"])
-TURN, SMALLEST, AWAY = 12, 0.8, 3
-"""Degrees either way, share of the side, pixels either way."""
+TURN, SMALLEST, AWAY = 8, 0.88, 2
+"""Degrees either way, share of the side, pixels either way. Little: what a caption leaves open is blurred until it is learned, and the
+looks of a thing differ enough by its sets."""
 HUES_EACH = 2
 """Colours that a drawing of a thing that comes in colours is shown in beside its own, unsaid."""
 
@@ -72,6 +73,15 @@ def may_be_mirrored(emoji: Emoji) -> bool:
     return emoji.category not in ONE_WAY_CATEGORIES and emoji.subcategory not in ONE_WAY_SUBCATEGORIES
 
 
+def is_mirrored(emoji: Emoji, number: int) -> bool:
+    """Whether the set of this number (its place in sources.SETS) shows it in a mirror, wherever it shows it large.
+
+    What may be mirrored looks one way in one set and the other way in the next: a thing is seen from both sides, each drawing from one.
+    With both sides of every drawing the model drew things that were half of each, symmetrical.
+    """
+    return may_be_mirrored(emoji) and random.Random(f"side {emoji.code}").randrange(2) != number % 2
+
+
 def may_be_turned(emoji: Emoji) -> bool:
     """Whether it is still that when it leans a little: not what points up or down, nor a sign or a building."""
     words = set(emoji.name.split())
@@ -92,22 +102,17 @@ def free_hues(emoji: Emoji, noun: str) -> list[str]:
     return [colour for colour in HUES if not kept_back("colour", noun, colour)]
 
 
-def variations(emoji: Emoji, drawn_in: str, noun: str) -> list[Variation]:
-    """Of one drawing, itself first; the same name gives the same. drawn_in: the folder of its set."""
+def variations(emoji: Emoji, drawn_in: str, noun: str, number: int) -> list[Variation]:
+    """Of one drawing, itself first; the same name gives the same. drawn_in: the folder of its set; number: of that set."""
+    mirrored = is_mirrored(emoji, number)
     rng = random.Random(f"vary {emoji.code} {drawn_in}")
-    both_ways = may_be_mirrored(emoji)
-    found = [Variation()]
-    if both_ways:
-        found.append(Variation(mirrored=True))
-    found.append(
-        Variation(
-            mirrored=both_ways and rng.random() < 0.5,
-            turn=rng.uniform(-TURN, TURN) if may_be_turned(emoji) else 0.0,
-            scale=rng.uniform(SMALLEST, 0.95),
-            right=rng.randint(-AWAY, AWAY),
-            down=rng.randint(-AWAY, AWAY),
-        )
+    moved = Variation(
+        mirrored=mirrored,
+        turn=rng.uniform(-TURN, TURN) if may_be_turned(emoji) else 0.0,
+        scale=rng.uniform(SMALLEST, 0.95),
+        right=rng.randint(-AWAY, AWAY),
+        down=rng.randint(-AWAY, AWAY),
     )
     hues = free_hues(emoji, noun)
-    found += [Variation(mirrored=both_ways and rng.random() < 0.5, colour=hue) for hue in rng.sample(hues, min(HUES_EACH, len(hues)))]
-    return found
+    painted = [Variation(mirrored=mirrored, colour=hue) for hue in rng.sample(hues, min(HUES_EACH, len(hues)))]
+    return [Variation(mirrored=mirrored), moved, *painted]

@@ -74,9 +74,12 @@ def emoji_of(name: str, category: str = "Objects", subcategory: str = "tool") ->
 )
 def test_only_what_is_the_same_in_a_mirror_is_mirrored(emoji, mirrored):
     assert variations.may_be_mirrored(emoji) is mirrored
-    varied = variations.variations(emoji, "set", emoji.name)
-    assert any(one.mirrored for one in varied) is mirrored and varied[0] == variations.Variation()
-    assert varied == variations.variations(emoji, "set", emoji.name)
+    sets = [variations.variations(emoji, "set", emoji.name, number) for number in range(4)]
+    ways = [{one.mirrored for one in varied} for varied in sets]
+    assert all(varied[0] == variations.Variation(mirrored=varied[0].mirrored) for varied in sets)
+    assert ways == ([ways[0], ways[1]] * 2) and all(len(way) == 1 for way in ways), "each set shows it from one side"
+    assert (ways[0] != ways[1]) is mirrored, "and the next from the other"
+    assert sets[0] == variations.variations(emoji, "set", emoji.name, 0)
 
 
 def test_a_thing_in_another_colour_is_not_called_by_its_own_nor_one_that_is_named_painted():

@@ -12,7 +12,7 @@ import captions
 import torch
 from composition import plural
 from dictionary import kept_emoji, nouns_and_phrases
-from text_tasks import Dictionary, by_noun, facts_of, looks_of
+from text_tasks import Dictionary, by_noun, facts_of, looks_of, small_pictures
 from torch import Tensor
 
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
@@ -20,11 +20,16 @@ MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Captions and what must be told of them. names: see CaptionBatches._names_in; name_looks: (len(names), LOOK_SIZE)."""
+    """Captions and what must be told of them.
+
+    small: pictures of the data set's, (size, LOOK_SIDE, LOOK_SIDE, 3) uint8; names: see CaptionBatches._names_in; name_looks:
+    (len(names), LOOK_SIZE).
+    """
 
     texts: list[str]
     facts: dict[str, Tensor]
     looks: Tensor
+    small: Tensor
     names: list[tuple[int, str, int]]
     name_looks: Tensor
 
@@ -42,7 +47,8 @@ class CaptionBatches:
         self.codes = {code: number for number, code in enumerate(dict.fromkeys(image["emoji"] for image in singles))}
         facts = [facts_of(image, self.codes) for image in self.images]
         self.facts = {name: torch.tensor([row[name] for row in facts]) for name in facts[0]}
-        self.looks = looks_of(data / "train2017", [image["file_name"] for image in self.images])
+        self.small = small_pictures(data / "train2017", [image["file_name"] for image in self.images])
+        self.looks = looks_of(self.small)
         kept = list(kept_emoji(packages))
         phrases, everyday = nouns_and_phrases(packages), captions.everyday_words(kept)
         said = {e.code: [captions.without_article(phrase) for phrase in captions.phrases_of(e, everyday)] for e in kept}
@@ -81,7 +87,7 @@ class CaptionBatches:
         looks = torch.cat([self.looks[rows], self.looks.new_zeros(2 * pairs, self.looks.shape[1])])
         names = [named for row, text in enumerate(texts) for named in self._names_in(row, text, self.images[rows[row]])]
         texts += [word for word, _, _ in drawn] + [known for _, known, _ in drawn]
-        return Batch(texts, facts, looks, names, self.looks[self.alone[[thing for _, _, thing in names]]])
+        return Batch(texts, facts, looks, self.small[rows], names, self.looks[self.alone[[thing for _, _, thing in names]]])
 
     def _names_in(self, row: int, text: str, image: dict) -> Iterator[tuple[int, str, int]]:
         """(row, text up to the end of a thing's name, its class) of every thing that the text names."""

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 import torch
-from text_tasks import looks_of
+from text_tasks import looks_of, small_pictures
 from torch import Tensor
 from vocabulary import LENGTH
 
@@ -68,7 +68,7 @@ def main() -> None:
     singles = captioned_singles(args.data)
     rng = random.Random(0)
     chosen = [rng.choice(captions) for captions in singles.values()]
-    looks = looks_of(args.data / "train2017", list(singles))
+    looks = looks_of(small_pictures(args.data / "train2017", list(singles)))
     print(json.dumps({"tower": None, "pictures": len(chosen), "left": round(left_by_captions([*singles.values()], chosen, looks), 4)}))
     texts = [*dict.fromkeys(chosen)]
     row = {text: number for number, text in enumerate(texts)}

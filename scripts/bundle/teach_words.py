@@ -35,8 +35,8 @@ from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
 PEAK = 3e-3
-BARE, SHORT = 0.8, 0.8
-"""Of the steps, those of words without a frame; of the others, those that are cut behind the second pad: all pads are to say the same."""
+BARE, SHORT = 0.8, 0.5
+"""Of the steps, those of words without a frame; those that are cut behind the second pad: the others keep and teach the sketch too."""
 KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT = 6.0, 3.0, 0.3
 """Of the data set's captions, of equal states, of the nearest thing."""
 
@@ -67,7 +67,7 @@ def ids_of(texts: list[Tokens], others: list[Tokens], is_short: bool) -> Tensor:
 def step_losses(text: CLIPText, teacher: Teacher, drawn: CaptionBatches, captions: int, words: int) -> dict[str, Tensor]:
     """Of so many captions of the data set and so many words, drawn here."""
     is_bare = drawn.rng.random() < BARE
-    is_short = is_bare or drawn.rng.random() < SHORT
+    is_short = drawn.rng.random() < SHORT
     kept = teacher.encoded(drawn.some(captions))
     pairs = [drawn.dictionary.pair(drawn.rng, is_bare) for _ in range(words)]
     strange, known = (teacher.encoded([pair[i] for pair in pairs]) for i in (0, 1))

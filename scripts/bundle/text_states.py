@@ -12,8 +12,11 @@ from ldmcli.models.tokenizer import Tokens
 from ldmcli.networks.clip_text import CLIPText
 
 GROUPS = 3
-SHORT = 0.8
-"""Of the groups, those that are cut behind the second pad of the longest; the others end anywhere: all pads are to say the same."""
+SKETCH_CELLS = 16
+FIRST_OF_SKETCH = LENGTH - SKETCH_CELLS
+"""The last pads tell a sketch of the picture, a cell each (sketch.py); few captions reach that far."""
+SHORT = 0.5
+"""Of the groups, those that are cut behind the second pad of the longest; the others have all pads."""
 
 
 def states_of(text: CLIPText, said: list[Tokens], rng: random.Random) -> tuple[Tensor, Tensor]:
@@ -23,13 +26,20 @@ def states_of(text: CLIPText, said: list[Tokens], rng: random.Random) -> tuple[T
     found = []
     for group in groups_of(said):
         longest = max(said[row].length for row in group)
-        length = min(longest + 2 if rng.random() < SHORT else rng.randint(longest, LENGTH), LENGTH)
+        length = min(longest + 2, LENGTH) if rng.random() < SHORT else LENGTH
         states = text(torch.stack([said[row].ids[:length] for row in group])).float()
         found.append(F.pad(states, (0, 0, 0, LENGTH - length)))
         rows += group
         last += [length - 1] * len(group)
     back = torch.tensor(rows).argsort()
     return torch.cat(found)[back], torch.tensor(last)[back]
+
+
+def some_pads(lengths: Tensor, last: Tensor, rng: random.Random) -> Tensor:
+    """(B,) the place of a pad that was computed, before the sketch; of a text that reaches into it, of the next pad or its last token."""
+    ends = last.clamp(max=FIRST_OF_SKETCH - 1).maximum(lengths).minimum(last)
+    begins = lengths.minimum(ends)
+    return torch.tensor([rng.randint(first, end) for first, end in zip(begins.tolist(), ends.tolist(), strict=True)])
 
 
 def groups_of(said: list[Tokens]) -> list[list[int]]:

@@ -11,7 +11,9 @@ import torch
 from captions import with_article, without_article
 from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS, plural
 from PIL import Image
+from sketch import SketchReader
 from sources import STYLES
+from text_states import SKETCH_CELLS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,14 +68,19 @@ def class_counts(codes: dict[str, int]) -> dict[str, int]:
     return counts
 
 
-def looks_of(folder: Path, names: Sequence[str]) -> Tensor:
-    """(N, LOOK_SIZE): principal components of the pictures at LOOK_SIDE, those of little variance raised, of unit variance in all."""
+def small_pictures(folder: Path, names: Sequence[str]) -> Tensor:
+    """(N, LOOK_SIDE, LOOK_SIDE, 3) uint8."""
     small = {}
     for name in dict.fromkeys(names):
         with Image.open(folder / name) as picture:
             resized = picture.convert("RGB").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
         small[name] = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
-    values = torch.stack([small[name] for name in names]).float() / 127.5 - 1
+    return torch.stack([small[name] for name in names]).unflatten(1, (LOOK_SIDE, LOOK_SIDE, 3))
+
+
+def looks_of(small: Tensor) -> Tensor:
+    """(N, LOOK_SIZE): principal components of small pictures, those of little variance raised, of unit variance in all."""
+    values = small.flatten(1).float() / 127.5 - 1
     values = values - values.mean(0)
     spread, directions = torch.linalg.eigh(values.T @ values / len(values))
     best = slice(len(spread) - LOOK_SIZE, None)
@@ -89,6 +96,7 @@ class Readers(nn.Module):
         self.names = list(counts)
         self.maps = nn.ModuleList([nn.Linear(width, count) for count in counts.values()])
         self.look = nn.Linear(width, LOOK_SIZE)
+        self.sketch = SketchReader(width, 3 * LOOK_SIDE**2 // SKETCH_CELLS)
         self.thing, self.thing_look = nn.Linear(width, counts["first"]), nn.Linear(width, LOOK_SIZE)
 
     def named(self, states: Tensor, things: Tensor, looks: Tensor) -> dict[str, Tensor]:

@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from caption_batches import CaptionBatches
 from resume_point import ResumePoint, add_options, go_on, keep
-from text_states import states_of
+from sketch import cells_of
+from text_states import some_pads, states_of
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +32,7 @@ from ldmcli.networks.configs import CLIPTextConfig
 from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
-WEIGHTS = {"look": 8.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0, "same": 2.0}
+WEIGHTS = {"look": 8.0, "sketch": 24.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0, "same": 2.0}
 """Of the readers' losses, and of the squared distance between the states of a word and of the thing that it is nearest to; the others
 weigh 0.5."""
 PEAK = 5e-3
@@ -56,9 +57,9 @@ def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: Captio
     said = [encoded(one) for one in batch.texts]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states, last = states_of(text, said, drawn.rng)
-    every = torch.arange(len(said))
-    at_end, at_pad = states[every, torch.tensor([one.length - 1 for one in said])], states[every, last]
-    losses: dict[str, Tensor] = {}
+    every, lengths = torch.arange(len(said)), torch.tensor([one.length for one in said])
+    at_end, at_pad = states[every, lengths - 1], states[every, some_pads(lengths, last, drawn.rng)]
+    losses = {"sketch": readers.sketch.loss(states, last, lengths[:size], batch.facts["style"][:size], cells_of(batch.small))}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():
             losses[name] = losses.get(name, 0) + value / 2

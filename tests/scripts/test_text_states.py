@@ -11,6 +11,7 @@ from torch.testing import assert_close
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
 import evaluate_tower  # noqa: E402
+import sketch  # noqa: E402
 import text_states  # noqa: E402
 from train_text_tower import new_tower  # noqa: E402
 from vocabulary import LENGTH  # noqa: E402
@@ -44,7 +45,32 @@ def test_the_last_state_is_a_pads_where_there_is_room():
         assert all(one.length - 1 <= end < LENGTH for one, end in zip(SAID, last, strict=True))
         assert last[2] == LENGTH - 1
         found.add(last[1])
-    assert len(found) > 3, "pads at many places are looked at"
+    assert len(found) == 2 and max(found) == LENGTH - 1, "all pads, or two"
+
+
+def test_the_pad_that_is_asked_is_one_before_the_sketch_that_was_computed():
+    lengths, last = torch.tensor([3, 3, 20, LENGTH, 16, 15]), torch.tensor([4, LENGTH - 1, 21, LENGTH - 1, LENGTH - 1, 16])
+    found = torch.stack([text_states.some_pads(lengths, last, random.Random(seed)) for seed in range(40)])
+    assert found.amin(0).tolist() == [3, 3, 20, LENGTH - 1, 16, 15]
+    assert found.amax(0).tolist() == [4, text_states.FIRST_OF_SKETCH - 1, 20, LENGTH - 1, 16, 15]
+
+
+def test_cells_are_the_squares_of_a_picture_row_by_row():
+    small = torch.arange(2 * 16 * 16 * 3).reshape(2, 16, 16, 3) % 251
+    cells = sketch.cells_of(small.to(torch.uint8))
+    assert cells.shape == (2, 16, 48)
+    assert_close(cells[1, 6].reshape(4, 4, 3), small[1, 4:8, 8:12] / 127.5 - 1)
+
+
+def test_the_sketch_asks_computed_pads_for_the_pictures_own_style():
+    reader = sketch.SketchReader(8, 2)
+    torch.manual_seed(0)
+    states, cells = torch.randn(3, LENGTH, 8), torch.randn(2, 16, 2)
+    lengths, last, styles = torch.tensor([3, 18]), torch.tensor([LENGTH - 1, LENGTH - 1, 4]), torch.tensor([0, 2])
+    told = reader.map(states).unflatten(-1, (3, 2))
+    errors = torch.cat([(told[0, 16:, 0] - cells[0]).square(), (told[1, 18:, 2] - cells[1, 2:]).square()])
+    assert_close(reader.loss(states, last, lengths, styles, cells), errors.mean())
+    assert reader.loss(states, torch.tensor([4, 4, 4]), lengths[:1], styles[:1], cells[:1]) == 0
 
 
 def test_every_text_is_in_one_group_with_texts_of_like_length():

@@ -90,6 +90,16 @@ def test_a_straight_line_leaves_what_is_no_straight_line():
     assert evaluate_tower.left_by_line(states, noise) > 0.95
 
 
+def test_each_style_has_a_line_of_its_own_in_the_sketch():
+    random_numbers = torch.Generator().manual_seed(0)
+    states, styles = torch.randn(200, 16, 4, generator=random_numbers), torch.arange(200) % 2
+    maps = torch.randn(2, 4, 3, generator=random_numbers)
+    cells = torch.einsum("ncd,ndk->nck", states, maps[styles])
+    assert evaluate_tower.left_by_sketch(states, cells, styles) < 0.02
+    assert evaluate_tower.left_by_sketch(states, cells, styles * 0) > 0.2
+    assert evaluate_tower.left_by_sketch(states, cells.flip(1), styles) > 0.95, "a cell is told by its own pad"
+
+
 def test_what_no_text_can_tell():
     values = torch.tensor([[1.0], [3.0], [10.0], [12.0]])
     said = [["a cat", "a cat"], ["a cat"], ["a dog"], ["a dog", "a red dog"]]

@@ -76,7 +76,7 @@ def test_layout_is_coco_2017(packages, tmp_path):
     singles = [image for image in notes["images"] if image["kind"] == "single"]
     assert counts["concepts"] == 3 and counts["pictures"] == counts["written"] == len({row["file_name"] for row in singles}) + 17
     assert list(dict.fromkeys(image["emoji"] for image in singles)) == ["1F436", "1F347", "2764"]
-    drawn = {(image["emoji"], image["set"]) for image in singles if image["variation"][1:] == " 0.0 1.000 0 0 None"}  # from one side or the other
+    drawn = {(image["emoji"], image["set"]) for image in singles if image["variation"][1:] == " 0.0 1.000 0 0 None"}
     assert len(drawn) == 3 * len(sources.SETS)
     assert set(Counter(row["file_name"] for row in singles).values()) == {1}  # there are fewer scenes
     assert {image["style"] for image in notes["images"]} == set(sources.STYLES)

@@ -42,7 +42,7 @@ def captioned_singles(data: Path) -> dict[str, tuple[list[str], str]]:
 
 
 @torch.no_grad()
-def states_of(folder: Path, texts: list[str]) -> tuple[Tensor, Tensor]:
+def ends_and_sketches(folder: Path, texts: list[str]) -> tuple[Tensor, Tensor]:
     """(N, D) at the end token, (N, SKETCH_CELLS, D) at the last pads."""
     text, tokenizer = load_text_encoder(folder).eval(), load_tokenizer(folder / "tokenizer", LENGTH)
     said = [tokenizer.encode(one) for one in texts]
@@ -99,8 +99,8 @@ def main() -> None:
     row = {text: number for number, text in enumerate(texts)}
     rows, number_of_style = [row[text] for text in chosen], torch.tensor([STYLES.index(style) for style in styles])
     for folder in args.towers:
-        ends, pads = states_of(folder, texts)
-        print_left(folder, len(chosen), left_by_line(ends[rows], values), left_by_sketch(pads[rows], cells, number_of_style))
+        ends, sketches = ends_and_sketches(folder, texts)
+        print_left(folder, len(chosen), left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
 
 
 def print_left(tower: Path | None, pictures: int, state: float, sketch: float) -> None:

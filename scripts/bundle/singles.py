@@ -47,13 +47,13 @@ def plan_pictures(
     sets: Sequence[sources.PictureSet] = sources.SETS,
     varied: bool = True,
 ) -> Iterator[Picture]:
-    """Every emoji in each of the sets that draws it, in Unicode order; varied: in all its variations."""
+    """Every emoji in each of the sets that draws it, in Unicode order; varied: in all its variations, else in the first."""
     for emoji in kept:
         noun, turn = captions.without_article(captions.phrases_of(emoji, everyday)[0]), 0
         for number, drawings in enumerate(sets):
             if (path := sources.find_picture(packages, drawings, emoji)) is None:
                 continue
-            for one in variations(emoji, drawings.folder, noun, number) if varied else [Variation()]:
+            for one in variations(emoji, drawings.folder, noun, number)[: None if varied else 1]:
                 if one.colour and not takes_colour(path):
                     continue
                 yield Picture(emoji=emoji, drawings=drawings, path=path, variation=one, turn=turn)

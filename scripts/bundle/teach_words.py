@@ -9,7 +9,7 @@ squared distances alone are least for a state in between, which is no thing at a
 was trained on the old tower soiled its pictures until it had seen the new ones for a few thousand steps), so words are taught before the
 U-Net is trained.
 
-A word is remembered after some hundred times, so most steps hold words alone, without a frame: they are short. It ends with how many words
+A word is remembered after some hundred times, so most steps hold words alone, without a frame. It ends with how many words
 of synonyms.json, which the dictionary was not made for, are nearest to a right thing.
 """
 

@@ -35,7 +35,7 @@ def states_of(text: CLIPText, said: list[Tokens], rng: random.Random) -> tuple[T
     return torch.cat(found)[back], torch.tensor(last)[back]
 
 
-def some_pads(lengths: Tensor, last: Tensor, rng: random.Random) -> Tensor:
+def pads_to_ask(lengths: Tensor, last: Tensor, rng: random.Random) -> Tensor:
     """(B,) the place of a pad that was computed, before the sketch; of a text that reaches into it, of the next pad or its last token."""
     ends = last.clamp(max=FIRST_OF_SKETCH - 1).maximum(lengths).minimum(last)
     begins = lengths.minimum(ends)

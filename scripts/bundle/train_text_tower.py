@@ -3,7 +3,8 @@
     python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 1500]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
-it, linear maps must tell what text_tasks.py asks; from the state where a thing's name ends, what it is and how it looks. A tower trained
+it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture (sketch.py); from the state where a thing's
+name ends, what it is and how it looks. A tower trained
 against a picture tower by contrast alone finds the pictures too, but its states filled 12 of 192 dimensions (participation ratio), and a
 U-Net learned slowly from them; see the model card. A word of the dictionary must give the states of the thing that it is nearest to. The
 maps are thrown away; the tower is frozen and conditions the U-Net.
@@ -19,7 +20,7 @@ import torch
 from caption_batches import CaptionBatches
 from resume_point import ResumePoint, add_options, go_on, keep
 from sketch import cells_of
-from text_states import some_pads, states_of
+from text_states import pads_to_ask, states_of
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,7 +59,7 @@ def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: Captio
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states, last = states_of(text, said, drawn.rng)
     every, lengths = torch.arange(len(said)), torch.tensor([one.length for one in said])
-    at_end, at_pad = states[every, lengths - 1], states[every, some_pads(lengths, last, drawn.rng)]
+    at_end, at_pad = states[every, lengths - 1], states[every, pads_to_ask(lengths, last, drawn.rng)]
     losses = {"sketch": readers.sketch.loss(states, last, lengths[:size], batch.facts["style"][:size], cells_of(batch.small))}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():

@@ -135,6 +135,8 @@ def test_a_smaller_data_set_has_its_share_of_scenes_and_every_drawing_once(packa
     build_dataset.build(tmp_path / "out", packages, kinds={"background": 20, "pair": 10}, share=0.5)
     images = json.loads((tmp_path / "out/annotations/captions_train2017.json").read_text())["images"]
     assert Counter(image["kind"] for image in images) == {"single": 3 * len(sources.SETS), "background": 10, "pair": 5}
+    sides = {image["set"]: image["variation"][0] for image in images if image.get("name") == "dog face"}
+    assert [*sides.values()] in (["0", "1"] * 3, ["1", "0"] * 3), "as its scenes show it"
 
 
 def test_half_of_a_data_set_shows_one_thing_in_the_sets_that_were_chosen(packages, tmp_path):

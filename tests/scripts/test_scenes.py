@@ -16,7 +16,8 @@ import composition  # noqa: E402
 import scene_plan  # noqa: E402
 import scene_words  # noqa: E402
 import scenes  # noqa: E402
-from sources import SETS, Emoji  # noqa: E402
+from sources import SETS, STYLES, Emoji  # noqa: E402
+from variations import is_mirrored  # noqa: E402
 
 PAINT = {"dog": (160, 100, 50), "car": (220, 30, 40), "kite": (30, 60, 220), "pizza": (240, 200, 60), "drum": (200, 60, 160)}
 
@@ -107,6 +108,14 @@ def test_small_things_are_as_the_first_set_draws_them(things):
         assert len({scene.style for scene in drawn}) == (1 if kind in scene_plan.OF_SMALL_THINGS else len({one.style for one in SETS}))
         small = [one for scene in drawn for one in scene.objects if one.side == composition.HALF]
         assert bool(small) == (kind in scene_plan.OF_SMALL_THINGS) and not any(one.mirrored for one in small)
+
+
+def test_large_things_are_seen_from_the_side_from_which_their_set_shows_them_alone(things):
+    one_of_each_style = SETS[: len(STYLES)]
+    number = {drawings.style: place for place, drawings in enumerate(one_of_each_style)}
+    drawn = planned([dataclasses.replace(thing, paths=thing.paths[: len(STYLES)]) for thing in things], "background", 100)
+    sides = [scene.objects[0].mirrored for scene in drawn]
+    assert sides == [is_mirrored(scene.objects[0].emoji, number[scene.style]) for scene in drawn] and set(sides) == {True, False}
 
 
 def test_a_picture_that_hides_its_rim_stands_smaller(tmp_path):

@@ -50,7 +50,7 @@ def test_the_last_state_is_a_pads_where_there_is_room():
 
 def test_the_pad_that_is_asked_is_one_before_the_sketch_that_was_computed():
     lengths, last = torch.tensor([3, 3, 20, LENGTH, 16, 15]), torch.tensor([4, LENGTH - 1, 21, LENGTH - 1, LENGTH - 1, 16])
-    found = torch.stack([text_states.some_pads(lengths, last, random.Random(seed)) for seed in range(40)])
+    found = torch.stack([text_states.pads_to_ask(lengths, last, random.Random(seed)) for seed in range(40)])
     assert found.amin(0).tolist() == [3, 3, 20, LENGTH - 1, 16, 15]
     assert found.amax(0).tolist() == [4, text_states.FIRST_OF_SKETCH - 1, 20, LENGTH - 1, 16, 15]
 

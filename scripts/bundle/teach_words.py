@@ -35,9 +35,9 @@ from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
 PEAK = 3e-3
-BARE, SHORT = 0.8, 0.5
+BARE, SHORT = 0.8, 0.25
 """Of the steps, those of words without a frame; those that are cut behind the second pad: the others keep and teach the sketch too."""
-KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT = 6.0, 3.0, 0.3
+KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT = 40.0, 3.0, 0.3
 """Of the data set's captions, of equal states, of the nearest thing."""
 
 

@@ -5,16 +5,19 @@ regression), of which a U-Net's keys and values are others:
 - "state": from the end token's state to the whole picture;
 - "sketch": from the last pads, a cell of the picture each, by one map for all cells, another for each style.
 What no text can tell comes first: what is left by the mean of all pictures with that caption, and of those in that style. All are of the
-pictures they were fitted to.
+pictures they were fitted to. "known by sketch": of the prompts of concepts.json in each style, how many have a sketch that is nearest to a
+picture of the right emoji (all of which it was fitted to), the mean of the styles: what a U-Net that read it in lines would draw rightly.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lists import read_concepts
 from sketch import cells_of
 from sources import STYLES
 from text_states import FIRST_OF_SKETCH
@@ -30,15 +33,24 @@ RIDGE = 10.0
 """Added to the diagonal: a state has 192 numbers, there are some ten thousand pictures."""
 
 
-def captioned_singles(data: Path) -> dict[str, tuple[list[str], str]]:
-    """Captions and style of every picture file that shows one emoji alone."""
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A picture file that shows one emoji alone."""
+
+    captions: list[str]
+    style: str
+    emoji: str
+
+
+def captioned_singles(data: Path) -> dict[str, Single]:
+    """All of them, by the names of their files."""
     notes = json.loads((data / "annotations/captions_train2017.json").read_text(encoding="utf-8"))
     images = {image["id"]: image for image in notes["images"] if image["kind"] == "single"}
-    said: dict[str, tuple[list[str], str]] = {image["file_name"]: ([], image["style"]) for image in images.values()}
+    singles = {image["file_name"]: Single([], image["style"], image["emoji"]) for image in images.values()}
     for row in notes["annotations"]:
         if row["image_id"] in images:
-            said[images[row["image_id"]]["file_name"]][0].append(row["caption"])
-    return said
+            singles[images[row["image_id"]]["file_name"]].captions.append(row["caption"])
+    return singles
 
 
 @torch.no_grad()
@@ -50,12 +62,17 @@ def ends_and_sketches(folder: Path, texts: list[str]) -> tuple[Tensor, Tensor]:
     return states[range(len(said)), [one.length - 1 for one in said]], states[:, FIRST_OF_SKETCH:]
 
 
+def line_of(states: Tensor, values: Tensor) -> Callable[[Tensor], Tensor]:
+    """The linear map from states (N, D) to values (N, K), by ridge regression."""
+    mean, spread, centre = states.mean(0), states.std(0) + 1e-3, values.mean(0)
+    known = (states - mean) / spread
+    weights = torch.linalg.solve(known.T @ known + RIDGE * torch.eye(known.shape[1]), known.T @ (values - centre))
+    return lambda others: (others - mean) / spread @ weights + centre
+
+
 def errors_of_line(states: Tensor, values: Tensor) -> Tensor:
-    """Sum of the squares that a linear map from states (N, D) leaves of values (N, K) about their mean."""
-    known = (states - states.mean(0)) / (states.std(0) + 1e-3)
-    centred = values - values.mean(0)
-    weights = torch.linalg.solve(known.T @ known + RIDGE * torch.eye(known.shape[1]), known.T @ centred)
-    return (known @ weights - centred).square().sum()
+    """Sum of the squares that a linear map from states (N, D) leaves of values (N, K)."""
+    return (line_of(states, values)(states) - values).square().sum()
 
 
 def left_by_line(states: Tensor, values: Tensor) -> float:
@@ -68,6 +85,21 @@ def left_by_sketch(states: Tensor, cells: Tensor, styles: Tensor) -> float:
     centred = cells - cells.mean(0)
     left = [errors_of_line(states[styles == one].flatten(0, 1), centred[styles == one].flatten(0, 1)) for one in styles.unique()]
     return float(torch.stack(left).sum() / centred.square().sum())
+
+
+def known_by_sketch(asked: Tensor, states: Tensor, cells: Tensor, styles: Tensor, right: Sequence[Collection[int]]) -> float:
+    """Share of M sketches whose nearest picture, of those in all styles, is right; the mean over the styles that are drawn.
+
+    asked: (M, C, D) states of prompts; states (N, C, D), cells (N, C, K) and styles (N,): those of pictures, which lines are fitted to;
+    right: of each prompt the rows of pictures.
+    """
+    shares = []
+    for style in styles.unique():
+        line = line_of(states[styles == style].flatten(0, 1), cells[styles == style].flatten(0, 1))
+        sketches = line(asked.flatten(0, 1)).view(len(asked), -1)
+        nearest = torch.cdist(sketches, cells.flatten(1)).argmin(dim=1).tolist()
+        shares.append(sum(found in rows for found, rows in zip(nearest, right, strict=True)) / len(right))
+    return sum(shares) / len(shares)
 
 
 def left_by_captions(said: list[list[Hashable]], chosen: list[Hashable], values: Tensor) -> float:
@@ -86,27 +118,30 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
     singles = captioned_singles(args.data)
-    rng = random.Random(0)
-    chosen = [rng.choice(said) for said, _ in singles.values()]
-    styles = [style for _, style in singles.values()]
+    rng, pictures = random.Random(0), [*singles.values()]
+    chosen, styles = [rng.choice(one.captions) for one in pictures], [one.style for one in pictures]
     cells = cells_of(small_pictures(args.data / "train2017", list(singles)))
+    cells = cells - cells.mean(0)
     values = cells.flatten(1)
-    said = [[*captions] for captions, _ in singles.values()]
-    in_style = [[(caption, style) for caption in captions] for captions, style in singles.values()]
+    said = [[*one.captions] for one in pictures]
+    in_style = [[(caption, one.style) for caption in one.captions] for one in pictures]
     floors = left_by_captions(said, chosen, values), left_by_captions(in_style, [*zip(chosen, styles, strict=True)], values)
-    print_left(None, len(chosen), *floors)
-    texts = [*dict.fromkeys(chosen)]
+    print(json.dumps({"tower": None, "pictures": len(chosen), **left(*floors)}), flush=True)
+    texts, concepts = [*dict.fromkeys(chosen)], read_concepts()
     row = {text: number for number, text in enumerate(texts)}
     rows, number_of_style = [row[text] for text in chosen], torch.tensor([STYLES.index(style) for style in styles])
+    right = [{number for number, one in enumerate(pictures) if one.emoji in concept["emoji"]} for concept in concepts]
     for folder in args.towers:
         ends, sketches = ends_and_sketches(folder, texts)
-        print_left(folder, len(chosen), left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
+        _, asked = ends_and_sketches(folder, [concept["prompt"] for concept in concepts])
+        found = left(left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
+        known = known_by_sketch(asked, sketches[rows], cells, number_of_style, right)
+        print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found, "known by sketch": round(known, 4)}), flush=True)
 
 
-def print_left(tower: Path | None, pictures: int, state: float, sketch: float) -> None:
-    """One line of JSON; tower: None for what no text can tell."""
-    row = {"tower": tower and str(tower), "pictures": pictures, "left by state": round(state, 4), "left by sketch": round(sketch, 4)}
-    print(json.dumps(row), flush=True)
+def left(state: float, sketch: float) -> dict[str, float]:
+    """As they are printed."""
+    return {"left by state": round(state, 4), "left by sketch": round(sketch, 4)}
 
 
 if __name__ == "__main__":

@@ -112,6 +112,17 @@ def test_each_style_has_a_line_of_its_own_in_the_sketch():
     assert evaluate_tower.left_by_sketch(states, cells.flip(1), styles) > 0.95, "a cell is told by its own pad"
 
 
+def test_a_sketch_is_known_by_the_nearest_picture():
+    random_numbers = torch.Generator().manual_seed(0)
+    states, styles = torch.randn(40, 16, 4, generator=random_numbers), torch.arange(40) % 2
+    maps = torch.randn(2, 4, 3, generator=random_numbers)
+    states[0::2] = states[1::2]  # a thing has two pictures, one in each style, and one text
+    cells = torch.einsum("ncd,ndk->nck", states, maps[styles])
+    asked, right = states[::2], [{2 * thing, 2 * thing + 1} for thing in range(20)]
+    assert evaluate_tower.known_by_sketch(asked, states, cells, styles, right) == 1
+    assert evaluate_tower.known_by_sketch(asked.roll(1, 0), states, cells, styles, right) == 0
+
+
 def test_what_no_text_can_tell():
     values = torch.tensor([[1.0], [3.0], [10.0], [12.0]])
     said = [["a cat", "a cat"], ["a cat"], ["a dog"], ["a dog", "a red dog"]]

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from torch import Tensor
 
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
 
-SINGLES_SHARE = 6
-"""How many times as often as a scene a picture of a thing alone is drawn for the tower: how things look is most that it must know."""
+SINGLES_WEIGHT = 6
+"""Of the list's pictures of a thing alone, beside 1 of its scenes, when the tower's are drawn: how things look is most that it must know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class CaptionBatches:
         verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
         self.dictionary = Dictionary(by_thing, verbs, phrases, words["use"])
         self._up_to_name = functools.cache(self._up_to_name)  # type: ignore[method-assign]  # the same captions are drawn again and again
-        self.shares = [SINGLES_SHARE if image["kind"] == "single" else 1 for image in self.images]
+        self.up_to = list(accumulate(SINGLES_WEIGHT if image["kind"] == "single" else 1 for image in self.images))
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:
@@ -101,7 +102,7 @@ class CaptionBatches:
 
     def batch(self, size: int, pairs: int) -> "Batch":
         """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
-        rows = self.rng.choices(range(len(self.images)), self.shares, k=size)
+        rows = self.rng.choices(range(len(self.images)), cum_weights=self.up_to, k=size)
         texts = [self._in_a_mood(self.rng.choice(self.said[self.images[row]["id"]])) for row in rows]
         drawn = [self.dictionary.pair(self.rng) for _ in range(pairs)]
         meant = torch.tensor([self.rng.choice(self.meant[noun]) for _, _, noun in drawn])

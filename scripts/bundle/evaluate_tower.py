@@ -126,21 +126,20 @@ def main() -> None:
     said = [[*one.captions] for one in pictures]
     in_style = [[(caption, one.style) for caption in one.captions] for one in pictures]
     floors = left_by_captions(said, chosen, values), left_by_captions(in_style, [*zip(chosen, styles, strict=True)], values)
-    print(json.dumps({"tower": None, "pictures": len(chosen), **left(*floors)}), flush=True)
+    print(json.dumps({"tower": None, "pictures": len(chosen), **shares_left(*floors)}), flush=True)
     texts, concepts = [*dict.fromkeys(chosen)], read_concepts()
     row = {text: number for number, text in enumerate(texts)}
     rows, number_of_style = [row[text] for text in chosen], torch.tensor([STYLES.index(style) for style in styles])
     right = [{number for number, one in enumerate(pictures) if one.emoji in concept["emoji"]} for concept in concepts]
     for folder in args.towers:
-        ends, sketches = ends_and_sketches(folder, texts)
-        _, asked = ends_and_sketches(folder, [concept["prompt"] for concept in concepts])
-        found = left(left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
-        known = known_by_sketch(asked, sketches[rows], cells, number_of_style, right)
+        ends, sketches = ends_and_sketches(folder, [*texts, *(concept["prompt"] for concept in concepts)])
+        found = shares_left(left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
+        known = known_by_sketch(sketches[len(texts) :], sketches[rows], cells, number_of_style, right)
         print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found, "known by sketch": round(known, 4)}), flush=True)
 
 
-def left(state: float, sketch: float) -> dict[str, float]:
-    """As they are printed."""
+def shares_left(state: float, sketch: float) -> dict[str, float]:
+    """Both shares of the variance, by the names under which they are printed."""
     return {"left by state": round(state, 4), "left by sketch": round(sketch, 4)}
 
 

@@ -3,11 +3,10 @@
     python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 1500]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
-it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture (sketch.py); from the state where a thing's
-name ends, what it is and how it looks. A tower trained
-against a picture tower by contrast alone finds the pictures too, but its states filled 12 of 192 dimensions (participation ratio), and a
-U-Net learned slowly from them; see the model card. A word of the dictionary must give the states of the thing that it is nearest to. The
-maps are thrown away; the tower is frozen and conditions the U-Net.
+it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture in every style (sketch.py); from the state
+where a thing's name ends, what it is and how it looks. A tower trained against a picture tower by contrast alone finds the pictures too,
+but its states filled 12 of 192 dimensions (participation ratio), and a U-Net learned slowly from them; see the model card. A word of the
+dictionary must give the states of the thing that it is nearest to. The maps are thrown away; the tower is frozen and conditions the U-Net.
 """
 
 import argparse

@@ -61,6 +61,7 @@ def test_cells_are_the_squares_of_a_picture_row_by_row():
     cells = sketch.cells_of(small.to(torch.uint8))
     assert cells.shape == (2, 16, 48)
     assert_close(cells[1, 6].reshape(4, 4, 3), small[1, 4:8, 8:12] / 127.5 - 1)
+    assert torch.equal(sketch.cells_of(small.to(torch.uint8)[:, None])[:, 0], cells), "in several styles too"
 
 
 def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():

@@ -21,7 +21,7 @@ from torch import Tensor
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
 
 SINGLES_WEIGHT = 6
-"""Of the list's pictures of a thing alone, beside 1 of its scenes, when the tower's are drawn: how things look is most that it must know."""
+"""Of the list's pictures of a thing alone, beside 1 of its scenes, when the tower's are drawn: most that it must know is looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,18 +61,22 @@ WALKS = {
 
 @torch.no_grad()
 def by_hand(session, context, solver, every, interval, phi):
-    """The walk with the direction written out, both halves of every guided call as calls of their own."""
+    """The walk with the direction written out. Both halves of a guided call are rows of one call, as the loop asks for them: kernels
+    round a row differently in batches of two and of four, and an untrained network's walk makes thousands of that."""
     walk = solver.walk(noise_for(SEEDS, SHAPE), StepNoise(SEEDS, SHAPE) if solver.stochastic else None)
-    halves = [TextContext(states) for states in context.states.chunk(2)]
+    prompts = TextContext(context.states.chunk(2)[1])
     call, count, direction = next(walk), 0, None
     while True:
         t = torch.full((len(SEEDS),), float(call.timestep))
-        cond = session.unet(call.model_input, t, halves[1])
+        guides = interval is None or interval[0] <= call.timestep / 1000 <= interval[1]
+        share = 1 if solver.prediction == "epsilon" else (1 + call.sigma**2) ** -0.5  # v = signal eps - sigma x_0
+        if guides and count % every == 0:
+            uncond, cond = session.unet(call.model_input.repeat(2, 1, 1, 1), t.repeat(2), TextContext(context.states)).chunk(2)
+            direction = share * (cond - uncond)
+        else:
+            cond = session.unet(call.model_input, t, prompts)
         answer = cond
-        if interval is None or interval[0] <= call.timestep / 1000 <= interval[1]:
-            share = 1 if solver.prediction == "epsilon" else (1 + call.sigma**2) ** -0.5  # v = signal eps - sigma x_0
-            if count % every == 0:
-                direction = share * (cond - session.unet(call.model_input, t, halves[0]))
+        if guides:
             answer, count = cond + (CFG - 1) * direction / share, count + 1
             answer = rescale(answer, cond, phi) if phi else answer
         try:

@@ -7,6 +7,7 @@ regression), of which a U-Net's keys and values are others:
 What no text can tell comes first: what is left by the mean of all pictures with that caption, and of those in that style. All are of the
 pictures they were fitted to. "known by sketch": of the prompts of concepts.json in each style, how many have a sketch that is nearest to a
 picture of the right emoji (all of which it was fitted to), the mean of the styles: what a U-Net that read it in lines would draw rightly.
+"words known": the same of synonyms.json, whose words no caption holds.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lists import read_concepts
+from lists import read_concepts, read_synonyms
 from sketch import cells_of
 from sources import STYLES
 from text_states import FIRST_OF_SKETCH
@@ -127,15 +128,20 @@ def main() -> None:
     in_style = [[(caption, one.style) for caption in one.captions] for one in pictures]
     floors = left_by_captions(said, chosen, values), left_by_captions(in_style, [*zip(chosen, styles, strict=True)], values)
     print(json.dumps({"tower": None, "pictures": len(chosen), **shares_left(*floors)}), flush=True)
-    texts, concepts = [*dict.fromkeys(chosen)], read_concepts()
+    texts, lists = [*dict.fromkeys(chosen)], {"known by sketch": read_concepts(), "words known": read_synonyms()}
     row = {text: number for number, text in enumerate(texts)}
     rows, number_of_style = [row[text] for text in chosen], torch.tensor([STYLES.index(style) for style in styles])
-    right = [{number for number, one in enumerate(pictures) if one.emoji in concept["emoji"]} for concept in concepts]
+    asked = [row for rows in lists.values() for row in rows]
+    right = [{number for number, one in enumerate(pictures) if one.emoji in row["emoji"]} for row in asked]
     for folder in args.towers:
-        ends, sketches = ends_and_sketches(folder, [*texts, *(concept["prompt"] for concept in concepts)])
+        ends, sketches = ends_and_sketches(folder, [*texts, *(row["prompt"] for row in asked)])
         found = shares_left(left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
-        known = known_by_sketch(sketches[len(texts) :], sketches[rows], cells, number_of_style, right)
-        print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found, "known by sketch": round(known, 4)}), flush=True)
+        first = 0
+        for name, listed in lists.items():
+            part = slice(first, first := first + len(listed))
+            known = known_by_sketch(sketches[len(texts) :][part], sketches[rows], cells, number_of_style, right[part])
+            found[name] = round(known, 4)
+        print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found}), flush=True)
 
 
 def shares_left(state: float, sketch: float) -> dict[str, float]:

@@ -5,7 +5,9 @@
 A frozen copy is the teacher. A caption of the data set must keep all its states; a caption with a word that the data set does not hold must
 get the states of the same caption with the nearest known phrase: at the end and at every pad, and the word's pieces those of the phrase's
 last. Where the word ends, and at the end, its state must moreover be nearer to that of the right thing than to those of all others:
-squared distances alone are least for a state in between, which is no thing at all. The captions' states still move a little (a U-Net that
+squared distances alone are least for a state in between, which is no thing at all. So must its sketch (sketch.py), read by the map that
+the tower was trained with: it lies in directions of little variance, so that states near enough to say what a word means (73 of a hundred)
+drew nine. The captions' states still move a little (a U-Net that
 was trained on the old tower soiled its pictures until it had seen the new ones for a few thousand steps), so words are taught before the
 U-Net is trained.
 
@@ -22,6 +24,8 @@ import torch
 from caption_batches import CaptionBatches
 from lists import read_synonyms
 from resume_point import ResumePoint, add_options, go_on, keep
+from sketch import load_reader
+from text_states import FIRST_OF_SKETCH
 from torch import Tensor
 from torch.nn import functional as F
 from vocabulary import LENGTH
@@ -37,8 +41,9 @@ from ldmcli.training.muon import Muon
 PEAK = 3e-3
 BARE, SHORT = 0.8, 0.25
 """Of the steps, those of words without a frame; those that are cut behind the second pad: the others keep and teach the sketch too."""
-KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT = 40.0, 3.0, 0.3
-"""Of the data set's captions, of equal states, of the nearest thing. With 6 for the first the sketches of things suffered."""
+KEEP_WEIGHT, WORD_WEIGHT, NAME_WEIGHT, SKETCH_WEIGHT = 40.0, 3.0, 0.3, 100.0
+"""Of the data set's captions, of equal states, of the nearest thing, of equal sketches. With 6 for the first the sketches of things
+suffered."""
 
 
 class Teacher:
@@ -51,8 +56,16 @@ class Teacher:
         said = self.encoded([names[0] for names in phrases.values()])
         states = torch.cat([self.text(ids_of(said[i : i + 128], [], False)) for i in range(0, len(said), 128)]).float()
         every = range(len(said))
+        self.reader = load_reader(folder).requires_grad_(False)
+        self.sketches = self.sketch_of(states)
+        """(K, values) of all cells."""
         self.names, self.ends = states[every, [t.length - 2 for t in said]], states[every, [t.length - 1 for t in said]]
         """(K, D) each: where the name ends, and at the end token after it."""
+
+    def sketch_of(self, states: Tensor) -> Tensor:
+        """(B, LENGTH, D) to (B, values), of every cell in every style."""
+        told: Tensor = self.reader.map(states[:, FIRST_OF_SKETCH:])
+        return told.flatten(1)
 
     def encoded(self, texts: list[str]) -> list[Tokens]:
         return [self.tokenizer.encode(text) for text in texts]
@@ -80,8 +93,15 @@ def step_losses(text: CLIPText, teacher: Teacher, drawn: CaptionBatches, caption
     named = nearest_loss(said, word_ends, teacher.names, right)
     if is_bare:  # elsewhere the end tells of the frame too
         named = named + nearest_loss(said, [word.length - 1 for word in strange], teacher.ends, right)
-    losses = {"kept": F.mse_loss(says, wanted), "words": word_loss(said, meant, strange, known), "named": named}
-    return {"loss": KEEP_WEIGHT * losses["kept"] + WORD_WEIGHT * losses["words"] + NAME_WEIGHT * named, **losses}
+    sketch = said.new_zeros(())
+    if not is_short:
+        told = teacher.sketch_of(said)
+        sketch = F.mse_loss(torch.cat([told, teacher.sketch_of(says)]), teacher.sketch_of(torch.cat([meant, wanted])))
+        if is_bare:
+            named = named + nearest_loss(told[:, None], [0] * words, teacher.sketches, right)
+    losses = {"kept": F.mse_loss(says, wanted), "words": word_loss(said, meant, strange, known), "named": named, "sketch": sketch}
+    weights = {"kept": KEEP_WEIGHT, "words": WORD_WEIGHT, "named": NAME_WEIGHT, "sketch": SKETCH_WEIGHT}
+    return {"loss": sum((weights[name] * value for name, value in losses.items()), said.new_zeros(())), **losses}
 
 
 @torch.no_grad()
@@ -124,7 +144,7 @@ def main() -> None:
         losses["loss"].backward()
         optimizer.step()
         if step % 50 == 0:
-            print(f"step {step} " + " ".join(f"{name} {float(value):.4f}" for name, value in losses.items()), flush=True)
+            print(f"step {step} " + " ".join(f"{name} {value.item():.4f}" for name, value in losses.items()), flush=True)
         if point.is_due():
             keep(point, step + 1, learning, drawn.rng)
     shutil.copytree(args.text / "tokenizer", args.output / "tokenizer", dirs_exist_ok=True)

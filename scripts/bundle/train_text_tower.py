@@ -6,7 +6,8 @@ Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. F
 it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture in every style (sketch.py); from the state
 where a thing's name ends, what it is and how it looks. A tower trained against a picture tower by contrast alone finds the pictures too,
 but its states filled 12 of 192 dimensions (participation ratio), and a U-Net learned slowly from them; see the model card. A word of the
-dictionary must give the states of the thing that it is nearest to. The maps are thrown away; the tower is frozen and conditions the U-Net.
+dictionary must give the states of the thing that it is nearest to. The maps are thrown away (that of the sketch when the
+words are taught); the tower is frozen and conditions the U-Net.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 from caption_batches import CaptionBatches
 from resume_point import ResumePoint, add_options, go_on, keep
-from sketch import cells_of
+from sketch import cells_of, save_reader
 from text_states import pads_to_ask, states_of
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
@@ -125,6 +126,7 @@ def main() -> None:
         if point.is_due():
             keep(point, step + 1, learning, drawn.rng)
     save_component(args.output, "text_encoder", text.config, text.state_dict())
+    save_reader(args.output, readers.sketch)
     print(f"saved {args.output} after {args.steps} steps")
 
 

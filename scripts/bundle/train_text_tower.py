@@ -125,8 +125,8 @@ def main() -> None:
             print(f"step {step} " + " ".join(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
         if point.is_due():
             keep(point, step + 1, learning, drawn.rng)
-    save_component(args.output, "text_encoder", text.config, text.state_dict())
     save_reader(args.output, readers.sketch)
+    save_component(args.output, "text_encoder", text.config, text.state_dict())
     print(f"saved {args.output} after {args.steps} steps")
 
 

@@ -6,10 +6,9 @@ A frozen copy is the teacher. A caption of the data set must keep all its states
 get the states of the same caption with the nearest known phrase: at the end and at every pad, and the word's pieces those of the phrase's
 last. Where the word ends, and at the end, its state must moreover be nearer to that of the right thing than to those of all others:
 squared distances alone are least for a state in between, which is no thing at all. So must its sketch (sketch.py), read by the map that
-the tower was trained with: it lies in directions of little variance, so that states near enough to say what a word means (73 of a hundred)
-drew nine. The captions' states still move a little (a U-Net that
-was trained on the old tower soiled its pictures until it had seen the new ones for a few thousand steps), so words are taught before the
-U-Net is trained.
+the tower was trained with: states that were near enough to say what 73 words of a hundred mean had a right sketch of nine. The
+captions' states still move a little (a U-Net that was trained on the old tower soiled its pictures until it had seen the new ones for a few
+thousand steps), so words are taught before the U-Net is trained.
 
 A word is remembered after some hundred times, so most steps hold words alone, without a frame. It ends with how many words
 of synonyms.json, which the dictionary was not made for, are nearest to a right thing.
@@ -90,15 +89,15 @@ def step_losses(text: CLIPText, teacher: Teacher, drawn: CaptionBatches, caption
             wanted, meant = teacher.text(ids_of(kept, kept, is_short)).float(), teacher.text(ids_of(known, strange, is_short)).float()
     right = torch.tensor([teacher.rows[noun] for _, _, noun in pairs])
     word_ends = [span_of(word, phrase)[1] - 1 for word, phrase in zip(strange, known, strict=True)]
-    named = nearest_loss(said, word_ends, teacher.names, right)
+    named = nearest_loss(said[range(words), word_ends], teacher.names, right)
     if is_bare:  # elsewhere the end tells of the frame too
-        named = named + nearest_loss(said, [word.length - 1 for word in strange], teacher.ends, right)
+        named = named + nearest_loss(said[range(words), [word.length - 1 for word in strange]], teacher.ends, right)
     sketch = said.new_zeros(())
     if not is_short:
         told = teacher.sketch_of(said)
         sketch = F.mse_loss(torch.cat([told, teacher.sketch_of(says)]), teacher.sketch_of(torch.cat([meant, wanted])))
         if is_bare:
-            named = named + nearest_loss(told[:, None], [0] * words, teacher.sketches, right)
+            named = named + nearest_loss(told, teacher.sketches, right)
     losses = {"kept": F.mse_loss(says, wanted), "words": word_loss(said, meant, strange, known), "named": named, "sketch": sketch}
     weights = {"kept": KEEP_WEIGHT, "words": WORD_WEIGHT, "named": NAME_WEIGHT, "sketch": SKETCH_WEIGHT}
     return {"loss": sum((weights[name] * value for name, value in losses.items()), said.new_zeros(())), **losses}

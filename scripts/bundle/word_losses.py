@@ -42,7 +42,7 @@ def word_loss(states: Tensor, wanted: Tensor, words: list[Tokens], known: list[T
     return F.mse_loss(states[rows, mine], wanted[rows, theirs])
 
 
-def nearest_loss(states: Tensor, where: list[int], things: Tensor, right: Tensor) -> Tensor:
-    """Cross-entropy of the right thing by squared distance. states: (B, length, D), looked at `where`; things: (K, D); right: (B,) rows."""
-    away = torch.cdist(states[range(len(where)), where], things).square()
+def nearest_loss(states: Tensor, things: Tensor, right: Tensor) -> Tensor:
+    """Cross-entropy of the right thing by squared distance. states: (B, D); things: (K, D); right: (B,) rows of them."""
+    away = torch.cdist(states, things).square()
     return F.cross_entropy(-away / NEARNESS, right)

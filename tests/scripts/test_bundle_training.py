@@ -165,5 +165,5 @@ def test_a_word_is_nearest_to_its_thing_where_it_ends():
     phrases = 10 * torch.eye(3)
     states = torch.zeros(1, vocabulary.LENGTH, 3)
     states[0, 3] = phrases[1]  # after start and article: the second piece; what follows is in both
-    losses = [word_losses.nearest_loss(states, [end], phrases, torch.tensor([right])).item() for right in range(3)]
+    losses = [word_losses.nearest_loss(states[:, end], phrases, torch.tensor([right])).item() for right in range(3)]
     assert losses[1] < 1e-3 and min(losses[0], losses[2]) > 10

@@ -20,8 +20,10 @@ from torch import Tensor
 
 MOODS = "cute funny nice beautiful old new happy sad spooky scary pretty lovely shiny cool fluffy friendly silly my the some".split()
 
-SINGLES_WEIGHT = 6
+SINGLES_WEIGHT = 2
 """Of the list's pictures of a thing alone, beside 1 of its scenes, when the tower's are drawn: most that it must know is looks."""
+BARE = 0.5
+"""Of the dictionary's nouns, those that stand alone; the others stand for the thing's name in a caption of the data set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def in_styles(images: Sequence[dict[str, Any]]) -> Tensor:
 
 
 class CaptionBatches:
-    """Draws batches: pictures of the data set with one of their captions each, then pairs from the dictionary."""
+    """Draws batches: pictures of the data set with one of their captions each, then such with words of the dictionary."""
 
     def __init__(self, data: Path, dictionary: Path, packages: Path) -> None:
         notes = json.loads((data / "annotations/captions_train2017.json").read_text())
@@ -77,8 +79,13 @@ class CaptionBatches:
         said = {e.code: [captions.without_article(phrase) for phrase in captions.phrases_of(e, everyday)] for e in kept}
         self.names = {code: sorted({*names, *map(plural, names)}, key=len, reverse=True) for code, names in said.items()}
         nouns = {code: names[0] for code, names in said.items()}
-        first_rows = {image["emoji"]: row for row, image in reversed(list(enumerate(self.images))) if image["kind"] == "single"}
-        self.alone = torch.tensor([first_rows[code] for code in self.codes])
+        self.rows_of: list[list[int]] = [[] for _ in self.codes]
+        self.rows_alone: list[list[int]] = [[] for _ in self.codes]
+        for row, thing in enumerate(self.facts["first"].tolist()):
+            self.rows_of[thing].append(row)
+            if self.images[row]["kind"] == "single":
+                self.rows_alone[thing].append(row)
+        self.alone = torch.tensor([rows[0] for rows in self.rows_alone])
         self.meant = by_noun(phrases, nouns, self.codes)
         words = json.loads(dictionary.read_text())
         by_thing: dict[str, list[str]] = {}
@@ -86,44 +93,54 @@ class CaptionBatches:
             if noun in self.meant:
                 by_thing.setdefault(noun, []).append(word)
         verbs = [(word, noun) for word, noun in words["verbs"].items() if noun in self.meant]
-        self.dictionary = Dictionary(by_thing, verbs, phrases, words["use"])
-        self._up_to_name = functools.cache(self._up_to_name)  # type: ignore[method-assign]  # the same captions are drawn again and again
+        self.dictionary = Dictionary(by_thing, verbs, words["use"])
+        self._around_name = functools.cache(self._around_name)  # type: ignore[method-assign]  # the same captions are drawn again and again
         self.up_to = list(accumulate(SINGLES_WEIGHT if image["kind"] == "single" else 1 for image in self.images))
         self.rng = random.Random(0)
 
     def texts(self) -> list[str]:
-        """For the vocabulary: every caption, and the dictionary's words once."""
+        """For the vocabulary: every caption, and the dictionary's words four times."""
         words = [word for words in self.dictionary.nouns.values() for word in words] + [word for word, _ in self.dictionary.verbs]
-        return [text for said in self.said.values() for text in said] + words
+        return [text for said in self.said.values() for text in said] + 4 * words
 
-    def some(self, size: int) -> list[str]:
-        """Of the data set, each picture equally often."""
-        return [self._in_a_mood(self.rng.choice(self.said[image["id"]])) for image in self.rng.choices(self.images, k=size)]
-
-    def batch(self, size: int, pairs: int) -> "Batch":
-        """size + 2 pairs captions: the data set's, then words, then the known phrases. Facts of words ask only for the thing."""
+    def batch(self, size: int, words: int) -> "Batch":
+        """Captions of the data set, then as many captions with a word of the dictionary for a thing that the picture shows."""
         rows = self.rng.choices(range(len(self.images)), cum_weights=self.up_to, k=size)
         texts = [self._in_a_mood(self.rng.choice(self.said[self.images[row]["id"]])) for row in rows]
-        drawn = [self.dictionary.pair(self.rng) for _ in range(pairs)]
-        meant = torch.tensor([self.rng.choice(self.meant[noun]) for _, _, noun in drawn])
-        facts = {name: torch.cat([values[rows], torch.full((2 * pairs,), -1)]) for name, values in self.facts.items()}
-        facts["first"][size:] = meant.repeat(2)
-        looks = torch.cat([self.looks[rows], self.looks.new_zeros(2 * pairs, self.looks.shape[1])])
         names = [named for row, text in enumerate(texts) for named in self._names_in(row, text, self.images[rows[row]])]
-        texts += [word for word, _, _ in drawn] + [known for _, known, _ in drawn]
-        shown = self.in_styles[rows]
-        return Batch(texts, facts, looks, self.small[shown], shown >= 0, names, self.looks[self.alone[[thing for _, _, thing in names]]])
+        for number in range(size, size + words):
+            row, text, up_to_word, thing = self._called_otherwise()
+            rows.append(row)
+            texts.append(text)
+            names.append((number, up_to_word, thing))
+        facts = {name: values[rows] for name, values in self.facts.items()}
+        shown, alone = self.in_styles[rows], self.alone[[thing for _, _, thing in names]]
+        return Batch(texts, facts, self.looks[rows], self.small[shown], shown >= 0, names, self.looks[alone])
+
+    def _called_otherwise(self) -> tuple[int, str, str, int]:
+        """A picture, a caption of it with a word of the dictionary for the thing that it shows, that up to the word's end, the thing."""
+        word = self.dictionary.word(self.rng)
+        thing = self.rng.choice(self.meant[word.noun])
+        row = self.rng.choice(self.rows_of[thing])
+        caption = self.rng.choice(self.said[self.images[row]["id"]])
+        before, after = self._around_name(caption, self.images[row].get("emoji") or self.images[row]["objects"][0]["emoji"])
+        if word.is_verb or before == caption or self.rng.random() < BARE:
+            said = word.alone(self.rng)
+            return self.rng.choice(self.rows_alone[thing]), said, said, thing
+        said = word.after(before)
+        return row, said + after, said, thing
 
     def _names_in(self, row: int, text: str, image: dict) -> Iterator[tuple[int, str, int]]:
         """(row, text up to the end of a thing's name, its class) of every thing that the text names."""
         for code in {one["emoji"] for one in image.get("objects") or [image]}:
-            if begun := self._up_to_name(text, code):
-                yield row, begun, self.codes[code]
+            before, after = self._around_name(text, code)
+            if before != text:
+                yield row, text.removesuffix(after), self.codes[code]
 
-    def _up_to_name(self, text: str, code: str) -> str:
-        """The text up to the end of the emoji's name, "" where it is not in it."""
+    def _around_name(self, text: str, code: str) -> tuple[str, str]:
+        """What stands before the emoji's name and after it; where it is not in the text, all of that and ""."""
         found = (re.search(rf"\b{re.escape(name)}\b", text) for name in self.names[code])
-        return next((text[: one.end()] for one in found if one), "")
+        return next(((text[: one.start()], text[one.end() :]) for one in found if one), (text, ""))
 
     def _in_a_mood(self, text: str) -> str:
         """Now and then with an adjective that changes nothing, or without its article."""

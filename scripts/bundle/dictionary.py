@@ -35,8 +35,9 @@ EXPLAINED, ALIKE, LATER_SENSE = 1.0, 0.15, 0.9
 after the first loses."""
 KIND, FURTHER, STEPS = 0.3, 0.7, 3
 """Weight of being a kind of a thing by WordNet (a beagle is a hound is a dog); what each step away loses; so many are looked at."""
-NEAR, NEAR_VERB = 0.9, 0.5
-"""Least score of a word that is taken, at most 2.45 and 1."""
+NEAR, NEAR_VERB = 1.1, 0.5
+"""Least score of a word that is taken, at most 2.45 and 1, unless it is a kind of the thing; below it most are nonsense ("a parable": a
+beach umbrella), and a tower that must remember them remembers the others less."""
 USED = 2.5
 """Least Zipf frequency of a word that is taken (wordfreq): about 300 times in a thousand million words."""
 PLAIN = re.compile(r"[a-z]{3,}")
@@ -122,8 +123,8 @@ class Nearest:
                         near[number, row] = max(near[number, row].item(), value)
         return near
 
-    def by_word(self, words: Sequence[str]) -> Tensor:
-        """Scores by the words, what they are kinds of, and their explanations, (N, things). Every word must be in WordNet."""
+    def by_word(self, words: Sequence[str], kinds: Tensor) -> Tensor:
+        """Scores by the words, what they are kinds of (by_kind), and their explanations, (N, things). Every word must be in WordNet."""
         scores = self.by_text([captions.with_article(word) for word in words])
         explained = [(row, rank, text) for row, word in enumerate(words) for rank, text in enumerate(self.wordnet.explained(word))]
         vectors = embed([text for _, _, text in explained], self.teacher)
@@ -131,15 +132,29 @@ class Nearest:
         near += ALIKE * self._to_things(vectors @ self.meant.T, self.bearers)
         near *= torch.tensor([LATER_SENSE**rank for _, rank, _ in explained])[:, None]
         rows = torch.tensor([row for row, _, _ in explained])[:, None].expand_as(near)
-        scores = scores + KIND * self.by_kind(words)
+        scores = scores + KIND * kinds
         return scores + torch.zeros_like(scores).scatter_reduce(0, rows, near, "amax")
 
-    def chosen(self, words: Sequence[str], scores: Tensor, least: float) -> dict[str, str]:
-        """The best thing of each word that has a score of at least so much."""
-        best = scores.max(dim=1)
-        return {
-            w: self.names[row] for w, row, score in zip(words, best.indices.tolist(), best.values.tolist(), strict=True) if score >= least
-        }
+    def chosen(self, words: Sequence[str], scores: Tensor, is_taken: Tensor) -> dict[str, str]:
+        """The best thing of each word whose score for it is taken, (N, things) both."""
+        best = scores.argmax(dim=1)
+        taken = is_taken[range(len(words)), best].tolist()
+        return {word: self.names[row] for word, row, is_one in zip(words, best.tolist(), taken, strict=True) if is_one}
+
+    def nouns(self, words: Sequence[str]) -> dict[str, str]:
+        """Of words of WordNet those that are near enough to a thing, or a kind of it."""
+        found = {}
+        for first in range(0, len(words), 512):
+            part = words[first : first + 512]
+            kinds = self.by_kind(part)
+            scores = self.by_word(part, kinds)
+            found |= self.chosen(part, scores, (scores >= NEAR) | (kinds > 0))
+        return found
+
+    def verbs(self, gerunds: Sequence[str]) -> dict[str, str]:
+        """Of gerunds those that are near enough to a thing."""
+        scores = self.by_text(gerunds)
+        return self.chosen(gerunds, scores, scores >= NEAR_VERB)
 
 
 def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
@@ -148,10 +163,8 @@ def build(packages: Path, teacher: Path) -> dict[str, dict[str, Any]]:
     nearest = Nearest(things, wordnet, teacher)
     taken = {captions.without_article(phrase) for said in things.values() for phrase in said}
     plain = [word for word in wordnet.senses if PLAIN.fullmatch(word) and word not in taken and use(word) >= USED]
-    words = [word for word in plain if wordnet.synsets(word) and not wordnet.is_of_a_people(word)]
-    gerunds = [word for verb in wordnet.verbs if (word := gerund(verb)) not in taken and use(word) >= USED]
-    nouns = nearest.chosen(words, torch.cat([nearest.by_word(words[i : i + 512]) for i in range(0, len(words), 512)]), NEAR)
-    verbs = nearest.chosen(gerunds, nearest.by_text(gerunds), NEAR_VERB)
+    nouns = nearest.nouns([word for word in plain if wordnet.synsets(word) and not wordnet.is_of_a_people(word)])
+    verbs = nearest.verbs([word for verb in wordnet.verbs if (word := gerund(verb)) not in taken and use(word) >= USED])
     return {"nouns": nouns, "verbs": verbs, "use": {word: use(word) for word in sorted({*nouns, *verbs})}}
 
 

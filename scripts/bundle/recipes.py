@@ -1,6 +1,6 @@
 """Which ways of training the U-Net learn most from as many pictures: python scripts/bundle/recipes.py WORK [--pictures 9600] [--seeds 0,1]
 
-WORK: a run of scripts/bundle/train that has its data, VAE and words. Each recipe trains from random weights with unet.toml's options and
+WORK: a run of scripts/bundle/train that has its data, VAE and text tower. Each recipe trains from random weights with unet.toml's options and
 its own, on the same pictures but 2 % held out; a run that has ended is not made again. A table: loss on held-out pictures, in all and in
 the noisiest quarter of the timesteps, with the weights that would ship, lower is better; seconds of the processors that it took.
 """
@@ -55,7 +55,7 @@ def train(name: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     log, cost = output / "log.jsonl", output / "seconds.json"
     if not cost.is_file():
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        fixed = [f"--data={args.work}/emoji", f"--vae={args.work}/vae", f"--text-encoder={args.work}/words", f"--cache={args.work}/cache"]
+        fixed = [f"--data={args.work}/emoji", f"--vae={args.work}/vae", f"--text-encoder={args.work}/tower", f"--cache={args.work}/cache"]
         rhythm = [f"--{what}-every={steps}" for what in ("save", "sample", "val")]
         given = ["--held-out=0.02", "--ema=0.97", f"--warmup={steps // 10}", f"--max-steps={steps}", f"--seed={seed}", *rhythm, *options]
         command = [sys.executable, "-m", "ldmcli", "train-unet", f"--config={uncompiled(args.work)}", *fixed, *given, "-o", str(output)]

@@ -3,16 +3,11 @@
 One state of 192 numbers cannot tell a picture in three styles; sixteen can, and a U-Net finds a cell's look by where it stands.
 """
 
-from pathlib import Path
-
 import torch
-from safetensors.torch import load_file, save_file
 from sources import STYLES
 from text_states import FIRST_OF_SKETCH, SKETCH_CELLS
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-READER = "sketch.safetensors"
 
 
 def cells_of(small: Tensor) -> Tensor:
@@ -24,7 +19,7 @@ def cells_of(small: Tensor) -> Tensor:
 
 
 class SketchReader(nn.Module):
-    """One linear map for all cells, as a U-Net's values are of all tokens. Thrown away when the tower has been taught its words."""
+    """One linear map for all cells, as a U-Net's values are of all tokens. Thrown away when the tower is trained."""
 
     def __init__(self, width: int, values: int) -> None:
         super().__init__()
@@ -42,16 +37,3 @@ class SketchReader(nn.Module):
             return states.new_zeros(())
         told = self.map(states[rows, places[cell]]).unflatten(1, (len(STYLES), -1))
         return F.mse_loss(told[shown[rows]], cells[rows, :, cell][shown[rows]])
-
-
-def save_reader(folder: Path, reader: SketchReader) -> None:
-    """Beside the tower that was trained with it."""
-    save_file(reader.map.state_dict(), folder / READER)
-
-
-def load_reader(folder: Path) -> SketchReader:
-    """That of a folder of train_text_tower.py."""
-    state = load_file(folder / READER)
-    reader = SketchReader(state["weight"].shape[1], len(state["weight"]) // len(STYLES))
-    reader.map.load_state_dict(state)
-    return reader

@@ -1,6 +1,7 @@
 """What a text state must tell by a straight line: the things, colours, places, style and look of the picture that a caption belongs to."""
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from captions import with_article, without_article
+from captions import with_article
 from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS, plural
 from PIL import Image
 from sketch import SketchReader
@@ -18,6 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LAYOUTS = ("single", "background", "colour", "split", "beside", "above", "two", "three", "four", "big", *PLACES, *RELATIONS)
+VERBS = 0.12
+"""Of the dictionary's words that are drawn."""
+VERB_FRAMES = ("{}", "it is {}", "someone is {}", "something {}")
+NOUN_FRAMES = (with_article, with_article, with_article, str, plural)
 LOOK_SIDE, LOOK_SIZE = 16, 160
 """Side of the small picture, and how many of its principal components are to be told."""
 
@@ -104,24 +109,39 @@ class Readers(nn.Module):
         return {"thing": F.cross_entropy(self.thing(states), things), "thing look": F.mse_loss(self.thing_look(states), looks)}
 
     def loss(self, states: Tensor, facts: dict[str, Tensor], looks: Tensor) -> dict[str, Tensor]:
-        """states: (B, width); facts: (B,) each, -1 where it is not asked; looks: (B, LOOK_SIZE)."""
-        losses = {
-            name: F.cross_entropy(reader(states), facts[name], ignore_index=-1) for name, reader in zip(self.names, self.maps, strict=True)
-        }
-        asked = facts["layout"] >= 0
-        losses["look"] = F.mse_loss(self.look(states)[asked], looks[asked])
+        """states: (B, width); facts: (B,) each; looks: (B, LOOK_SIZE)."""
+        losses = {name: F.cross_entropy(reader(states), facts[name]) for name, reader in zip(self.names, self.maps, strict=True)}
+        losses["look"] = F.mse_loss(self.look(states), looks)
         return losses
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One that no caption holds; noun: the known one that it is nearest to."""
+
+    word: str
+    noun: str
+    is_verb: bool = False
+
+    def alone(self, rng: random.Random) -> str:
+        """As a whole caption: "a hound", now and then "hound" or "hounds"; "raining", "it is raining"."""
+        if self.is_verb:
+            return rng.choice(VERB_FRAMES).format(self.word)
+        return str(rng.choice(NOUN_FRAMES)(self.word))
+
+    def after(self, before: str) -> str:
+        """Behind the beginning of a caption, whose article is made to agree with it."""
+        article = re.search(r"\ban? $", before)
+        return before[: article.start()] + with_article(self.word) if article else before + self.word
 
 
 @dataclass
 class Dictionary:
-    """Words that no caption holds, as captions, each beside the same caption with the word that the model knows."""
+    """Words that no caption holds, drawn by how much they are used."""
 
     nouns: dict[str, list[str]]
     """Words by the noun that they are nearest to."""
     verbs: list[tuple[str, str]]
-    phrases: dict[str, list[str]]
-    """Phrases of a noun, the main one first."""
     use: dict[str, float]
     """Zipf frequency of every word: the logarithm, base 10, of its number in a thousand million."""
 
@@ -129,29 +149,16 @@ class Dictionary:
         self.known = list(self.nouns)
         self.shares = {noun: [2 ** self.use[word] for word in words] for noun, words in self.nouns.items()}
         """A word that is used ten times as much is drawn twice as often."""
-        self.known_shares = [sum(shares) ** 0.5 for shares in self.shares.values()]
-        """Thousands of words are kinds of a person: the others are to be heard too."""
+        self.known_shares = [sum(shares) for shares in self.shares.values()]
         self.verb_shares = [2 ** self.use[verb] for verb, _ in self.verbs]
 
-    def pair(self, rng: random.Random, is_bare: bool = False) -> tuple[str, str, str]:
-        """(caption with the word, caption with the known phrase, noun); is_bare: nothing else in the captions."""
-        if rng.random() < 0.12:
+    def word(self, rng: random.Random) -> Word:
+        """Words by their use, and those of many-worded things not many times as often."""
+        if rng.random() < VERBS:
             verb, noun = rng.choices(self.verbs, self.verb_shares)[0]
-            said = verb if is_bare else rng.choice((verb, f"it is {verb}", f"someone is {verb}", f"something {verb}"))
-            return said, self.phrases[noun][0], noun
+            return Word(verb, noun, is_verb=True)
         noun = rng.choices(self.known, self.known_shares)[0]
-        word = rng.choices(self.nouns[noun], self.shares[noun])[0]
-        known = self.phrases[noun][0]
-        called = with_article(word) if known.startswith(("a ", "an ")) else word
-        if rng.random() < 0.1:
-            called = plural(word)
-        if is_bare:
-            return called, known, noun
-        colour, place = rng.choice(list(BACKGROUNDS)), rng.choice(PLACES[rng.choice(list(PLACES))].names)
-        frame = rng.choice(("{}", "{}", "{}", "a picture of {}", f"{{}} on {with_article(colour)} background", f"{{}} {place}"))
-        if rng.random() < 0.2:
-            return without_article(called), known, noun
-        return frame.format(called), frame.format(known), noun
+        return Word(rng.choices(self.nouns[noun], self.shares[noun])[0], noun)
 
 
 def by_noun(phrases: dict[str, list[str]], emoji_nouns: dict[str, str], codes: dict[str, int]) -> dict[str, list[int]]:

@@ -5,9 +5,9 @@
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
 it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture in every style (sketch.py); from the state
 where a thing's name ends, what it is and how it looks. A tower trained against a picture tower by contrast alone finds the pictures too,
-but its states filled 12 of 192 dimensions (participation ratio), and a U-Net learned slowly from them; see the model card. A word of the
-dictionary must give the states of the thing that it is nearest to. The maps are thrown away (that of the sketch when the
-words are taught); the tower is frozen and conditions the U-Net.
+but its states filled 12 of 192 dimensions (participation ratio), and a U-Net learned slowly from them; see the model card. Half of the
+captions say a word of the dictionary for the thing that it is nearest to. The maps are thrown away; the tower is frozen and conditions
+the U-Net.
 """
 
 import argparse
@@ -19,11 +19,10 @@ from pathlib import Path
 import torch
 from caption_batches import CaptionBatches
 from resume_point import ResumePoint, add_options, go_on, keep
-from sketch import cells_of, save_reader
+from sketch import cells_of
 from text_states import pads_to_ask, states_of
 from text_tasks import Readers, class_counts
 from torch import Tensor, nn
-from torch.nn import functional as F
 from vocabulary import LENGTH, save_vocabulary, train_vocabulary
 
 from ldmcli.models.saving import save_component
@@ -33,9 +32,9 @@ from ldmcli.networks.configs import CLIPTextConfig
 from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
-WEIGHTS = {"look": 8.0, "sketch": 300.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0, "same": 2.0}
-"""Of the readers' losses, and of the squared distance between the states of a word and of the thing that it is nearest to; the others
-weigh 0.5. The sketch is most of what there is to be learned, and last to be learned: with 24 it never was."""
+WEIGHTS = {"look": 8.0, "sketch": 300.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0}
+"""Of the readers' losses; the others weigh 0.5. The sketch is most of what there is to be learned, and last to be learned: with 24 it
+never was."""
 PEAK, WARMUP = 1e-2, 0.1
 """Learning rate after the warm-up, and its share of the steps."""
 Encoding = Callable[[str], Tokens]
@@ -53,18 +52,17 @@ def new_tower(vocab: dict[str, int], width: int, layers: int) -> CLIPText:
     return text
 
 
-def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: CaptionBatches, size: int, pairs: int) -> dict[str, Tensor]:
-    batch = drawn.batch(size, pairs)
+def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: CaptionBatches, size: int, words: int) -> dict[str, Tensor]:
+    batch = drawn.batch(size, words)
     said = [encoded(one) for one in batch.texts]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states, last = states_of(text, said, drawn.rng)
     every, lengths = torch.arange(len(said)), torch.tensor([one.length for one in said])
     at_end, at_pad = states[every, lengths - 1], states[every, pads_to_ask(lengths, last, drawn.rng)]
-    losses = {"sketch": readers.sketch.loss(states, last, lengths[:size], cells_of(batch.small), batch.shown)}
+    losses = {"sketch": readers.sketch.loss(states, last, lengths, cells_of(batch.small), batch.shown)}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():
             losses[name] = losses.get(name, 0) + value / 2
-        losses["same"] = losses.get("same", 0) + F.mse_loss(where[size : size + pairs], where[size + pairs :].detach()) / 2
     rows = torch.tensor([row for row, _, _ in batch.names])
     ends = torch.tensor([encoded(text).length - 2 for _, text, _ in batch.names])
     things = torch.tensor([thing for _, _, thing in batch.names])
@@ -94,11 +92,11 @@ def main() -> None:
     parser.add_argument("--packages", type=Path, required=True, help="node_modules, as build_dataset.py fetched it")
     parser.add_argument("-o", "--output", type=Path, required=True)
     add_options(parser, steps=1500)
-    parser.add_argument("--merges", type=int, default=4000)
+    parser.add_argument("--merges", type=int, default=4300)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=448, help="captions of the data set per step")
-    parser.add_argument("--pairs", type=int, default=48, help="words of the dictionary per step")
+    parser.add_argument("--batch-size", type=int, default=256, help="captions of the data set per step")
+    parser.add_argument("--words", type=int, default=256, help="captions with a word of the dictionary per step")
     args = parser.parse_args()
 
     keep_freed_memory(for_training=True)
@@ -106,8 +104,8 @@ def main() -> None:
     drawn = CaptionBatches(args.data, args.dictionary, args.packages)
     vocab = new_vocabulary(drawn, args.output / "tokenizer", args.merges)
     encoded = functools.cache(load_tokenizer(args.output / "tokenizer", LENGTH).encode)
-    words = sum(map(len, drawn.dictionary.nouns.values()))
-    print(f"{len(vocab)} tokens, {words} words beyond the captions", flush=True)
+    count = sum(map(len, drawn.dictionary.nouns.values()))
+    print(f"{len(vocab)} tokens, {count} words beyond the captions", flush=True)
     torch.manual_seed(0)
     text = new_tower(vocab, args.width, args.layers)
     readers = Readers(args.width, class_counts(drawn.codes))
@@ -117,7 +115,7 @@ def main() -> None:
     learning = {"text": text, "readers": readers, "optimizer": optimizer}
     for step in range(go_on(point, learning, drawn.rng), args.steps):
         optimizer.param_groups[0]["lr"] = PEAK * min((step + 1) / (WARMUP * args.steps), 1) * (1 - step / args.steps)
-        losses = step_loss(text, readers, encoded, drawn, args.batch_size, args.pairs)
+        losses = step_loss(text, readers, encoded, drawn, args.batch_size, args.words)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
@@ -125,7 +123,6 @@ def main() -> None:
             print(f"step {step} " + " ".join(f"{name} {value.item():.3f}" for name, value in losses.items()), flush=True)
         if point.is_due():
             keep(point, step + 1, learning, drawn.rng)
-    save_reader(args.output, readers.sketch)
     save_component(args.output, "text_encoder", text.config, text.state_dict())
     print(f"saved {args.output} after {args.steps} steps")
 

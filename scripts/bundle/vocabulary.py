@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,11 @@ WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|[^\s\w]+")
 
 
 def train_vocabulary(texts: Iterable[str], merges_wanted: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """A byte-level BPE vocabulary laid out as CLIP's: bytes, bytes that end a word, merges, start, end (whose id is the highest)."""
+    """A byte-level BPE vocabulary laid out as CLIP's: bytes, bytes that end a word, merges, start, end (whose id is the highest).
+
+    A word counts as the square root of how often it occurs: a data set says "background" ten thousand times and "ibex" ten times.
+    """
+    counts = Counter(word for text in texts for word in WORD.findall(text.lower()))
     trainer = trainers.BpeTrainer(
         vocab_size=merges_wanted + 512,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -25,7 +30,7 @@ def train_vocabulary(texts: Iterable[str], merges_wanted: int) -> tuple[dict[str
     )
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.train_from_iterator((word for text in texts for word in WORD.findall(text.lower())), trainer)
+    tokenizer.train_from_iterator((word for word, count in counts.items() for _ in range(round(count**0.5))), trainer)
     merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*alphabet, *(letter + "</w>" for letter in alphabet), *dict.fromkeys(a + b for a, b in merges), START, END]

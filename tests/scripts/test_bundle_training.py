@@ -2,6 +2,7 @@
 
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,12 @@ sys.path.insert(0, str(SCRIPTS))
 
 import composition  # noqa: E402
 import dictionary  # noqa: E402
-import teach_words  # noqa: E402
 import text_tasks  # noqa: E402
 import train_scorer  # noqa: E402
 import vocabulary  # noqa: E402
-import word_losses  # noqa: E402
 import wordnet as wordnets  # noqa: E402
 
-from ldmcli.models.tokenizer import Tokens, load_tokenizer  # noqa: E402
+from ldmcli.models.tokenizer import load_tokenizer  # noqa: E402
 
 
 def picture(kind: str, *objects: tuple[str, float, float, str | None], **more: object) -> dict:
@@ -47,22 +46,32 @@ def test_facts_of_a_scene():
     assert text_tasks.facts_of(split, codes)["background too"] == counts["background too"] - 1
 
 
-def test_a_pair_of_the_dictionary_differs_in_the_word_alone():
+def test_words_are_drawn_by_their_use():
     use = {"hound": 4.0, "cur": 2.0, "raining": 4.0}
-    words = text_tasks.Dictionary({"dog": ["hound", "cur"]}, [("raining", "rain")], {"dog": ["a dog"], "rain": ["rain"]}, use)
-    drawn = [words.pair(random.Random(seed))[0] for seed in range(400)]
-    assert 2.5 < sum("hound" in said for said in drawn) / sum("cur" in said for said in drawn) < 6.5  # a hundred times the use: four times
-    for seed in range(200):
-        strange, known, noun = words.pair(random.Random(seed))
-        if noun == "dog":
-            if "hounds" in strange or "curs" in strange:  # now and then several of it
-                assert strange.replace("hounds", "dog").replace("curs", "dog") == known.replace("a dog", "dog")
-            else:
-                assert strange.replace("hound", "dog").replace("cur", "dog").removeprefix("a ") == known.removeprefix("a ")
-        else:
-            assert "raining" in strange and known == "rain"
-        bare, known, _ = words.pair(random.Random(seed), is_bare=True)
-        assert (bare, known) == ("raining", "rain") or (known == "a dog" and bare in ("a hound", "a cur", "hounds", "curs"))
+    words = text_tasks.Dictionary({"dog": ["hound", "cur"]}, [("raining", "rain")], use)
+    drawn = [words.word(random.Random(seed)) for seed in range(400)]
+    found = Counter(one.word for one in drawn)
+    assert 2.5 < found["hound"] / found["cur"] < 6.5  # a hundred times the use: four times
+    assert {(one.word, one.noun, one.is_verb) for one in drawn} == {
+        ("hound", "dog", False), ("cur", "dog", False), ("raining", "rain", True),
+    }  # fmt: skip
+
+
+def test_a_word_stands_alone_or_behind_the_beginning_of_a_caption():
+    hound, raining = text_tasks.Word("hound", "dog"), text_tasks.Word("raining", "rain", is_verb=True)
+    assert {hound.alone(random.Random(seed)) for seed in range(40)} == {"a hound", "hound", "hounds"}
+    assert {raining.alone(random.Random(seed)) for seed in range(40)} == {
+        "raining", "it is raining", "someone is raining", "something raining",
+    }  # fmt: skip
+    ibex = text_tasks.Word("ibex", "goat")
+    said = {
+        "a ": "an ibex",
+        "": "ibex",
+        "a flat style ": "a flat style ibex",
+        "more than ": "more than ibex",
+        "a cat and a ": "a cat and an ibex",
+    }
+    assert {before: ibex.after(before) for before in said} == said
 
 
 def test_wordnet_explains_the_senses_of_a_word_in_their_order(tmp_path):
@@ -124,46 +133,3 @@ def test_contrast_does_not_punish_equals():
     same = torch.ones(2, 2, dtype=torch.bool)
     assert train_scorer.contrast(logits, same) == 0
     assert train_scorer.contrast(logits, torch.eye(2, dtype=torch.bool)) > 10
-
-
-def tokens(*ids: int) -> Tokens:
-    """Start 90, end 91, pads 92."""
-    full = [90, *ids, 91]
-    return Tokens(torch.tensor(full + [92] * (vocabulary.LENGTH - len(full))), len(full), "", 0)
-
-
-def test_a_words_pieces_match_the_phrases_last_and_what_follows_matches_itself():
-    word, known = tokens(1, 7, 8, 9, 2), tokens(1, 5, 2)  # "a bea gle s ." for "a dog ."
-    mine, theirs = word_losses.matches(word, known)
-    pads = list(range(word.length, vocabulary.LENGTH))
-    assert mine == [2, 3, 4, 5, 6, *pads] and theirs == [2, 2, 2, 3, 4, *pads]
-    several = tokens(1, 5, 6, 2)  # "a hot dog .": its last piece is what "frank" is to be
-    assert word_losses.matches(tokens(1, 7, 2), several)[1][:3] == [3, 4, 5]
-
-
-def test_the_loss_of_a_word_is_of_the_matching_states_alone():
-    generator = torch.Generator().manual_seed(0)
-    wanted = torch.randn(1, vocabulary.LENGTH, 4, generator=generator)
-    word, known = tokens(7, 8), tokens(5)
-    mine, theirs = word_losses.matches(word, known)
-    states = torch.full_like(wanted, 100.0)  # what is not compared may be anything
-    states[0, mine] = wanted[0, theirs]
-    assert word_losses.word_loss(states, wanted, [word], [known]) == 0
-    states[0, 1] += 1
-    assert word_losses.word_loss(states, wanted, [word], [known]).item() == pytest.approx(1 / len(mine))
-
-
-def test_short_texts_keep_two_pads_of_the_longest_of_both():
-    words, known = [tokens(1, 2), tokens(1)], [tokens(1, 2, 3), tokens(4)]
-    assert teach_words.ids_of(words, known, True).tolist() == [[90, 1, 2, 91, 92, 92, 92], [90, 1, 91, 92, 92, 92, 92]]
-    assert teach_words.ids_of(words, known, False).shape == (2, vocabulary.LENGTH)
-
-
-def test_a_word_is_nearest_to_its_thing_where_it_ends():
-    word, known = tokens(1, 8, 9, 2), tokens(1, 7, 2)
-    end = word_losses.span_of(word, known)[1] - 1
-    phrases = 10 * torch.eye(3)
-    states = torch.zeros(1, vocabulary.LENGTH, 3)
-    states[0, 3] = phrases[1]  # after start and article: the second piece; what follows is in both
-    losses = [word_losses.nearest_loss(states[:, end], phrases, torch.tensor([right])).item() for right in range(3)]
-    assert losses[1] < 1e-3 and min(losses[0], losses[2]) > 10

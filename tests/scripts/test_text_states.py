@@ -76,13 +76,6 @@ def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():
     assert reader.loss(states, torch.tensor([4, 4, 4]), lengths[:1], cells[:1], shown[:1]) == 0
 
 
-def test_the_map_of_the_sketch_is_kept_beside_its_tower(tmp_path):
-    torch.manual_seed(0)
-    reader, states = sketch.SketchReader(8, 2), torch.randn(5, 8)
-    sketch.save_reader(tmp_path, reader)
-    assert torch.equal(sketch.load_reader(tmp_path).map(states), reader.map(states))
-
-
 def test_a_thing_alone_is_sketched_as_it_is_drawn_in_each_style():
     def single(emoji: str, style: str) -> dict[str, str]:
         return {"kind": "single", "emoji": emoji, "style": f"{style} style"}

@@ -1,6 +1,6 @@
 """Which ways of training the U-Net learn most from as many pictures: python scripts/bundle/recipes.py WORK [--pictures 9600] [--seeds 0,1]
 
-WORK: a run of scripts/bundle/train that has its data, VAE and text tower. Each recipe trains from random weights with unet.toml's options and
+WORK: a run of scripts/bundle/train that has its data, VAE and tower. Each recipe trains from random weights with unet.toml's options and
 its own, on the same pictures but 2 % held out; a run that has ended is not made again. A table: loss on held-out pictures, in all and in
 the noisiest quarter of the timesteps, with the weights that would ship, lower is better; seconds of the processors that it took.
 """

@@ -90,8 +90,8 @@ class Upsample(nn.Module):
 def doubled(x: Tensor, size: torch.Size | None = None) -> Tensor:
     """Every value four times, (B, C, h, w) -> (B, C, 2h, 2w), or cut to `size`, at most one row and one column less.
 
-    Compiled (torch 2.13, CPU, bf16), `interpolate` behind a 1x1 convolution sends back a gradient of zero: nothing below it ever learns.
-    Copies by `expand` are the same values with the right gradient.
+    Compiled (torch 2.13, CPU, bf16), `interpolate` sends back a gradient of zero behind a 1x1 convolution or a ResNet block: nothing below
+    it ever learns. Copies by `expand` are the same values with the right gradient.
     """
     height, width = tuple(size) if size is not None else (2 * x.shape[-2], 2 * x.shape[-1])
     if torch.compiler.is_compiling() and torch.is_grad_enabled():

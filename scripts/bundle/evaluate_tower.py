@@ -30,6 +30,8 @@ from ldmcli.models.loading import load_text_encoder
 from ldmcli.models.tokenizer import load_tokenizer
 
 AT_ONCE = 256
+Line = Callable[[Tensor], Tensor]
+"""A linear map of rows."""
 RIDGE = 10.0
 """Added to the diagonal: a state has 192 numbers, there are some ten thousand pictures."""
 
@@ -63,7 +65,7 @@ def ends_and_sketches(folder: Path, texts: list[str]) -> tuple[Tensor, Tensor]:
     return states[range(len(said)), [one.length - 1 for one in said]], states[:, FIRST_OF_SKETCH:]
 
 
-def line_of(states: Tensor, values: Tensor) -> Callable[[Tensor], Tensor]:
+def line_of(states: Tensor, values: Tensor) -> Line:
     """The linear map from states (N, D) to values (N, K), by ridge regression."""
     mean, spread, centre = states.mean(0), states.std(0) + 1e-3, values.mean(0)
     known = (states - mean) / spread
@@ -71,32 +73,35 @@ def line_of(states: Tensor, values: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda others: (others - mean) / spread @ weights + centre
 
 
-def errors_of_line(states: Tensor, values: Tensor) -> Tensor:
-    """Sum of the squares that a linear map from states (N, D) leaves of values (N, K)."""
-    return (line_of(states, values)(states) - values).square().sum()
-
-
 def left_by_line(states: Tensor, values: Tensor) -> float:
     """Share of the variance of values (N, K) that a linear map from states (N, D) leaves."""
-    return float(errors_of_line(states, values) / (values - values.mean(0)).square().sum())
+    left = line_of(states, values)(states) - values
+    return float(left.square().sum() / (values - values.mean(0)).square().sum())
 
 
-def left_by_sketch(states: Tensor, cells: Tensor, styles: Tensor) -> float:
-    """Share of the variance of cells (N, C, K) that linear maps from states (N, C, D) leave, one for each of styles (N,)."""
-    centred = cells - cells.mean(0)
-    left = [errors_of_line(states[styles == one].flatten(0, 1), centred[styles == one].flatten(0, 1)) for one in styles.unique()]
-    return float(torch.stack(left).sum() / centred.square().sum())
+def lines_of_sketch(states: Tensor, cells: Tensor, styles: Tensor) -> list[Line]:
+    """From cells' states (N, C, D) to cells (N, C, K), of each style in the order of their numbers (N,)."""
+    rows = [styles == one for one in styles.unique()]
+    return [line_of(states[own].flatten(0, 1), cells[own].flatten(0, 1)) for own in rows]
 
 
-def known_by_sketch(asked: Tensor, states: Tensor, cells: Tensor, styles: Tensor, right: Sequence[Collection[int]]) -> float:
+def left_by_sketch(lines: Sequence[Line], states: Tensor, cells: Tensor, styles: Tensor) -> float:
+    """Share of the variance of cells (N, C, K) that the lines of their styles (N,) leave. states: (N, C, D)."""
+    left = cells - cells.mean(0)
+    whole = left.square().sum()
+    for line, style in zip(lines, styles.unique(), strict=True):
+        own = styles == style
+        left[own] = line(states[own].flatten(0, 1)).view_as(cells[own]) - cells[own]
+    return float(left.square().sum() / whole)
+
+
+def known_by_sketch(lines: Sequence[Line], asked: Tensor, cells: Tensor, right: Sequence[Collection[int]]) -> float:
     """Share of M sketches whose nearest picture, of those in all styles, is right; the mean over the styles that are drawn.
 
-    asked: (M, C, D) states of prompts; states (N, C, D), cells (N, C, K) and styles (N,): those of pictures, which lines are fitted to;
-    right: of each prompt the rows of pictures.
+    asked: (M, C, D) states of prompts; cells: (N, C, K) of the pictures; right: of each prompt the rows of pictures.
     """
     shares = []
-    for style in styles.unique():
-        line = line_of(states[styles == style].flatten(0, 1), cells[styles == style].flatten(0, 1))
+    for line in lines:
         sketches = line(asked.flatten(0, 1)).view(len(asked), -1)
         nearest = torch.cdist(sketches, cells.flatten(1)).argmin(dim=1).tolist()
         shares.append(sum(found in rows for found, rows in zip(nearest, right, strict=True)) / len(right))
@@ -135,12 +140,12 @@ def main() -> None:
     right = [{number for number, one in enumerate(pictures) if one.emoji in row["emoji"]} for row in asked]
     for folder in args.towers:
         ends, sketches = ends_and_sketches(folder, [*texts, *(row["prompt"] for row in asked)])
-        found = shares_left(left_by_line(ends[rows], values), left_by_sketch(sketches[rows], cells, number_of_style))
+        lines = lines_of_sketch(sketches[rows], cells, number_of_style)
+        found = shares_left(left_by_line(ends[rows], values), left_by_sketch(lines, sketches[rows], cells, number_of_style))
         first = 0
         for name, listed in lists.items():
             part = slice(first, first := first + len(listed))
-            known = known_by_sketch(sketches[len(texts) :][part], sketches[rows], cells, number_of_style, right[part])
-            found[name] = round(known, 4)
+            found[name] = round(known_by_sketch(lines, sketches[len(texts) :][part], cells, right[part]), 4)
         print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found}), flush=True)
 
 

@@ -103,14 +103,18 @@ def test_a_straight_line_leaves_what_is_no_straight_line():
     assert evaluate_tower.left_by_line(states, noise) > 0.95
 
 
+def left(states: torch.Tensor, cells: torch.Tensor, styles: torch.Tensor) -> float:
+    return evaluate_tower.left_by_sketch(evaluate_tower.lines_of_sketch(states, cells, styles), states, cells, styles)
+
+
 def test_each_style_has_a_line_of_its_own_in_the_sketch():
     random_numbers = torch.Generator().manual_seed(0)
     states, styles = torch.randn(200, 16, 4, generator=random_numbers), torch.arange(200) % 2
     maps = torch.randn(2, 4, 3, generator=random_numbers)
     cells = torch.einsum("ncd,ndk->nck", states, maps[styles])
-    assert evaluate_tower.left_by_sketch(states, cells, styles) < 0.02
-    assert evaluate_tower.left_by_sketch(states, cells, styles * 0) > 0.2
-    assert evaluate_tower.left_by_sketch(states, cells.flip(1), styles) > 0.95, "a cell is told by its own pad"
+    assert left(states, cells, styles) < 0.02
+    assert left(states, cells, styles * 0) > 0.2
+    assert left(states, cells.flip(1), styles) > 0.95, "a cell is told by its own pad"
 
 
 def test_a_sketch_is_known_by_the_nearest_picture():
@@ -120,8 +124,9 @@ def test_a_sketch_is_known_by_the_nearest_picture():
     states[0::2] = states[1::2]  # a thing has two pictures, one in each style, and one text
     cells = torch.einsum("ncd,ndk->nck", states, maps[styles])
     asked, right = states[::2], [{2 * thing, 2 * thing + 1} for thing in range(20)]
-    assert evaluate_tower.known_by_sketch(asked, states, cells, styles, right) == 1
-    assert evaluate_tower.known_by_sketch(asked.roll(1, 0), states, cells, styles, right) == 0
+    lines = evaluate_tower.lines_of_sketch(states, cells, styles)
+    assert evaluate_tower.known_by_sketch(lines, asked, cells, right) == 1
+    assert evaluate_tower.known_by_sketch(lines, asked.roll(1, 0), cells, right) == 0
 
 
 def test_what_no_text_can_tell():

@@ -153,7 +153,7 @@ class Dictionary:
         self.verb_shares = [2 ** self.use[verb] for verb, _ in self.verbs]
 
     def word(self, rng: random.Random) -> Word:
-        """Words by their use, and those of many-worded things not many times as often."""
+        """One of them, the more used the sooner."""
         if rng.random() < VERBS:
             verb, noun = rng.choices(self.verbs, self.verb_shares)[0]
             return Word(verb, noun, is_verb=True)

@@ -4,7 +4,7 @@ import functools
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -30,15 +30,15 @@ BARE = 0.5
 class Batch:
     """Captions and what must be told of them.
 
-    small: what the data set's captions show in each style, (size, styles, LOOK_SIDE, LOOK_SIDE, 3) uint8, of a thing alone as it is
-    drawn there, else in the style of the picture only; shown: (size, styles) bool, whether there is one; names: see
+    latents: of what the captions show in each style, (size, styles, C, h, w) float16, of a thing alone as it is drawn
+    there, else in the style of the picture only; shown: (size, styles) bool, whether there is one; names: see
     CaptionBatches._names_in; name_looks: (len(names), LOOK_SIZE).
     """
 
     texts: list[str]
     facts: dict[str, Tensor]
     looks: Tensor
-    small: Tensor
+    latents: Tensor
     shown: Tensor
     names: list[tuple[int, str, int]]
     name_looks: Tensor
@@ -61,7 +61,8 @@ def in_styles(images: Sequence[dict[str, Any]]) -> Tensor:
 class CaptionBatches:
     """Draws batches: pictures of the data set with one of their captions each, then such with words of the dictionary."""
 
-    def __init__(self, data: Path, dictionary: Path, packages: Path) -> None:
+    def __init__(self, data: Path, dictionary: Path, packages: Path, encode: Callable[[list[Path]], Tensor]) -> None:
+        """encode: latents (N, C, h, w) of so many files."""
         notes = json.loads((data / "annotations/captions_train2017.json").read_text())
         self.images = notes["images"]
         self.said: dict[int, list[str]] = {image["id"]: [] for image in self.images}
@@ -71,8 +72,11 @@ class CaptionBatches:
         self.codes = {code: number for number, code in enumerate(dict.fromkeys(image["emoji"] for image in singles))}
         facts = [facts_of(image, self.codes) for image in self.images]
         self.facts = {name: torch.tensor([row[name] for row in facts]) for name in facts[0]}
-        self.small = small_pictures(data / "train2017", [image["file_name"] for image in self.images])
-        self.looks = looks_of(self.small)
+        names = [image["file_name"] for image in self.images]
+        self.looks = looks_of(small_pictures(data / "train2017", names))
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        self.latents = encode([data / "train2017" / name for name in numbers])
+        self.file_of = torch.tensor([numbers[name] for name in names])
         self.in_styles = in_styles(self.images)
         kept = list(kept_emoji(packages))
         phrases, everyday = nouns_and_phrases(packages), captions.everyday_words(kept)
@@ -115,7 +119,7 @@ class CaptionBatches:
             names.append((number, up_to_word, thing))
         facts = {name: values[rows] for name, values in self.facts.items()}
         shown, alone = self.in_styles[rows], self.alone[[thing for _, _, thing in names]]
-        return Batch(texts, facts, self.looks[rows], self.small[shown], shown >= 0, names, self.looks[alone])
+        return Batch(texts, facts, self.looks[rows], self.latents[self.file_of[shown]], shown >= 0, names, self.looks[alone])
 
     def _called_otherwise(self) -> tuple[int, str, str, int]:
         """A picture, a caption of it with a word of the dictionary for the thing that it shows, that up to the word's end, the thing."""

@@ -1,7 +1,9 @@
-"""How much of a picture a text's states tell in straight lines: python scripts/bundle/evaluate_tower.py --data DIR TOWER [TOWER ...]
+"""How much of a picture a text's states tell in straight lines.
 
-Of every picture of one emoji alone at 16 x 16, and one of its captions, the share of the variance that is left by a linear map (ridge
-regression), of which a U-Net's keys and values are others:
+    python scripts/bundle/evaluate_tower.py --data DIR --vae FOLDER TOWER [TOWER ...]
+
+Of the latents of every picture of one emoji alone, which a U-Net is to make, and one of its captions, the share of the variance that is
+left by a linear map (ridge regression), of which a U-Net's keys and values are others:
 - "state": from the end token's state to the whole picture;
 - "sketch": from the last pads, a cell of the picture each, by one map for all cells, another for each style.
 What no text can tell comes first: what is left by the mean of all pictures with that caption, and of those in that style. All are of the
@@ -19,10 +21,10 @@ from pathlib import Path
 
 import torch
 from lists import read_concepts, read_synonyms
+from picture_latents import latents_of
 from sketch import cells_of
 from sources import STYLES
 from text_states import FIRST_OF_SKETCH
-from text_tasks import small_pictures
 from torch import Tensor
 from vocabulary import LENGTH
 
@@ -122,11 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("towers", type=Path, nargs="+", metavar="TOWER", help="a folder with text_encoder/ and tokenizer/")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--vae", type=Path, required=True, help="a folder of its model")
     args = parser.parse_args()
     singles = captioned_singles(args.data)
     rng, pictures = random.Random(0), [*singles.values()]
     chosen, styles = [rng.choice(one.captions) for one in pictures], [one.style for one in pictures]
-    cells = cells_of(small_pictures(args.data / "train2017", list(singles)))
+    cells = cells_of(latents_of([args.data / "train2017" / name for name in singles], args.vae))
     cells = cells - cells.mean(0)
     values = cells.flatten(1)
     said = [[*one.captions] for one in pictures]

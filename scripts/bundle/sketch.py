@@ -1,6 +1,7 @@
-"""A sketch in the states of a text's last pads: cell by cell of a coarse grid, how the caption's picture looks in each style.
+"""A sketch in the states of a text's last pads: cell by cell of a coarse grid, the latents of the caption's picture in each style.
 
-One state of 192 numbers cannot tell a picture in three styles; sixteen can, and a U-Net finds a cell's look by where it stands.
+One state of 192 numbers cannot tell a picture in three styles; sixteen can, and a U-Net finds a cell's look by where it stands. It has to
+make latents, and those are no lines in the pixels: from the true pixels at 16 x 16, cell by cell, lines tell half of their variance.
 """
 
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def cells_of(small: Tensor) -> Tensor:
-    """(..., H, W, 3) uint8 -> (..., SKETCH_CELLS, values) floats from -1 to 1, row by row."""
+def cells_of(latents: Tensor) -> Tensor:
+    """(..., C, h, w) -> (..., SKETCH_CELLS, values) floats, row by row."""
     side = int(SKETCH_CELLS**0.5)
-    rows, columns = small.shape[-3] // side, small.shape[-2] // side
-    cells = small.unflatten(-2, (side, columns)).unflatten(-4, (side, rows)).transpose(-3, -4)
-    return cells.flatten(-3).flatten(-3, -2).float() / 127.5 - 1
+    rows, columns = latents.shape[-2] // side, latents.shape[-1] // side
+    cells = latents.unflatten(-1, (side, columns)).unflatten(-3, (side, rows))  # ..., C, side, rows, side, columns
+    return cells.movedim((-4, -2), (-5, -4)).flatten(-3).flatten(-3, -2).float()
 
 
 class SketchReader(nn.Module):

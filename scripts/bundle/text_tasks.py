@@ -14,7 +14,6 @@ from composition import BACKGROUNDS, HALF, HUES, PLACES, RELATIONS, plural
 from PIL import Image
 from sketch import SketchReader
 from sources import STYLES
-from text_states import SKETCH_CELLS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -96,12 +95,13 @@ def looks_of(small: Tensor) -> Tensor:
 class Readers(nn.Module):
     """One linear map per question. Thrown away when the tower is trained."""
 
-    def __init__(self, width: int, counts: dict[str, int]) -> None:
+    def __init__(self, width: int, counts: dict[str, int], cell: int) -> None:
+        """cell: values of a cell of the sketch."""
         super().__init__()
         self.names = list(counts)
         self.maps = nn.ModuleList([nn.Linear(width, count) for count in counts.values()])
         self.look = nn.Linear(width, LOOK_SIZE)
-        self.sketch = SketchReader(width, 3 * LOOK_SIDE**2 // SKETCH_CELLS)
+        self.sketch = SketchReader(width, cell)
         self.thing, self.thing_look = nn.Linear(width, counts["first"]), nn.Linear(width, LOOK_SIZE)
 
     def named(self, states: Tensor, things: Tensor, looks: Tensor) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from caption_batches import CaptionBatches
+from picture_latents import kept_latents
 from resume_point import ResumePoint, add_options, go_on, keep
 from sketch import cells_of
 from text_states import pads_to_ask, states_of
@@ -59,7 +60,7 @@ def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: Captio
         states, last = states_of(text, said, drawn.rng)
     every, lengths = torch.arange(len(said)), torch.tensor([one.length for one in said])
     at_end, at_pad = states[every, lengths - 1], states[every, pads_to_ask(lengths, last, drawn.rng)]
-    losses = {"sketch": readers.sketch.loss(states, last, lengths, cells_of(batch.small), batch.shown)}
+    losses = {"sketch": readers.sketch.loss(states, last, lengths, cells_of(batch.latents), batch.shown)}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():
             losses[name] = losses.get(name, 0) + value / 2
@@ -88,6 +89,7 @@ def new_vocabulary(drawn: CaptionBatches, folder: Path, merges: int) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--vae", type=Path, required=True, help="whose latents the sketch is to tell")
     parser.add_argument("--dictionary", type=Path, required=True)
     parser.add_argument("--packages", type=Path, required=True, help="node_modules, as build_dataset.py fetched it")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -101,14 +103,15 @@ def main() -> None:
 
     keep_freed_memory(for_training=True)
     point = ResumePoint(args.output, args.max_minutes)
-    drawn = CaptionBatches(args.data, args.dictionary, args.packages)
+    encoded_files = functools.partial(kept_latents, vae=args.vae, kept=args.output / "latents.safetensors")
+    drawn = CaptionBatches(args.data, args.dictionary, args.packages, encoded_files)
     vocab = new_vocabulary(drawn, args.output / "tokenizer", args.merges)
     encoded = functools.cache(load_tokenizer(args.output / "tokenizer", LENGTH).encode)
     count = sum(map(len, drawn.dictionary.nouns.values()))
     print(f"{len(vocab)} tokens, {count} words beyond the captions", flush=True)
     torch.manual_seed(0)
     text = new_tower(vocab, args.width, args.layers)
-    readers = Readers(args.width, class_counts(drawn.codes))
+    readers = Readers(args.width, class_counts(drawn.codes), cells_of(drawn.latents[:1]).shape[-1])
     tables = [text.embeddings.token_embedding.weight, text.embeddings.position_embedding.weight, *readers.parameters()]
     every = [*text.parameters(), *readers.parameters()]
     optimizer = Muon(every, tables, lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98), fused=True)

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
 import caption_batches  # noqa: E402
 import evaluate_tower  # noqa: E402
+import picture_latents  # noqa: E402
 import sketch  # noqa: E402
 import text_states  # noqa: E402
 from train_text_tower import new_tower  # noqa: E402
 from vocabulary import LENGTH  # noqa: E402
 
+from ldmcli.models.loading import load_vae  # noqa: E402
+from ldmcli.models.source import BUNDLED  # noqa: E402
 from ldmcli.models.tokenizer import END, Tokens  # noqa: E402
 
 
@@ -56,12 +60,26 @@ def test_the_pad_that_is_asked_is_one_before_the_sketch_that_was_computed():
     assert found.amax(0).tolist() == [4, text_states.FIRST_OF_SKETCH - 1, 20, LENGTH - 1, 16, 15]
 
 
-def test_cells_are_the_squares_of_a_picture_row_by_row():
-    small = torch.arange(2 * 16 * 16 * 3).reshape(2, 16, 16, 3) % 251
-    cells = sketch.cells_of(small.to(torch.uint8))
-    assert cells.shape == (2, 16, 48)
-    assert_close(cells[1, 6].reshape(4, 4, 3), small[1, 4:8, 8:12] / 127.5 - 1)
-    assert torch.equal(sketch.cells_of(small.to(torch.uint8)[:, None])[:, 0], cells), "in several styles too"
+def test_cells_are_the_squares_of_a_map_row_by_row():
+    latents = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).half()
+    cells = sketch.cells_of(latents)
+    assert cells.shape == (2, 16, 12) and cells.dtype == torch.float32
+    assert torch.equal(cells[1, 6].reshape(3, 2, 2), latents[1, :, 2:4, 4:6].float())
+    assert torch.equal(sketch.cells_of(latents[:, None])[:, 0], cells), "in several styles too"
+
+
+def test_latents_of_pictures_are_those_that_the_u_net_learns(tmp_path):
+    pixels = torch.randint(0, 256, (20, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    files = [tmp_path / f"{number}.png" for number in range(len(pixels))]
+    for file, picture in zip(files, pixels, strict=True):
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file)
+    vae = load_vae(BUNDLED)
+    wanted = vae.encode(pixels / 127.5 - 1).mean * vae.config.scaling_factor
+    found = picture_latents.kept_latents(files, BUNDLED, tmp_path / "kept" / "latents.safetensors")
+    assert found.dtype == torch.float16
+    assert_close(found.float(), wanted, atol=0.03 * wanted.abs().max().item(), rtol=0)  # bf16
+    files[0].unlink()
+    assert torch.equal(picture_latents.kept_latents(files, BUNDLED, tmp_path / "kept" / "latents.safetensors"), found), "read again"
 
 
 def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():

@@ -16,7 +16,7 @@ from ldmcli.models.source import BUNDLED  # noqa: E402
 
 def test_a_recipe_is_run_once_and_its_row_says_what_it_learned(tmp_path, monkeypatch, capsys):
     make_coco(tmp_path / "emoji")
-    for part in ("vae", "words"):
+    for part in ("vae", "tower"):
         (tmp_path / part).symlink_to(BUNDLED)
     given = ["recipes.py", str(tmp_path), "--pictures", "16", "--seeds", "0", "--only", "batches of 16"]
     monkeypatch.setattr(sys, "argv", given)

@@ -1,7 +1,7 @@
 """A sketch in the states of a text's last pads: cell by cell of a coarse grid, the latents of the caption's picture in each style.
 
 One state of 192 numbers cannot tell a picture in three styles; sixteen can, and a U-Net finds a cell's look by where it stands. It has to
-make latents, and those are no lines in the pixels: from the true pixels at 16 x 16, cell by cell, lines tell half of their variance.
+make latents, and those are no lines in small pixels.
 """
 
 import torch
@@ -29,11 +29,11 @@ class SketchReader(nn.Module):
     def loss(self, states: Tensor, last: Tensor, lengths: Tensor, cells: Tensor, shown: Tensor) -> Tensor:
         """Mean squared error of what the states tell of the styles in which a picture is there, 0 where no sketch was computed.
 
-        states: (N, LENGTH, width), computed up to `last`, (N,), of which the first B are looked at; lengths: (B,) of the texts, whose own
-        tokens tell no cell; cells: (B, styles, SKETCH_CELLS, values); shown: (B, styles) bool.
+        states: (B, LENGTH, width), computed up to `last`, (B,); lengths: (B,) of the texts, whose own tokens tell no cell; cells:
+        (B, styles, SKETCH_CELLS, values); shown: (B, styles) bool.
         """
         places = torch.arange(FIRST_OF_SKETCH, FIRST_OF_SKETCH + SKETCH_CELLS)
-        rows, cell = ((places >= lengths[:, None]) & (places <= last[: len(lengths), None])).nonzero(as_tuple=True)
+        rows, cell = ((places >= lengths[:, None]) & (places <= last[:, None])).nonzero(as_tuple=True)
         if not len(rows):
             return states.new_zeros(())
         told = self.map(states[rows, places[cell]]).unflatten(1, (len(STYLES), -1))

@@ -1,6 +1,6 @@
 """Train the bundled model's vocabulary and text tower, so that a state says in a straight line what the picture is.
 
-    python scripts/bundle/train_text_tower.py --data DIR --dictionary FILE -o RUN [--steps 1500]
+    python scripts/bundle/train_text_tower.py --data DIR --vae FOLDER --dictionary FILE --packages NODE_MODULES -o RUN [--steps 1500]
 
 Writes RUN/tokenizer and RUN/text_encoder in the layout of a diffusers folder. From the state at the end token, and at the pads after
 it, linear maps must tell what text_tasks.py asks; from the last pads, a sketch of the picture in every style (sketch.py); from the state

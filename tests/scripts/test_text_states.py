@@ -85,13 +85,13 @@ def test_latents_of_pictures_are_those_that_the_u_net_learns(tmp_path):
 def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():
     reader = sketch.SketchReader(8, 2)
     torch.manual_seed(0)
-    states, cells = torch.randn(3, LENGTH, 8), torch.randn(2, 3, 16, 2)
-    lengths, last = torch.tensor([3, 18]), torch.tensor([LENGTH - 1, LENGTH - 1, 4])
+    states, cells = torch.randn(2, LENGTH, 8), torch.randn(2, 3, 16, 2)
+    lengths, last = torch.tensor([3, 18]), torch.tensor([LENGTH - 1, LENGTH - 1])
     shown = torch.tensor([[True, False, True], [False, True, False]])
     told = reader.map(states).unflatten(-1, (3, 2))
     seen = (told[0, 16:, 0] - cells[0, 0], told[0, 16:, 2] - cells[0, 2], told[1, 18:, 1] - cells[1, 1, 2:])
     assert_close(reader.loss(states, last, lengths, cells, shown), torch.cat(seen).square().mean())
-    assert reader.loss(states, torch.tensor([4, 4, 4]), lengths[:1], cells[:1], shown[:1]) == 0
+    assert reader.loss(states[:1], torch.tensor([4]), lengths[:1], cells[:1], shown[:1]) == 0
 
 
 def test_a_thing_alone_is_sketched_as_it_is_drawn_in_each_style():

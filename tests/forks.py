@@ -1,6 +1,7 @@
 """Processes that begin as a fork of this one: real signals and real kills, without seconds of imports each."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ UNFORESEEN = 70
 """The exit code of a process whose work raised."""
 
 PR_SET_PDEATHSIG = 1
+
+STACKS_S = 2.0
+"""For one that waits for ever to print where."""
 
 
 @dataclass
@@ -52,11 +56,14 @@ class Child:
         return self.code
 
     def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-        """Until the condition holds or it ends. What takes longer is killed, and fails."""
+        """Until the condition holds or it ends. What takes longer says where it stands, is killed, and fails."""
         end = time.monotonic() + seconds
         try:
             while self.running() and not condition():
-                assert time.monotonic() < end, f"waited too long: {self.said()}"
+                if time.monotonic() > end:
+                    self.send(signal.SIGABRT)  # faulthandler prints all its threads
+                    time.sleep(STACKS_S)
+                    raise AssertionError(f"waited too long: {self.said()}")
                 time.sleep(0.002)
         except BaseException:
             self.kill()
@@ -103,6 +110,7 @@ def begin(work: Callable[[], int], streams: tuple[int | None, int, int]) -> Chil
             sys.stdin = open(0, encoding="utf-8", closefd=False)
         renew_threads()
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8", closefd=False) for number in (1, 2))
+        faulthandler.enable(sys.stderr)
         code = work()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else bool(end.code)
@@ -163,6 +171,8 @@ def ended(children: Sequence[Child], seconds: float = DEADLINE) -> list[tuple[in
     """(exit code, stdout, stderr) of each, when all are over; none is left behind."""
     try:
         return [(child.wait(seconds), child.printed(), child.said()) for child in children]
+    except AssertionError as late:
+        raise AssertionError(f"{late}\nof all: {[(child.code, child.said()) for child in children]}") from None
     finally:
         for child in children:
             child.kill()

@@ -103,6 +103,16 @@ toolbox|bucket|soap|toothbrush|sponge|teapot|jellyfish|snail|turtle|ladybug|crow
     .split("|")
 )
 """Nouns of things that come in many colours."""
+TINTED = frozenset(
+    """
+envelope|love letter|sheet of paper|notepad|clipboard|speech bubble|thought bubble|toilet paper|cup of coffee|cup of tea|jar|candle
+bathtub|toilet|trash can|piano|radio|keyboard|computer mouse|wall clock|stopwatch|timer|flashlight|microscope|office building|minibus
+ring|safety pin
+""".replace("\n", "|")
+    .strip("|")
+    .split("|")
+)
+"""The same of things that are drawn pale; a picture of one alone may be tinted, and no caption says so."""
 KEPT_BACK = 6
 """One combination in so many never occurs in the data set."""
 

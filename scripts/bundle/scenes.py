@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from composition import BACKGROUNDS, HUES
 from furniture import Colour, draw_furniture
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 from sources import Emoji
 
 SIDE = 64
 """Pixels."""
 LEAST_PAINTED = 0.4
 """Share of a drawing that its main colour must cover for another to be put in its place."""
+TINT = 45
+"""Percent of saturation that a pale drawing is tinted with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,9 @@ def read_source(path: Path, colour: str | None = None) -> Image.Image:
     side = max(source.size)
     square = Image.new("RGBA", (side, side))
     square.paste(source, ((side - source.width) // 2, (side - source.height) // 2))
-    return square if colour is None else recoloured(square, colour)
+    if colour is None:
+        return square
+    return recoloured(square, colour) if takes_colour(path) else tinted(square, colour)
 
 
 @lru_cache(maxsize=4096)
@@ -121,6 +125,14 @@ def recoloured(picture: Image.Image, colour: str) -> Image.Image:
     painted = Image.fromarray(hsv, "HSV").convert("RGB").convert("RGBA")
     painted.putalpha(picture.getchannel("A"))
     return painted
+
+
+def tinted(picture: Image.Image, colour: str) -> Image.Image:
+    """As if it were made of coloured paper or enamel: every part is darkened to the colour, what is black stays black."""
+    light = np.array(ImageColor.getrgb(f"hsv({HUES[colour]},{TINT}%,100%)")) / 255
+    rgba = np.array(picture)
+    rgba[..., :3] = np.rint(rgba[..., :3] * light)
+    return Image.fromarray(rgba, "RGBA")
 
 
 def draw_background(colours: tuple[str, ...], *, stacked: bool) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 
 import captions
 import sources
+from composition import TINTED
 from scenes import SIDE, Placed, Scene, takes_colour
 from variations import Variation, is_free_of_colours, variations
 
@@ -54,7 +55,7 @@ def plan_pictures(
             if (path := sources.find_picture(packages, drawings, emoji)) is None:
                 continue
             for one in variations(emoji, drawings.folder, noun, number)[: None if varied else 1]:
-                if one.colour and not takes_colour(path):
+                if one.colour and not (takes_colour(path) or noun in TINTED):
                     continue
                 yield Picture(emoji=emoji, drawings=drawings, path=path, variation=one, turn=turn)
                 turn += 1

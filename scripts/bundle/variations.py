@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from composition import BACKGROUNDS, HUES, RECOLOURED, kept_back
+from composition import BACKGROUNDS, HUES, RECOLOURED, TINTED, kept_back
 from sources import Emoji
 
 ONE_WAY_CATEGORIES = {"Symbols", "Flags"}
@@ -97,7 +97,7 @@ def is_free_of_colours(phrase: str) -> bool:
 
 def free_hues(emoji: Emoji, noun: str) -> list[str]:
     """Colours that a picture of the thing may have when none is said, those never shown together left out."""
-    if noun not in RECOLOURED or not is_free_of_colours(emoji.name):
+    if noun not in RECOLOURED | TINTED or not is_free_of_colours(emoji.name):
         return []
     return [colour for colour in HUES if not kept_back("colour", noun, colour)]
 

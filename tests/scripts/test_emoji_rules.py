@@ -84,6 +84,7 @@ def test_only_what_is_the_same_in_a_mirror_is_mirrored(emoji, mirrored):
 
 def test_a_thing_in_another_colour_is_not_called_by_its_own_nor_one_that_is_named_painted():
     assert variations.free_hues(emoji_of("green apple"), "apple") == [] == variations.free_hues(emoji_of("rock"), "rock")
+    assert variations.free_hues(emoji_of("envelope"), "envelope"), "paper comes in colours, although it is drawn white"
     hues = variations.free_hues(emoji_of("automobile"), "car")
     assert hues and not any(variations.kept_back("colour", "car", hue) for hue in hues)
     painted = singles.Picture(

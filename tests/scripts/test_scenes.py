@@ -188,6 +188,17 @@ def test_a_drawing_of_little_colour_is_never_painted(tmp_path):
     assert not scenes.takes_colour(tmp_path / "white.png") and scenes.takes_colour(tmp_path / "red.png")
 
 
+def test_a_pale_drawing_is_tinted_and_what_is_black_stays_black(tmp_path):
+    pale = Image.new("RGBA", (20, 20), "white")
+    pale.paste("black", (0, 0, 10, 20))
+    pale.putpixel((0, 0), (255, 255, 255, 0))
+    pale.save(tmp_path / "pale.png")
+    tinted = scenes.read_source(tmp_path / "pale.png", "blue")
+    assert tinted.getpixel((0, 0))[3] == 0 and tinted.getpixel((5, 5)) == (0, 0, 0, 255)
+    red, green, blue, opaque = tinted.getpixel((15, 5))
+    assert red < green < blue == 255 == opaque and red == round(255 * (1 - scenes.TINT / 100))
+
+
 def test_a_mirrored_object_is_the_mirror_image_and_a_turned_one_loses_no_corner(tmp_path):
     half = np.zeros((64, 64, 4), np.uint8)
     half[:, :20] = (220, 30, 40, 255)

@@ -25,9 +25,11 @@ class SketchReader(nn.Module):
     def __init__(self, width: int, values: int) -> None:
         super().__init__()
         self.map = nn.Linear(width, len(STYLES) * values)
+        self.place = nn.Linear(width, SKETCH_CELLS)
 
-    def loss(self, states: Tensor, last: Tensor, lengths: Tensor, cells: Tensor, shown: Tensor) -> Tensor:
-        """Mean squared error of what the states tell of the styles in which a picture is there, 0 where no sketch was computed.
+    def loss(self, states: Tensor, last: Tensor, lengths: Tensor, cells: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared error of what the states tell of the styles in which a picture is there, and cross-entropy of which cell each
+        stands for: a U-Net's keys are straight lines too. 0 where no sketch was computed.
 
         states: (B, LENGTH, width), computed up to `last`, (B,); lengths: (B,) of the texts, whose own tokens tell no cell; cells:
         (B, styles, SKETCH_CELLS, values); shown: (B, styles) bool.
@@ -35,6 +37,7 @@ class SketchReader(nn.Module):
         places = torch.arange(FIRST_OF_SKETCH, FIRST_OF_SKETCH + SKETCH_CELLS)
         rows, cell = ((places >= lengths[:, None]) & (places <= last[:, None])).nonzero(as_tuple=True)
         if not len(rows):
-            return states.new_zeros(())
+            return states.new_zeros(()), states.new_zeros(())
         told = self.map(states[rows, places[cell]]).unflatten(1, (len(STYLES), -1))
-        return F.mse_loss(told[shown[rows]], cells[rows, :, cell][shown[rows]])
+        placed = F.cross_entropy(self.place(states[rows, places[cell]]), cell)
+        return F.mse_loss(told[shown[rows]], cells[rows, :, cell][shown[rows]]), placed

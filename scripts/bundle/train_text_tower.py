@@ -33,7 +33,7 @@ from ldmcli.networks.configs import CLIPTextConfig
 from ldmcli.runtime.memory import keep_freed_memory
 from ldmcli.training.muon import Muon
 
-WEIGHTS = {"look": 8.0, "sketch": 300.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0}
+WEIGHTS = {"look": 8.0, "sketch": 300.0, "cell": 4.0, "first": 1.0, "second": 1.0, "thing": 1.0, "thing look": 8.0}
 """Of the readers' losses; the others weigh 0.5. The sketch is most of what there is to be learned, and last to be learned: with 24 it
 never was."""
 PEAK, WARMUP = 1e-2, 0.1
@@ -60,7 +60,8 @@ def step_loss(text: CLIPText, readers: Readers, encoded: Encoding, drawn: Captio
         states, last = states_of(text, said, drawn.rng)
     every, lengths = torch.arange(len(said)), torch.tensor([one.length for one in said])
     at_end, at_pad = states[every, lengths - 1], states[every, pads_to_ask(lengths, last, drawn.rng)]
-    losses = {"sketch": readers.sketch.loss(states, last, lengths, cells_of(batch.latents), batch.shown)}
+    sketch, cell = readers.sketch.loss(states, last, lengths, cells_of(batch.latents), batch.shown)
+    losses = {"sketch": sketch, "cell": cell}
     for where in (at_end, at_pad):
         for name, value in readers.loss(where, batch.facts, batch.looks).items():
             losses[name] = losses.get(name, 0) + value / 2

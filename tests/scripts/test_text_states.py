@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
@@ -90,8 +91,11 @@ def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():
     shown = torch.tensor([[True, False, True], [False, True, False]])
     told = reader.map(states).unflatten(-1, (3, 2))
     seen = (told[0, 16:, 0] - cells[0, 0], told[0, 16:, 2] - cells[0, 2], told[1, 18:, 1] - cells[1, 1, 2:])
-    assert_close(reader.loss(states, last, lengths, cells, shown), torch.cat(seen).square().mean())
-    assert reader.loss(states[:1], torch.tensor([4]), lengths[:1], cells[:1], shown[:1]) == 0
+    look, cell = reader.loss(states, last, lengths, cells, shown)
+    assert_close(look, torch.cat(seen).square().mean())
+    asked = torch.cat([reader.place(states[0, 16:]), reader.place(states[1, 18:])])
+    assert_close(cell, F.cross_entropy(asked, torch.tensor([*range(16), *range(2, 16)])))
+    assert reader.loss(states[:1], torch.tensor([4]), lengths[:1], cells[:1], shown[:1]) == (0, 0)
 
 
 def test_a_thing_alone_is_sketched_as_it_is_drawn_in_each_style():

@@ -9,7 +9,8 @@ left by a linear map (ridge regression), of which a U-Net's keys and values are 
 What no text can tell comes first: what is left by the mean of all pictures with that caption, and of those in that style. All are of the
 pictures they were fitted to. "known by sketch": of the prompts of concepts.json in each style, how many have a sketch that is nearest to a
 picture of the right emoji (all of which it was fitted to), the mean of the styles: what a U-Net that read it in lines would draw rightly.
-"words known": the same of synonyms.json, whose words no caption holds.
+"words known": the same of synonyms.json, whose words no caption holds. "cells told": of the last pads, whose own cell a line tells, as the keys
+of a U-Net must, which asks for a cell by where it stands.
 """
 
 import argparse
@@ -97,6 +98,12 @@ def left_by_sketch(lines: Sequence[Line], states: Tensor, cells: Tensor, styles:
     return float(left.square().sum() / whole)
 
 
+def cells_told(states: Tensor) -> float:
+    """Share of cells whose number a line tells best of all. states: (N, C, D)."""
+    own = torch.eye(states.shape[1]).repeat(len(states), 1)
+    return float((line_of(states.flatten(0, 1), own)(states.flatten(0, 1)).argmax(1) == own.argmax(1)).float().mean())
+
+
 def known_by_sketch(lines: Sequence[Line], asked: Tensor, cells: Tensor, right: Sequence[Collection[int]]) -> float:
     """Share of M sketches whose nearest picture, of those in all styles, is right; the mean over the styles that are drawn.
 
@@ -149,6 +156,7 @@ def main() -> None:
         for name, listed in lists.items():
             part = slice(first, first := first + len(listed))
             found[name] = round(known_by_sketch(lines, sketches[len(texts) :][part], cells, right[part]), 4)
+        found["cells told"] = round(cells_told(sketches[rows]), 4)
         print(json.dumps({"tower": str(folder), "pictures": len(chosen), **found}), flush=True)
 
 

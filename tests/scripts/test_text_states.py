@@ -139,6 +139,14 @@ def test_each_style_has_a_line_of_its_own_in_the_sketch():
     assert left(states, cells.flip(1), styles) > 0.95, "a cell is told by its own pad"
 
 
+def test_a_cell_is_told_where_its_states_say_so():
+    random_numbers = torch.Generator().manual_seed(0)
+    look = torch.randn(300, 4, 12, generator=random_numbers)
+    place = torch.randn(4, 12, generator=random_numbers)
+    assert evaluate_tower.cells_told(look + 5 * place) > 0.98
+    assert evaluate_tower.cells_told(look) < 0.4
+
+
 def test_a_sketch_is_known_by_the_nearest_picture():
     random_numbers = torch.Generator().manual_seed(0)
     states, styles = torch.randn(40, 16, 4, generator=random_numbers), torch.arange(40) % 2

@@ -9,8 +9,8 @@ left by a linear map (ridge regression), of which a U-Net's keys and values are 
 What no text can tell comes first: what is left by the mean of all pictures with that caption, and of those in that style. All are of the
 pictures they were fitted to. "known by sketch": of the prompts of concepts.json in each style, how many have a sketch that is nearest to a
 picture of the right emoji (all of which it was fitted to), the mean of the styles: what a U-Net that read it in lines would draw rightly.
-"words known": the same of synonyms.json, whose words no caption holds. "cells told": of the last pads, whose own cell a line tells, as the keys
-of a U-Net must, which asks for a cell by where it stands.
+"words known": the same of synonyms.json, whose words no caption holds. "cells told": of the last pads, whose cell a
+line tells, as the keys of a U-Net must, which asks for a cell by where it stands.
 """
 
 import argparse

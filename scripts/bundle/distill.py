@@ -20,7 +20,9 @@ import torch
 from picture_latents import kept_latents
 from resume_point import ResumePoint, add_options, go_on, keep
 from torch import Tensor
+from vocabulary import LENGTH
 
+from ldmcli.diffusion.guidance import guide
 from ldmcli.diffusion.objective import add_noise, predicted_noise, predicted_x0
 from ldmcli.diffusion.schedule import NoiseSchedule, schedule_from_file
 from ldmcli.models.layout import read_json
@@ -36,8 +38,9 @@ PATH_STEPS = 50
 TARGET_DECAY = 0.95
 """The target's weights are an average of the student's."""
 HUBER = 1e-3
+"""Where the distance turns from squared to absolute."""
 PEAK, WARMUP, BATCH = 2e-4, 50, 64
-LENGTH = 32
+"""Learning rate after so many steps, and pictures of a step."""
 
 # B pictures, C latent channels, h w latent size
 
@@ -51,10 +54,11 @@ def signal_noise_of(schedule: NoiseSchedule, t: Tensor) -> tuple[Tensor, Tensor]
 def guided_neighbour(teacher: Any, schedule: NoiseSchedule, noisy: Tensor, t: Tensor, said: Tensor, nothing: Tensor, cfg: float) -> Tensor:
     """One step of DDIM (Song et al. 2021, eq. 12, eta 0) from t to the next timestep of the path.
 
-    noisy: (B, C, h, w); t: (B,); said, nothing: (B, L, D) states of the captions and of the empty one. Returns (B, C, h, w)."""
+    noisy: (B, C, h, w); t: (B,); said, nothing: (B, L, D) states of the captions and of the empty one. Returns (B, C, h, w).
+    """
     answers = teacher(noisy.repeat(2, 1, 1, 1), t.repeat(2), TextContext(torch.cat([nothing, said]))).float()
     without, with_text = answers.chunk(2)
-    answer = without + cfg * (with_text - without)
+    answer = guide(without, with_text, cfg)
     signal, sigma = signal_noise_of(schedule, t)
     clean, noise = (known(schedule.prediction, noisy, answer, signal, sigma) for known in (predicted_x0, predicted_noise))  # type: ignore[arg-type]
     signal, sigma = signal_noise_of(schedule, t - schedule.num_timesteps // PATH_STEPS)
@@ -71,7 +75,10 @@ def clean_answer(network: Any, schedule: NoiseSchedule, noisy: Tensor, t: Tensor
 def consistency_loss(
     student: Any, target: Any, schedule: NoiseSchedule, noisy: Tensor, neighbour: Tensor, t: Tensor, said: Tensor
 ) -> Tensor:
-    """Pseudo-Huber distance of the student's picture at t and the target's at the neighbour (Song & Dhariwal 2023, eq. 7)."""
+    """Pseudo-Huber distance of the student's picture at t and the target's at the neighbour (Song & Dhariwal 2023), value by value.
+
+    noisy, neighbour: (B, C, h, w); t: (B,) of noisy; said: (B, L, D). Returns a scalar.
+    """
     with torch.no_grad():
         wanted = clean_answer(target, schedule, neighbour, t - schedule.num_timesteps // PATH_STEPS, said)
     away = clean_answer(student, schedule, noisy, t, said) - wanted
@@ -102,11 +109,13 @@ class Shown:
 
     @torch.no_grad()
     def states(self, captions: list[str]) -> Tensor:
+        """(B, L, D) of B captions."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return self.text(torch.stack([self.tokenizer.encode(one).ids for one in captions])).float()
 
 
 def step_loss(student: Any, target: Any, teacher: Any, schedule: NoiseSchedule, drawn: Shown, nothing: Tensor, cfg: float) -> Tensor:
+    """Of one batch. nothing: (1, L, D) states of the empty caption."""
     latents, said = drawn.batch(BATCH)
     stride = schedule.num_timesteps // PATH_STEPS
     t = torch.randint(1, PATH_STEPS + 1, (BATCH,)) * stride - 1

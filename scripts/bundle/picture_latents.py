@@ -1,16 +1,19 @@
 """Latents of the data set's pictures, for what is to be told of them before there is a U-Net."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ldmcli.data.cache import to_unit_range
 from ldmcli.engine.parts import make_codec
+from ldmcli.models.hashes import weights_hash
 from ldmcli.models.loading import load_vae
 
 AT_ONCE = 16
@@ -35,9 +38,15 @@ def pixels_of(file: Path) -> Tensor:
 
 
 def kept_latents(files: Sequence[Path], vae: Path, kept: Path) -> Tensor:
-    """Those of latents_of, which are written to a file once."""
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"latents": latents_of(files, vae)}, unfinished := kept.with_suffix(".partial"))
-        os.replace(unfinished, kept)
-    return load_file(kept)["latents"]
+    """Those of latents_of, which are written to a file once; again where it is of other pictures, by their names, or of another VAE."""
+    names = "\n".join(f"{file.parent.name}/{file.name}" for file in files)
+    made_from = {"vae": weights_hash(vae, "vae"), "pictures": hashlib.sha256(names.encode()).hexdigest()}
+    if kept.is_file():
+        with safe_open(kept, "pt") as opened:
+            if opened.metadata() == made_from:
+                return opened.get_tensor("latents")
+    latents = latents_of(files, vae)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"latents": latents}, unfinished := kept.with_suffix(".partial"), metadata=made_from)
+    os.replace(unfinished, kept)
+    return latents

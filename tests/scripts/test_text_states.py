@@ -21,6 +21,7 @@ from train_text_tower import new_tower  # noqa: E402
 from vocabulary import LENGTH  # noqa: E402
 
 from ldmcli.models.loading import load_vae  # noqa: E402
+from ldmcli.models.saving import save_component  # noqa: E402
 from ldmcli.models.source import BUNDLED  # noqa: E402
 from ldmcli.models.tokenizer import END, Tokens  # noqa: E402
 
@@ -79,8 +80,23 @@ def test_latents_of_pictures_are_those_that_the_u_net_learns(tmp_path):
     found = picture_latents.kept_latents(files, BUNDLED, tmp_path / "kept" / "latents.safetensors")
     assert found.dtype == torch.float16
     assert_close(found.float(), wanted, atol=0.03 * wanted.abs().max().item(), rtol=0)  # bf16
-    files[0].unlink()
-    assert torch.equal(picture_latents.kept_latents(files, BUNDLED, tmp_path / "kept" / "latents.safetensors"), found), "read again"
+
+
+def test_latents_are_kept_for_their_vae_and_their_pictures_alone(tmp_path):
+    files, kept, other = [tmp_path / "0.png", tmp_path / "1.png"], tmp_path / "kept" / "latents.safetensors", tmp_path / "other"
+    for file, colour in zip(files, ("red", "blue"), strict=True):
+        Image.new("RGB", (64, 64), colour).save(file)
+    first = picture_latents.kept_latents(files, BUNDLED, kept)
+    written = kept.stat().st_mtime_ns
+    assert torch.equal(picture_latents.kept_latents(files, BUNDLED, kept), first)
+    assert kept.stat().st_mtime_ns == written, "read again"
+    assert torch.equal(picture_latents.kept_latents(files[1:], BUNDLED, kept), first[1:]), "of other pictures"
+    network = load_vae(BUNDLED)
+    with torch.no_grad():
+        network.quant_conv.weight.mul_(2)
+        network.quant_conv.bias.mul_(2)
+    save_component(other, "vae", network.config, network.state_dict())
+    assert_close(picture_latents.kept_latents(files[1:], other, kept).float(), 2 * first[1:].float(), atol=0.03, rtol=0.01)
 
 
 def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():

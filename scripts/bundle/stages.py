@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path("scripts/bundle")
-FULL, SPEED_RUN = 428, 45
+FULL, SPEED_RUN = 535, 45
 """Minutes of two cores: of the whole run, and of the one that anybody may try to beat."""
-ROUNDS, LATER_LR = 5, 2e-3
+ROUNDS, LATER_LR = 6, 2e-3
 """Of the full run's U-Net, each a run of its own that begins with the weights of the one before, at a lower rate: whatever round was the
 last, there is a model to be looked at. The speed run has one."""
 ONE_OF_EACH_STYLE = 3
@@ -124,6 +124,6 @@ STAGES = (
         Stage(f"U-Net, round {number}", (70, 0), _unet(number), f"unet-{number}/model/unet", rate=90, is_trainer=True)
         for number in range(2, ROUNDS + 1)
     ),
-    Stage("scorer", (8, 2), _scorer, "scorer/model.safetensors", rate=150),
+    Stage("scorer", (45, 2), _scorer, "scorer/model.safetensors", rate=150),
     Stage("evaluation", (8, 3), _evaluation, "evaluation/figures.json"),
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -14,15 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "bundle"))
 
 import caption_batches  # noqa: E402
 import evaluate_tower  # noqa: E402
-import picture_latents  # noqa: E402
 import sketch  # noqa: E402
 import text_states  # noqa: E402
 from train_text_tower import new_tower  # noqa: E402
 from vocabulary import LENGTH  # noqa: E402
 
-from ldmcli.models.loading import load_vae  # noqa: E402
-from ldmcli.models.saving import save_component  # noqa: E402
-from ldmcli.models.source import BUNDLED  # noqa: E402
 from ldmcli.models.tokenizer import END, Tokens  # noqa: E402
 
 
@@ -68,35 +63,6 @@ def test_cells_are_the_squares_of_a_map_row_by_row():
     assert cells.shape == (2, 16, 12) and cells.dtype == torch.float32
     assert torch.equal(cells[1, 6].reshape(3, 2, 2), latents[1, :, 2:4, 4:6].float())
     assert torch.equal(sketch.cells_of(latents[:, None])[:, 0], cells), "in several styles too"
-
-
-def test_latents_of_pictures_are_those_that_the_u_net_learns(tmp_path):
-    pixels = torch.randint(0, 256, (20, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    files = [tmp_path / f"{number}.png" for number in range(len(pixels))]
-    for file, picture in zip(files, pixels, strict=True):
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file)
-    vae = load_vae(BUNDLED)
-    wanted = vae.encode(pixels / 127.5 - 1).mean * vae.config.scaling_factor
-    found = picture_latents.kept_latents(files, BUNDLED, tmp_path / "kept" / "latents.safetensors")
-    assert found.dtype == torch.float16
-    assert_close(found.float(), wanted, atol=0.03 * wanted.abs().max().item(), rtol=0)  # bf16
-
-
-def test_latents_are_kept_for_their_vae_and_their_pictures_alone(tmp_path):
-    files, kept, other = [tmp_path / "0.png", tmp_path / "1.png"], tmp_path / "kept" / "latents.safetensors", tmp_path / "other"
-    for file, colour in zip(files, ("red", "blue"), strict=True):
-        Image.new("RGB", (64, 64), colour).save(file)
-    first = picture_latents.kept_latents(files, BUNDLED, kept)
-    written = kept.stat().st_mtime_ns
-    assert torch.equal(picture_latents.kept_latents(files, BUNDLED, kept), first)
-    assert kept.stat().st_mtime_ns == written, "read again"
-    assert torch.equal(picture_latents.kept_latents(files[1:], BUNDLED, kept), first[1:]), "of other pictures"
-    network = load_vae(BUNDLED)
-    with torch.no_grad():
-        network.quant_conv.weight.mul_(2)
-        network.quant_conv.bias.mul_(2)
-    save_component(other, "vae", network.config, network.state_dict())
-    assert_close(picture_latents.kept_latents(files[1:], other, kept).float(), 2 * first[1:].float(), atol=0.03, rtol=0.01)
 
 
 def test_the_sketch_asks_computed_pads_for_the_styles_that_are_there():
